@@ -1,0 +1,428 @@
+"""The life of a job: one pure `step(job, event, now) -> job`. Nothing else assigns a job's state.
+
+States carry Azure's names (semantics §6). A job is Queued until quota and capacity are reserved for an *attempt*, which
+is a gang of ranks (one a node). Only events of the current attempt move it: an event of an older attempt is stale and
+changes nothing (promise 2). A terminal state is never left (promise 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from mayfly.kit.clock import Millis
+from mayfly.kit.ids import JobId
+
+
+class JobState(StrEnum):
+    QUEUED = "Queued"
+    PROVISIONING = "Provisioning"
+    PREPARING = "Preparing"
+    RUNNING = "Running"
+    FINALIZING = "Finalizing"
+    CANCEL_REQUESTED = "CancelRequested"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
+
+
+class Phase(StrEnum):
+    """Where a second of a job's life goes (promise 8)."""
+
+    VALIDATE = "validate"
+    QUOTA = "quota"
+    CAPACITY = "capacity"
+    PROVISION = "provision"
+    ENVIRONMENT = "environment"
+    INPUTS = "inputs"
+    START = "start"
+    RUN = "run"
+    OUTPUTS = "outputs"
+    RELEASE = "release"
+    RETRY_WAIT = "retry wait"
+    CANCELLING = "cancelling"
+    NOT_RESPONDING = "not responding"
+
+
+PREPARATION = (Phase.PROVISION, Phase.ENVIRONMENT, Phase.INPUTS, Phase.START)
+
+
+class RankState(StrEnum):
+    """One node of an attempt, as the server knows it."""
+
+    ASSIGNED = "assigned"
+    PREPARING = "preparing"
+    READY = "ready"
+    STARTED = "started"
+    EXITED = "exited"
+    COLLECTED = "collected"
+    RELEASED = "released"
+
+
+_RANK_ORDER = tuple(RankState)
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    state: RankState = RankState.ASSIGNED
+    phase: Phase = Phase.PROVISION
+    exit_code: int | None = None
+    """The first non-zero exit status among this node's processes (128 + n for signal n), else 0."""
+
+    def reached(self, state: RankState) -> bool:
+        return _RANK_ORDER.index(self.state) >= _RANK_ORDER.index(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a job ended or is ending: a stable code and a sentence."""
+
+    code: str
+    message: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`phases` are closed spans in milliseconds; the open one is `phase` since `phase_since`."""
+
+    id: JobId
+    node_count: int
+    created_at: Millis
+    phase_since: Millis
+    state: JobState = JobState.QUEUED
+    phase: Phase = Phase.VALIDATE
+    phases: Mapping[Phase, int] = field(default_factory=dict)
+    attempt: int = 0
+    """0 before the first reservation; each reservation adds one."""
+    ranks: tuple[Rank, ...] = ()
+    retries_left: int = 0
+    """How often a lost or pre-empted attempt is put back in the queue (never used for the user's own failures)."""
+    cause: Cause | None = None
+    started_at: Millis | None = None
+    ended_at: Millis | None = None
+    suspected_since: Millis | None = None
+    """Set while a node of the attempt is silent: shown as NotResponding, never a cause of anything by itself."""
+
+    @property
+    def live(self) -> bool:
+        """Whether an attempt exists that may still hold nodes."""
+        return self.attempt > 0 and bool(self.ranks) and not all(r.reached(RankState.RELEASED) for r in self.ranks)
+
+    @property
+    def may_start(self) -> bool:
+        """Whether every rank has been granted its start (all ready, nobody cancelled)."""
+        return self.state is JobState.RUNNING
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The scheduler looked and found no room; `reason` is QUOTA or CAPACITY."""
+
+    reason: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Quota and capacity were taken for a new attempt."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEntered:
+    """A rank works on a phase of preparation."""
+
+    attempt: int
+    rank: int
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class RankReady:
+    """A rank has materialised everything and asks to start (the durable `starting(attempt)` question)."""
+
+    attempt: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankStarted:
+    attempt: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankExited:
+    """The exit record of every process of a rank is on its disk. `before_cancel`: the record is older than the agent's
+    receipt of the cancel."""
+
+    attempt: int
+    rank: int
+    exit_code: int
+    before_cancel: bool = True
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationFailed:
+    attempt: int
+    rank: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class RankCollected:
+    """Outputs and the whole log of a rank have arrived; `cause` when collecting failed."""
+
+    attempt: int
+    rank: int
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RankReleased:
+    """Nothing of the attempt is left on the rank's node, or the provider confirms the node gone."""
+
+    attempt: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """A user's or a policy's decision. `unreachable`: the attempt's node is silent, so nobody can confirm."""
+
+    cause: Cause
+    unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """Policy gave the attempt up: node lost, pre-empted, or refused by the provider. It is fenced by this event."""
+
+    attempt: int
+    cause: Cause
+    retry: bool = False
+    """Whether this cause may use one of the job's retries."""
+
+
+JobEvent = (
+    Waiting
+    | Reserved
+    | PhaseEntered
+    | RankReady
+    | RankStarted
+    | RankExited
+    | PreparationFailed
+    | RankCollected
+    | RankReleased
+    | CancelAsked
+    | Suspected
+    | Heard
+    | AttemptLost
+)
+
+
+def step(job: Job, event: JobEvent, now: Millis) -> Job:
+    """The next job. Returns the same object when the event is stale, repeated or changes nothing, so events may be
+    lost, doubled, late or reordered by whoever delivers them."""
+    if isinstance(event, Waiting):
+        return _enter(job, event.reason, now) if job.state is JobState.QUEUED else job
+    if isinstance(event, Reserved):
+        return _reserved(job, event, now)
+    if isinstance(event, CancelAsked):
+        return _cancel_asked(job, event, now)
+    if event.attempt != job.attempt or not job.ranks:
+        return job
+    if isinstance(event, Suspected):
+        if job.state.terminal or job.suspected_since is not None:
+            return job
+        return replace(job, suspected_since=now)
+    if isinstance(event, Heard):
+        return _heard(job, now)
+    if isinstance(event, AttemptLost):
+        return _lost(job, event, now)
+    return _rank_event(job, event, now)
+
+
+def _reserved(job: Job, event: Reserved, now: Millis) -> Job:
+    if job.state is not JobState.QUEUED or event.attempt != job.attempt + 1:
+        return job
+    job = _enter(job, Phase.PROVISION, now)
+    return replace(
+        job,
+        state=JobState.PROVISIONING,
+        attempt=event.attempt,
+        ranks=tuple(Rank() for _ in range(job.node_count)),
+        suspected_since=None,
+    )
+
+
+def _cancel_asked(job: Job, event: CancelAsked, now: Millis) -> Job:
+    if job.state.terminal or job.state is JobState.CANCEL_REQUESTED and not event.unreachable:
+        return job
+    if job.state is JobState.QUEUED or event.unreachable or not job.live:
+        return _end(job, JobState.CANCELED, event.cause, now)
+    if job.state is JobState.FINALIZING:
+        return job  # the processes have ended: their result stands (promise 7)
+    return replace(_enter(job, Phase.CANCELLING, now), state=JobState.CANCEL_REQUESTED, cause=event.cause)
+
+
+def _heard(job: Job, now: Millis) -> Job:
+    if job.suspected_since is None:
+        return job
+    if job.state.terminal:
+        return replace(job, suspected_since=None)
+    silent = max(0, now - max(job.suspected_since, job.phase_since))
+    phases = dict(job.phases)
+    phases[Phase.NOT_RESPONDING] = phases.get(Phase.NOT_RESPONDING, 0) + silent
+    phases[job.phase] = phases.get(job.phase, 0) + max(0, now - job.phase_since) - silent
+    return replace(job, phases=phases, phase_since=now, suspected_since=None)
+
+
+def _lost(job: Job, event: AttemptLost, now: Millis) -> Job:
+    if job.state.terminal:
+        return job
+    if job.state is JobState.CANCEL_REQUESTED:
+        return _end(job, JobState.CANCELED, job.cause or event.cause, now)
+    if event.retry and job.retries_left > 0:
+        job = _enter(job, Phase.RETRY_WAIT, now)
+        return replace(
+            job, state=JobState.QUEUED, ranks=(), retries_left=job.retries_left - 1, cause=None, suspected_since=None
+        )
+    return _end(job, JobState.FAILED, event.cause, now)
+
+
+def _rank_event(
+    job: Job,
+    event: PhaseEntered | RankReady | RankStarted | RankExited | PreparationFailed | RankCollected | RankReleased,
+    now: Millis,
+) -> Job:
+    if not 0 <= event.rank < len(job.ranks):
+        return job
+    rank = job.ranks[event.rank]
+    if isinstance(event, RankReleased):
+        return _with_rank(job, event.rank, replace(rank, state=RankState.RELEASED))
+    if job.state.terminal:
+        return job
+    if isinstance(event, PhaseEntered):
+        if rank.reached(RankState.READY):
+            return job
+        return _regroup(
+            _with_rank(job, event.rank, replace(rank, state=RankState.PREPARING, phase=event.phase)), now
+        )
+    if isinstance(event, RankReady):
+        if rank.reached(RankState.READY):
+            return job
+        return _regroup(
+            _with_rank(job, event.rank, replace(rank, state=RankState.READY, phase=Phase.START)), now
+        )
+    if isinstance(event, RankStarted):
+        if rank.reached(RankState.STARTED):
+            return job
+        return _with_rank(job, event.rank, replace(rank, state=RankState.STARTED, phase=Phase.RUN))
+    if isinstance(event, PreparationFailed):
+        if rank.reached(RankState.STARTED):
+            return job
+        job = _with_rank(job, event.rank, replace(rank, state=RankState.COLLECTED, exit_code=None))
+        return _preparation_failed(job, event, now)
+    if isinstance(event, RankExited):
+        return _exited(job, rank, event, now)
+    return _collected(job, rank, event, now)
+
+
+def _regroup(job: Job, now: Millis) -> Job:
+    """A gang's phase is its slowest node's; it runs when all are ready."""
+    if job.state not in (JobState.PROVISIONING, JobState.PREPARING):
+        return job
+    if all(r.reached(RankState.READY) for r in job.ranks):
+        return replace(_enter(job, Phase.RUN, now), state=JobState.RUNNING, started_at=now)
+    slowest = min((r.phase for r in job.ranks if not r.reached(RankState.READY)), key=PREPARATION.index)
+    job = _enter(job, slowest, now)
+    return replace(job, state=JobState.PROVISIONING if slowest is Phase.PROVISION else JobState.PREPARING)
+
+
+def _preparation_failed(job: Job, event: PreparationFailed, now: Millis) -> Job:
+    if job.state is JobState.CANCEL_REQUESTED:
+        return _end(job, JobState.CANCELED, job.cause or event.cause, now)
+    return _end(job, JobState.FAILED, event.cause, now)
+
+
+def _exited(job: Job, rank: Rank, event: RankExited, now: Millis) -> Job:
+    if rank.reached(RankState.EXITED):
+        return job
+    job = _with_rank(job, event.rank, replace(rank, state=RankState.EXITED, exit_code=event.exit_code))
+    if event.exit_code != 0 and job.cause is None:
+        job = replace(job, cause=event.cause or exit_cause(event.exit_code, event.rank, job.node_count))
+    if not all(r.reached(RankState.EXITED) for r in job.ranks):
+        return job
+    if job.state is JobState.CANCEL_REQUESTED:
+        if not event.before_cancel:
+            return _enter(job, Phase.CANCELLING, now)
+        job = replace(job, cause=event.cause or exit_cause(event.exit_code, event.rank, job.node_count)) \
+            if event.exit_code else replace(job, cause=None)
+    return replace(_enter(job, Phase.OUTPUTS, now), state=JobState.FINALIZING)
+
+
+def exit_cause(exit_code: int, rank: int, node_count: int) -> Cause:
+    """The sentence for a process's own failure."""
+    where = f" on node {rank}" if node_count > 1 else ""
+    if exit_code > 128:
+        return Cause("UserProcessKilled", f"The command was ended by signal {exit_code - 128}{where}.")
+    return Cause("UserProcessFailed", f"The command ended with exit status {exit_code}{where}.")
+
+
+def _collected(job: Job, rank: Rank, event: RankCollected, now: Millis) -> Job:
+    if rank.reached(RankState.COLLECTED):
+        return job
+    job = _with_rank(job, event.rank, replace(rank, state=RankState.COLLECTED))
+    if event.cause is not None and job.cause is None:
+        job = replace(job, cause=event.cause)
+    if not all(r.reached(RankState.COLLECTED) for r in job.ranks):
+        return job
+    if job.state is JobState.CANCEL_REQUESTED:
+        return _end(job, JobState.CANCELED, job.cause or Cause("Canceled", "Canceled."), now)
+    failed = job.cause is not None or any(r.exit_code != 0 for r in job.ranks)
+    return _end(job, JobState.FAILED if failed else JobState.COMPLETED, job.cause, now)
+
+
+def _with_rank(job: Job, index: int, rank: Rank) -> Job:
+    if job.ranks[index] == rank:
+        return job
+    return replace(job, ranks=(*job.ranks[:index], rank, *job.ranks[index + 1 :]))
+
+
+def _enter(job: Job, phase: Phase, now: Millis) -> Job:
+    """Close the open span and open the next. Time never runs backwards here: a negative span counts as nothing."""
+    if job.phase is phase:
+        return job
+    job = _heard(job, now) if job.suspected_since is not None else job
+    phases = dict(job.phases)
+    phases[job.phase] = phases.get(job.phase, 0) + max(0, now - job.phase_since)
+    return replace(job, phases=phases, phase=phase, phase_since=now)
+
+
+def _end(job: Job, state: JobState, cause: Cause | None, now: Millis) -> Job:
+    job = _enter(job, Phase.RELEASE, now)
+    return replace(job, state=state, cause=cause, ended_at=now, suspected_since=None)

@@ -1,0 +1,1 @@
+"""The motor: duties that move the world towards what the rows wish."""

@@ -1,0 +1,1 @@
+"""The roof: composition roots, where concrete parts meet."""

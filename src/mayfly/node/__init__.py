@@ -1,0 +1,1 @@
+"""What can be done on a node: the agent, its supervisors, sandboxes and gateway."""

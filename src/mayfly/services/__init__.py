@@ -1,0 +1,1 @@
+"""What can be done in the server: one function a capability, doors above, rows below."""

@@ -1,0 +1,1 @@
+"""The language: what people write in job files. Unknown keys are refused."""

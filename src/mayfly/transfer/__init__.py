@@ -1,0 +1,1 @@
+"""Light parts for all wings: HTTP session, tree hashing, ignore files, packed blobs."""

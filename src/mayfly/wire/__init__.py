@@ -1,0 +1,1 @@
+"""What we say over HTTP: Mayfly's own doors, and the agent protocol."""

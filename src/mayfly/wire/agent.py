@@ -1,0 +1,299 @@
+"""The agent protocol, versions N and N-1. msgspec, because a node installs light and starts fast.
+
+The server tells a node what it *wishes* (level-triggered: the whole of it, every time, under a rising `version`), the
+agent reports *facts* that are already on its disk. Both may be repeated, late or reordered without harm: a report
+names its fence (store epoch, attempt) and the server applies it through `domain.job.step`, which ignores what is stale.
+
+Doors (all with `Authorization: Bearer <node token>`, below `/agent/v1`):
+  POST /hello    Hello      -> Welcome
+  POST /wishes   WishesAsk  -> Wishes   long poll; answers at once when its version is newer than `seen`
+  POST /reports  Reports    -> Wishes   applied in order in one unit of work; durable when answered
+  POST /logs?job&attempt&epoch&rank&process&offset   raw bytes -> LogAck
+  GET  /content/trees/{digest} -> Tree (JSON)          the file list of a snapshot or input
+  POST /content/missing {"digests": […]} -> {"missing": […]}
+  POST /content/fetch   {"digests": […]} -> packed blobs (transfer.packs)
+  POST /content/blobs   packed blobs -> {"stored": n}
+  PUT  /content/trees/{digest}  Tree
+  ANY  /mlflow/…  with `Mayfly-Attempt: <job>/<attempt>`  the tracking door behind the gateway
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL = 1
+SUPPORTED = (1,)
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Unknown fields are ignored, missing ones take their default: that is how N-1 is spoken."""
+
+
+class Fence(Struct, frozen=True):
+    job: str
+    attempt: int
+    epoch: int
+
+
+class Hello(Struct):
+    node: str
+    protocols: tuple[int, ...]
+    version: str
+    boot_id: str
+    address: str
+    """Where other nodes of a gang reach this one."""
+    isolation: str
+    """'bubblewrap', 'namespaces', 'uid' or 'none': what a job of this node would get."""
+    limits: tuple[str, ...] = ()
+    """Which limits hold here: 'cpu', 'memory', 'pids', 'kill'."""
+    attempts: tuple[Fence, ...] = ()
+    """What the agent has found on its disk."""
+
+
+class Welcome(Struct):
+    protocol: int
+    epoch: int
+    heartbeat_s: float
+    """How often at least the agent must call."""
+    orphan_s: float | None
+    """End yourself after this long without contact; None: never while a job's process lives."""
+
+
+class WishesAsk(Struct):
+    node: str
+    seen: int = -1
+    wait_s: float = 2.0
+
+
+class EnvironmentPlan(Struct):
+    """What to materialise. The hash covers exactly `python`, `lock` and `variables`; a node caches by it."""
+
+    digest: str
+    """'' when the job needs nothing but an interpreter."""
+    name: str
+    """For people: 'sklearn-1.5', 'library/python:latest', 'inline'."""
+    python: str
+    """Path of the interpreter on nodes that share the server's machine."""
+    python_version: str
+    lock: str | None = None
+    """A uv requirements lock with hashes; None: no packages beyond the interpreter's own."""
+    variables: dict[str, str] = {}
+    note: str = ""
+
+
+class DataInput(Struct):
+    name: str
+    tree: str
+    """Digest of its tree; a single file is a tree with one entry."""
+    is_file: bool = False
+    mode: str = "ro_mount"
+
+
+class NamedOutput(Struct):
+    name: str
+    is_file: bool = False
+    mode: str = "rw_mount"
+
+
+class Distribution(Struct):
+    kind: str = "none"
+    """none, pytorch, tensorflow."""
+    processes: int = 1
+    """Processes on each node (pytorch)."""
+    workers: int = 0
+    parameter_servers: int = 0
+
+
+class Limits(Struct):
+    cores: int
+    memory_mib: int
+    gpus: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    """limits.timeout: the whole run of the command, then the job is canceled (semantics §9)."""
+    shm_mib: int = 2048
+    log_mib: int = 10240
+    pids: int = 4096
+
+
+class Tracking(Struct):
+    run: str
+    experiment: str
+    experiment_id: str = "0"
+
+
+class Assignment(Struct):
+    """Everything a rank needs; it never changes for one fence."""
+
+    fence: Fence
+    token: str
+    """Opens only this attempt."""
+    name: str
+    rank: int
+    node_count: int
+    instance_type: str
+    command: str
+    """A template: `${{inputs.x}}` and `${{outputs.x}}` are filled in by the node, which knows the paths."""
+    code: str | None
+    """Digest of the code tree; None: an empty folder."""
+    environment: EnvironmentPlan
+    literals: dict[str, str] = {}
+    """Literal inputs as Azure renders them (semantics §1.10)."""
+    inputs: tuple[DataInput, ...] = ()
+    outputs: tuple[NamedOutput, ...] = ()
+    variables: dict[str, str] = {}
+    distribution: Distribution = Distribution()
+    limits: Limits
+    tracking: Tracking
+    workspace: dict[str, str] = {}
+    """subscription, resource_group, workspace: names for AZUREML_ARM_*."""
+
+
+class Peer(Struct):
+    address: str
+    ports: tuple[int, ...] = ()
+
+
+class Go(Struct):
+    """The granted start: all ranks are ready. Given once, the same for every rank."""
+
+    peers: tuple[Peer, ...]
+
+
+class Wish(Struct):
+    """What should be true of one attempt on this node.
+
+    `prepare`: materialise, then report Ready. `run`: start with `go` (once). `stop`: kill the tree, report the exit,
+    collect, ship the log. `discard`: the fence is dead or all is settled: kill, delete everything, report Released.
+    """
+
+    fence: Fence
+    action: str
+    assignment: Assignment | None = None
+    """None in `discard`."""
+    go: Go | None = None
+    stop_reason: str = ""
+    """'cancel', 'timeout', 'peer' (another rank failed)."""
+
+
+class Wishes(Struct):
+    version: int
+    node: str = "keep"
+    """keep; drain: take nothing new and end when empty; end: end now (only when it holds nothing)."""
+    attempts: tuple[Wish, ...] = ()
+    unknown: bool = False
+    """The server does not know this node: end everything it has, then itself."""
+
+
+class Report(Struct, tag_field="fact"):
+    fence: Fence
+    rank: int
+    at: int
+    """Milliseconds since 1970 by the node's clock, for people only."""
+
+
+class PhaseEntered(Report, tag="phase"):
+    phase: str
+    """environment | inputs | start"""
+    detail: str = ""
+
+
+class Ready(Report, tag="ready"):
+    address: str
+    ports: tuple[int, ...] = ()
+    """Free ports of this node: the first is the rendezvous, one more for each worker or parameter server."""
+
+
+class Started(Report, tag="started"):
+    pids: tuple[int, ...]
+    isolation: str
+    limits: tuple[str, ...] = ()
+
+
+class ProcessExit(Struct):
+    process: int
+    code: int
+    """Exit status; 128 + n for signal n."""
+    oom: bool = False
+
+
+class Exited(Report, tag="exited"):
+    exits: tuple[ProcessExit, ...]
+    before_stop: bool = True
+    """The records are older than the agent's receipt of a stop."""
+    timed_out: bool = False
+    lost: str = ""
+    """Not empty: a supervisor died without leaving a record; the exit status is unknown and this says why."""
+
+
+class PreparationFailed(Report, tag="unprepared"):
+    code: str
+    message: str
+    remedy: str = ""
+
+
+class OutputManifest(Struct):
+    name: str
+    """'default' is the artifact root (outputs/, logs/, user_logs/)."""
+    tree: str
+    files: int
+    bytes: int
+
+
+class Collected(Report, tag="collected"):
+    """Sent after every log byte was acknowledged."""
+
+    outputs: tuple[OutputManifest, ...] = ()
+    logs: dict[str, int] = {}
+    """Log file name → its size in bytes."""
+    code: str = ""
+    """Not empty: collecting failed; then `message` says what is missing."""
+    message: str = ""
+
+
+class Released(Report, tag="released"):
+    pass
+
+
+class Sample(Report, tag="sample"):
+    """Use since the last sample; the newest of an attempt is its total."""
+
+    cpu_s: float
+    memory_mib: float
+    memory_peak_mib: float
+    disk_mib: float
+    wall_s: float
+
+
+class MetricPoint(Struct):
+    key: str
+    value: float
+    step: int
+    timestamp: int
+
+
+AnyReport = PhaseEntered | Ready | Started | Exited | PreparationFailed | Collected | Released | Sample
+
+
+class Reports(Struct):
+    node: str
+    reports: tuple[AnyReport, ...]
+    seen: int = -1
+
+
+class LogAck(Struct):
+    offset: int
+    """Bytes the server has; the agent sends on from here."""
+
+
+class TreeEntry(Struct):
+    path: str
+    """Relative, '/'-separated, no '..', sorted by code point in a tree."""
+    digest: str
+    size: int
+    executable: bool = False
+
+
+class Tree(Struct):
+    """A folder by content. Its digest is SHA-256 over its canonical JSON (transfer.trees)."""
+
+    entries: tuple[TreeEntry, ...]
