@@ -280,7 +280,7 @@ def _reserved(job: Job, event: Reserved, now: Millis) -> Job:
 
 
 def _cancel_asked(job: Job, event: CancelAsked, now: Millis) -> Job:
-    if job.state.terminal or job.state is JobState.CANCEL_REQUESTED and not event.unreachable:
+    if job.state.terminal or (job.state is JobState.CANCEL_REQUESTED and not event.unreachable):
         return job
     if job.state is JobState.QUEUED or event.unreachable or not job.live:
         return _end(job, JobState.CANCELED, event.cause, now)
@@ -329,15 +329,11 @@ def _rank_event(
     if isinstance(event, PhaseEntered):
         if rank.reached(RankState.READY):
             return job
-        return _regroup(
-            _with_rank(job, event.rank, replace(rank, state=RankState.PREPARING, phase=event.phase)), now
-        )
+        return _regroup(_with_rank(job, event.rank, replace(rank, state=RankState.PREPARING, phase=event.phase)), now)
     if isinstance(event, RankReady):
         if rank.reached(RankState.READY):
             return job
-        return _regroup(
-            _with_rank(job, event.rank, replace(rank, state=RankState.READY, phase=Phase.START)), now
-        )
+        return _regroup(_with_rank(job, event.rank, replace(rank, state=RankState.READY, phase=Phase.START)), now)
     if isinstance(event, RankStarted):
         if rank.reached(RankState.STARTED):
             return job
@@ -380,8 +376,11 @@ def _exited(job: Job, rank: Rank, event: RankExited, now: Millis) -> Job:
     if job.state is JobState.CANCEL_REQUESTED:
         if not event.before_cancel:
             return _enter(job, Phase.CANCELLING, now)
-        job = replace(job, cause=event.cause or exit_cause(event.exit_code, event.rank, job.node_count)) \
-            if event.exit_code else replace(job, cause=None)
+        job = (
+            replace(job, cause=event.cause or exit_cause(event.exit_code, event.rank, job.node_count))
+            if event.exit_code
+            else replace(job, cause=None)
+        )
     return replace(_enter(job, Phase.OUTPUTS, now), state=JobState.FINALIZING)
 
 

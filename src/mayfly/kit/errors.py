@@ -24,7 +24,13 @@ class MayflyError(Exception):
     """Base of every failure that is reported rather than crashed on."""
 
     def __init__(
-        self, code: str, message: str, *, remedy: str | None = None, pointer: str | None = None, faults: Sequence[Fault] = ()
+        self,
+        code: str,
+        message: str,
+        *,
+        remedy: str | None = None,
+        pointer: str | None = None,
+        faults: Sequence[Fault] = (),
     ) -> None:
         super().__init__(message)
         self.code = code

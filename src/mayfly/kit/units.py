@@ -14,7 +14,9 @@ def size_bytes(text: str) -> int:
     """`2g` → 2147483648. Units b, k, m, g (powers of 1024), as docker's shm_size has them. Raises Invalid `SizeInvalid`."""
     match = _SIZE.match(text.strip())
     if not match:
-        raise Invalid("SizeInvalid", f"'{text}' is not a size.", remedy="Write a whole number and b, k, m or g, as in 2g.")
+        raise Invalid(
+            "SizeInvalid", f"'{text}' is not a size.", remedy="Write a whole number and b, k, m or g, as in 2g."
+        )
     return int(match.group(1)) * _SCALE[match.group(2).lower()]
 
 
