@@ -52,6 +52,7 @@ class Phase(StrEnum):
     NOT_RESPONDING = "not responding"
 
 
+_NOT_GRANTED = frozenset({JobState.QUEUED, JobState.PROVISIONING, JobState.PREPARING})
 PREPARATION = (Phase.PROVISION, Phase.ENVIRONMENT, Phase.INPUTS, Phase.START)
 
 
@@ -138,6 +139,13 @@ class Reserved:
     """Quota and capacity were taken for a new attempt."""
 
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """It can never run: its environment has no solution, say. Ends a job that has no start yet, whatever its attempt."""
+
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +238,7 @@ class AttemptLost:
 JobEvent = (
     Waiting
     | Reserved
+    | Rejected
     | PhaseEntered
     | RankReady
     | RankStarted
@@ -253,6 +262,8 @@ def step(job: Job, event: JobEvent, now: Millis) -> Job:
         return _reserved(job, event, now)
     if isinstance(event, CancelAsked):
         return _cancel_asked(job, event, now)
+    if isinstance(event, Rejected):
+        return _end(job, JobState.FAILED, event.cause, now) if job.state in _NOT_GRANTED else job
     if event.attempt != job.attempt or not job.ranks:
         return job
     if isinstance(event, Suspected):
@@ -282,8 +293,8 @@ def _reserved(job: Job, event: Reserved, now: Millis) -> Job:
 def _cancel_asked(job: Job, event: CancelAsked, now: Millis) -> Job:
     if job.state.terminal or (job.state is JobState.CANCEL_REQUESTED and not event.unreachable):
         return job
-    if job.state is JobState.QUEUED or event.unreachable or not job.live:
-        return _end(job, JobState.CANCELED, event.cause, now)
+    if job.state in _NOT_GRANTED or event.unreachable or not job.live:
+        return _end(job, JobState.CANCELED, event.cause, now)  # no start was granted, so none will be (promise 7)
     if job.state is JobState.FINALIZING:
         return job  # the processes have ended: their result stands (promise 7)
     return replace(_enter(job, Phase.CANCELLING, now), state=JobState.CANCEL_REQUESTED, cause=event.cause)
