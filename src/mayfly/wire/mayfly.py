@@ -27,7 +27,8 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   PUT/GET WS/content/trees/{digest}            Tree (JSON of wire.agent.Tree)
 
 The stream's events (each `data:` is JSON):
-  log    {"file": "user_logs/std_log.txt", "offset": 120, "text": "…"}   bytes that are not UTF-8 become U+FFFD
+  log    {"file": "user_logs/std_log.txt", "offset": 120, "next": 131, "text": "…"}   bytes that are not UTF-8 become
+         U+FFFD; `next` is the offset after the text, for `text` cannot tell how many bytes it stands for
   job    JobView    whenever its status or phase changes, and first of all
   end    JobView    once it is terminal and every log byte was sent; the stream then closes
 A client that comes back sends `offsets` (JSON object file → bytes it has) and misses nothing.
