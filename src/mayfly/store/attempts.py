@@ -1,0 +1,155 @@
+"""Attempts and their ranks: which node works for whom under which fence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, insert, select, update
+
+from mayfly.domain.compute import Placement
+from mayfly.kit.clock import Millis
+from mayfly.kit.ids import JobId, NodeId
+from mayfly.store import codec
+from mayfly.store.tables import attempts, ranks
+from mayfly.store.unit import Unit
+from mayfly.wire import agent
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    job: JobId
+    attempt: int
+    epoch: int
+    placement: Placement
+    state: str
+    """live, or released: nothing of it is left anywhere and it holds nothing."""
+    go: agent.Go | None
+    created_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class RankRow:
+    job: JobId
+    attempt: int
+    rank: int
+    node: NodeId
+    released: bool
+    address: str | None
+    ports: tuple[int, ...]
+    isolation: str | None
+    limits: tuple[str, ...]
+    exits: tuple[agent.ProcessExit, ...]
+    sample: agent.Sample | None
+
+
+def add(unit: Unit, attempt: Attempt, nodes: Sequence[NodeId]) -> None:
+    unit.connection.execute(
+        insert(attempts).values(
+            job=attempt.job,
+            attempt=attempt.attempt,
+            epoch=attempt.epoch,
+            placement=codec.placement_text(attempt.placement),
+            state=attempt.state,
+            created_at=attempt.created_at,
+        )
+    )
+    unit.connection.execute(
+        insert(ranks),
+        [
+            {"job": attempt.job, "attempt": attempt.attempt, "rank": rank, "node": node, "released": False}
+            for rank, node in enumerate(nodes)
+        ],
+    )
+
+
+def get(connection: Connection, job: str, attempt: int) -> Attempt | None:
+    row = connection.execute(select(attempts).where(attempts.c.job == job, attempts.c.attempt == attempt)).one_or_none()
+    return None if row is None else _attempt(row)
+
+
+def live(connection: Connection) -> list[Attempt]:
+    """Those that still hold something."""
+    return [_attempt(row) for row in connection.execute(select(attempts).where(attempts.c.state == "live"))]
+
+
+def set_go(unit: Unit, job: JobId, attempt: int, go: agent.Go) -> None:
+    unit.connection.execute(
+        update(attempts)
+        .where(attempts.c.job == job, attempts.c.attempt == attempt)
+        .values(go=msgspec.json.encode(go).decode())
+    )
+
+
+def release(unit: Unit, job: JobId, attempt: int, now: Millis) -> None:
+    unit.connection.execute(
+        update(attempts)
+        .where(attempts.c.job == job, attempts.c.attempt == attempt)
+        .values(state="released", released_at=now)
+    )
+
+
+def ranks_of(connection: Connection, job: str, attempt: int) -> list[RankRow]:
+    rows = connection.execute(
+        select(ranks).where(ranks.c.job == job, ranks.c.attempt == attempt).order_by(ranks.c.rank)
+    )
+    return [_rank(row) for row in rows]
+
+
+def on_node(connection: Connection, node: str) -> list[RankRow]:
+    """The ranks that this node still works for."""
+    rows = connection.execute(select(ranks).where(ranks.c.node == node, ranks.c.released.is_(False)))
+    return [_rank(row) for row in rows]
+
+
+def busy_nodes(connection: Connection) -> dict[str, list[tuple[str, int]]]:
+    """Node → the (job, attempt) pairs it still works for."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in connection.execute(
+        select(ranks.c.node, ranks.c.job, ranks.c.attempt).where(ranks.c.released.is_(False))
+    ):
+        found.setdefault(row.node, []).append((row.job, row.attempt))
+    return found
+
+
+def note(unit: Unit, rank: RankRow, **values: Any) -> None:
+    """Keep facts of a rank: released, address, ports, isolation, limits, exits, sample, late."""
+    kept = {
+        key: value if isinstance(value, str | bool | None) else msgspec.json.encode(value).decode()
+        for key, value in values.items()
+    }
+    unit.connection.execute(
+        update(ranks)
+        .where(and_(ranks.c.job == rank.job, ranks.c.attempt == rank.attempt, ranks.c.rank == rank.rank))
+        .values(**kept)
+    )
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    return Attempt(
+        JobId(row.job),
+        row.attempt,
+        row.epoch,
+        codec.placement_of(row.placement),
+        row.state,
+        None if row.go is None else msgspec.json.decode(row.go, type=agent.Go),
+        Millis(row.created_at),
+    )
+
+
+def _rank(row: Row[Any]) -> RankRow:
+    return RankRow(
+        job=JobId(row.job),
+        attempt=row.attempt,
+        rank=row.rank,
+        node=NodeId(row.node),
+        released=row.released,
+        address=row.address,
+        ports=() if row.ports is None else tuple(codec.load(row.ports)),
+        isolation=row.isolation,
+        limits=() if row.limits is None else tuple(codec.load(row.limits)),
+        exits=() if row.exits is None else msgspec.json.decode(row.exits, type=tuple[agent.ProcessExit, ...]),
+        sample=None if row.sample is None else msgspec.json.decode(row.sample, type=agent.Sample),
+    )

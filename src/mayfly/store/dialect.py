@@ -1,0 +1,67 @@
+"""All that depends on which database it is: how to connect, how to begin, how to insert-or-leave, how to lock a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, Select, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import NullPool
+
+
+def is_sqlite(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite"
+
+
+def connect(url: str) -> Engine:
+    """An engine for `sqlite:///…` or `postgresql://…`. SQLite runs in WAL with synchronous=FULL, so a commit that has
+    returned survives power loss (promise 1)."""
+    if url.startswith("postgresql://"):
+        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
+    if not url.startswith("sqlite"):
+        return sqlalchemy.create_engine(url, pool_size=20, pool_pre_ping=True)
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "cache_size=-32000",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("mayfly_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def insert_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows that clash with nothing; how many went in."""
+    if not rows:
+        return 0
+    maker = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return connection.execute(maker(table).values(list(rows)).on_conflict_do_nothing()).rowcount
+
+
+def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Insert the row, or set its other columns where the keys exist."""
+    maker = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = maker(table).values(dict(row))
+    rest = {name: statement.excluded[name] for name in row if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=rest))
+
+
+def locked(connection: Connection, statement: Select[Any]) -> Select[Any]:
+    """Hold the rows until the unit ends. SQLite's writer is alone anyway."""
+    return statement if connection.dialect.name == "sqlite" else statement.with_for_update()

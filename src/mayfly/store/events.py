@@ -1,0 +1,49 @@
+"""The history: one row for every change of state, in the transaction that made the change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from mayfly.kit.clock import Millis
+from mayfly.store import codec
+from mayfly.store.tables import events
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    sequence: int
+    type: str
+    at: Millis
+    data: Mapping[str, Any]
+
+
+def append(
+    connection: Connection,
+    thing: str,
+    type_: str,
+    at: Millis,
+    data: Mapping[str, Any] | None = None,
+    *,
+    workspace: str | None = None,
+    version: int = 1,
+) -> None:
+    connection.execute(
+        insert(events).values(
+            workspace=workspace, thing=thing, type=type_, version=version, at=at, data=codec.dump(dict(data or {}))
+        )
+    )
+
+
+def of(connection: Connection, thing: str, most: int = 500) -> list[Event]:
+    """The events of one thing, oldest first."""
+    rows = connection.execute(
+        select(events.c.sequence, events.c.type, events.c.at, events.c.data)
+        .where(events.c.thing == thing)
+        .order_by(events.c.sequence)
+        .limit(most)
+    )
+    return [Event(row.sequence, row.type, Millis(row.at), codec.load(row.data)) for row in rows]

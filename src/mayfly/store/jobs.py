@@ -1,0 +1,249 @@
+"""Jobs as rows. `change` is the only writer of what `domain.job.step` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+
+from mayfly.domain.job import TERMINAL, Job, JobState, Phase
+from mayfly.kit.clock import Millis
+from mayfly.kit.ids import JobId, RunId, WorkspaceId
+from mayfly.store import codec, dialect, events
+from mayfly.store.tables import jobs
+from mayfly.store.unit import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job as it is kept: who and what (never changes), labels (a repeated PUT may change), life (`job`)."""
+
+    sequence: int
+    workspace: WorkspaceId
+    subscription: str
+    name: str
+    type: str
+    display_name: str
+    description: str | None
+    experiment: str
+    tags: dict[str, str]
+    properties: dict[str, str]
+    submitter: str
+    definition_digest: str
+    body: str
+    spec: str
+    work: str
+    notes: list[str]
+    request: str
+    class_key: str
+    priority: int
+    environment: str
+    run: RunId
+    explanation: str | None
+    job: Job
+
+
+TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
+
+
+def add(unit: Unit, row: JobRow) -> int:
+    """Insert; its sequence. Raises IntegrityError when the name is taken."""
+    result = unit.connection.execute(
+        insert(jobs).values(
+            id=row.job.id,
+            workspace=row.workspace,
+            subscription=row.subscription,
+            name=row.name,
+            type=row.type,
+            display_name=row.display_name,
+            description=row.description,
+            experiment=row.experiment,
+            tags=codec.dump(row.tags),
+            properties=codec.dump(row.properties),
+            submitter=row.submitter,
+            definition_digest=row.definition_digest,
+            body=row.body,
+            spec=row.spec,
+            work=row.work,
+            notes=codec.dump(row.notes),
+            request=row.request,
+            class_key=row.class_key,
+            priority=row.priority,
+            environment=row.environment,
+            run=row.run,
+            explanation=row.explanation,
+            node_count=row.job.node_count,
+            created_at=row.job.created_at,
+            **_life(row.job),
+        )
+    )
+    events.append(
+        unit.connection,
+        row.job.id,
+        "JobAccepted",
+        row.job.created_at,
+        {"name": row.name, "submitter": row.submitter},
+        workspace=row.workspace,
+    )
+    key = result.inserted_primary_key
+    return int(key[0]) if key is not None else 0
+
+
+def change(unit: Unit, row: JobRow, after: Job, now: Millis, why: str) -> bool:
+    """Write the job that `step` returned, with its event; False (and nothing written) when it is the same."""
+    before = row.job
+    if after is before or after == before:
+        return False
+    unit.connection.execute(
+        update(jobs).where(jobs.c.id == before.id).values(revision=jobs.c.revision + 1, **_life(after))
+    )
+    data: dict[str, Any] = {"attempt": after.attempt, "phase": after.phase.value}
+    if after.state is not before.state:
+        data |= {"from": before.state.value, "to": after.state.value}
+    if after.cause is not None and after.cause != before.cause:
+        data |= {"code": after.cause.code, "message": after.cause.message}
+    events.append(unit.connection, before.id, why, now, data, workspace=row.workspace)
+    unit.wake(f"job:{before.id}")
+    return True
+
+
+def relabel(unit: Unit, row: JobRow, display_name: str, description: str | None, tags: dict, properties: dict) -> None:
+    """What a repeated submission of the same definition may change."""
+    unit.connection.execute(
+        update(jobs)
+        .where(jobs.c.id == row.job.id)
+        .values(
+            display_name=display_name,
+            description=description,
+            tags=codec.dump(tags),
+            properties=codec.dump(properties),
+        )
+    )
+
+
+def explain(unit: Unit, job: JobId, explanation: str) -> None:
+    unit.connection.execute(update(jobs).where(jobs.c.id == job).values(explanation=explanation))
+
+
+def by_name(connection: Connection, workspace: WorkspaceId, name: str) -> JobRow | None:
+    return _one(connection, select(jobs).where(jobs.c.workspace == workspace, jobs.c.name == name))
+
+
+def by_id(connection: Connection, job: str) -> JobRow | None:
+    return _one(connection, select(jobs).where(jobs.c.id == job))
+
+
+def lock(unit: Unit, job: str) -> JobRow | None:
+    """As `by_id`, held until the unit ends."""
+    return _one(unit.connection, dialect.locked(unit.connection, select(jobs).where(jobs.c.id == job)))
+
+
+def page(
+    connection: Connection, workspace: WorkspaceId, most: int, before: int | None, states: Sequence[str] | None
+) -> list[JobRow]:
+    """Newest first, those of a sequence below `before`."""
+    statement = select(jobs).where(jobs.c.workspace == workspace).order_by(jobs.c.sequence.desc()).limit(most)
+    if before is not None:
+        statement = statement.where(jobs.c.sequence < before)
+    if states:
+        statement = statement.where(jobs.c.state.in_(states))
+    return [_row(row) for row in connection.execute(statement)]
+
+
+def unfinished(connection: Connection) -> list[tuple[JobId, str, JobState]]:
+    """Id, name and state of every job that has not ended."""
+    rows = connection.execute(select(jobs.c.id, jobs.c.name, jobs.c.state).where(jobs.c.state.not_in(TERMINAL_NAMES)))
+    return [(JobId(row.id), row.name, JobState(row.state)) for row in rows]
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Status → how many, of jobs that have not ended."""
+    rows = connection.execute(
+        select(jobs.c.state, func.count().label("count"))
+        .where(jobs.c.state.not_in(TERMINAL_NAMES))
+        .group_by(jobs.c.state)
+    )
+    return {row.state: row[1] for row in rows}
+
+
+def waiting_for(connection: Connection, environment: str, states: Iterable[JobState]) -> list[JobRow]:
+    rows = connection.execute(
+        select(jobs).where(jobs.c.environment == environment, jobs.c.state.in_([state.value for state in states]))
+    )
+    return [_row(row) for row in rows]
+
+
+def names_like(connection: Connection, workspace: WorkspaceId, most: int = 200) -> list[str]:
+    """Recent names, for near matches."""
+    return list(
+        connection.scalars(
+            select(jobs.c.name).where(jobs.c.workspace == workspace).order_by(jobs.c.sequence.desc()).limit(most)
+        )
+    )
+
+
+def _life(job: Job) -> dict[str, Any]:
+    return {
+        "state": job.state.value,
+        "phase": job.phase.value,
+        "phase_since": job.phase_since,
+        "phases": codec.phases_text(job.phases),
+        "attempt": job.attempt,
+        "ranks": codec.ranks_text(job.ranks),
+        "retries_left": job.retries_left,
+        "cause": codec.cause_text(job.cause),
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "suspected_since": job.suspected_since,
+    }
+
+
+def _one(connection: Connection, statement: Select[Any]) -> JobRow | None:
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else _row(row)
+
+
+def _row(row: Row[Any]) -> JobRow:
+    job = Job(
+        id=JobId(row.id),
+        node_count=row.node_count,
+        created_at=Millis(row.created_at),
+        phase_since=Millis(row.phase_since),
+        state=JobState(row.state),
+        phase=Phase(row.phase),
+        phases=codec.phases_of(row.phases),
+        attempt=row.attempt,
+        ranks=codec.ranks_of(row.ranks),
+        retries_left=row.retries_left,
+        cause=codec.cause_of(row.cause),
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        suspected_since=row.suspected_since,
+    )
+    return JobRow(
+        sequence=row.sequence,
+        workspace=WorkspaceId(row.workspace),
+        subscription=row.subscription,
+        name=row.name,
+        type=row.type,
+        display_name=row.display_name,
+        description=row.description,
+        experiment=row.experiment,
+        tags=codec.load(row.tags),
+        properties=codec.load(row.properties),
+        submitter=row.submitter,
+        definition_digest=row.definition_digest,
+        body=row.body,
+        spec=row.spec,
+        work=row.work,
+        notes=codec.load(row.notes),
+        request=row.request,
+        class_key=row.class_key,
+        priority=row.priority,
+        environment=row.environment,
+        run=RunId(row.run),
+        explanation=row.explanation,
+        job=job,
+    )

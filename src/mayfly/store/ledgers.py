@@ -1,0 +1,201 @@
+"""Quota and capacity: two ledgers, changed only by conditional updates, so that two servers cannot overdraw them.
+
+Each hold of an attempt is a row; a ledger's `held` is always the sum of its rows (`check` says where not)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
+
+from mayfly.domain.compute import Amount, LedgerKey, Placement, Quota, Tier
+from mayfly.kit.ids import JobId
+from mayfly.store import dialect
+from mayfly.store.tables import attempts, capacity, gpus, holds, ledgers
+from mayfly.store.unit import Unit
+
+CAPACITY_FAMILY = "-"
+
+
+class Overdrawn(Exception):
+    """Another unit took what this one planned with: plan again."""
+
+
+def ensure(unit: Unit, defaults: Mapping[LedgerKey, int]) -> None:
+    """Make the rows that are missing, with their default limits."""
+    rows = [
+        {"scope": key.scope, "family": key.family, "tier": key.tier.value, "limit": limit, "held": 0}
+        | {"set_by_user": False}
+        for key, limit in sorted(defaults.items())
+    ]
+    dialect.insert_or_leave(unit.connection, ledgers, rows)
+
+
+def set_limit(unit: Unit, key: LedgerKey, limit: int) -> None:
+    dialect.insert_or_leave(
+        unit.connection,
+        ledgers,
+        [{"scope": key.scope, "family": key.family, "tier": key.tier.value, "limit": limit, "held": _held(unit, key)}],
+    )
+    unit.connection.execute(update(ledgers).where(_is(key)).values(limit=limit, set_by_user=True))
+
+
+def refresh_default(unit: Unit, key: LedgerKey, limit: int) -> None:
+    """The machine changed (other cores, other GPUs): move a limit that nobody set."""
+    unit.connection.execute(update(ledgers).where(_is(key), ledgers.c.set_by_user.is_(False)).values(limit=limit))
+
+
+def quotas(connection: Connection, scopes: Sequence[str] | None = None) -> dict[LedgerKey, Quota]:
+    statement = select(ledgers)
+    if scopes is not None:
+        statement = statement.where(ledgers.c.scope.in_(scopes))
+    return {
+        LedgerKey(row.scope, row.family, Tier(row.tier)): Quota(row.limit, row.held)
+        for row in connection.execute(statement)
+    }
+
+
+def set_by_user(connection: Connection) -> set[LedgerKey]:
+    rows = connection.execute(select(ledgers).where(ledgers.c.set_by_user.is_(True)))
+    return {LedgerKey(row.scope, row.family, Tier(row.tier)) for row in rows}
+
+
+def set_capacity(unit: Unit, provider: str, total: Amount) -> None:
+    """What the provider can give at most; what is held stays held."""
+    row = {"provider": provider, "cores": total.cores, "memory_mib": total.memory_mib}
+    dialect.insert_or_leave(unit.connection, capacity, [row | {"cores_held": 0, "memory_held": 0}])
+    unit.connection.execute(update(capacity).where(capacity.c.provider == provider).values(**row))
+    present = [{"provider": provider, "uuid": uuid} for uuid in sorted(total.gpus)]
+    dialect.insert_or_leave(unit.connection, gpus, present)
+    unit.connection.execute(
+        delete(gpus).where(gpus.c.provider == provider, gpus.c.job.is_(None), gpus.c.uuid.not_in(sorted(total.gpus)))
+    )
+
+
+def capacity_held(connection: Connection, provider: str) -> Amount:
+    row = connection.execute(select(capacity).where(capacity.c.provider == provider)).one_or_none()
+    if row is None:
+        return Amount()
+    busy = connection.scalars(select(gpus.c.uuid).where(gpus.c.provider == provider, gpus.c.job.is_not(None)))
+    return Amount(row.cores_held, row.memory_held, frozenset(busy))
+
+
+def take(unit: Unit, job: JobId, attempt: int, provider: str, placement: Placement) -> None:
+    """Hold what the placement needs, all of it or (raising Overdrawn, which undoes the unit) nothing."""
+    connection = unit.connection
+    for key, cores in sorted(placement.quota.items()):
+        done = connection.execute(
+            update(ledgers)
+            .where(_is(key), ledgers.c.held + cores <= ledgers.c.limit)
+            .values(held=ledgers.c.held + cores)
+        )
+        if done.rowcount != 1:
+            raise Overdrawn(f"quota of {key.family} in {key.scope}")
+        connection.execute(
+            insert(holds).values(
+                job=job, attempt=attempt, scope=key.scope, family=key.family, tier=key.tier.value, amount=cores
+            )
+        )
+    need = placement.capacity
+    done = connection.execute(
+        update(capacity)
+        .where(
+            capacity.c.provider == provider,
+            capacity.c.cores_held + need.cores <= capacity.c.cores,
+            capacity.c.memory_held + need.memory_mib <= capacity.c.memory_mib,
+        )
+        .values(cores_held=capacity.c.cores_held + need.cores, memory_held=capacity.c.memory_held + need.memory_mib)
+    )
+    if done.rowcount != 1:
+        raise Overdrawn(f"capacity of {provider}")
+    connection.execute(
+        insert(holds).values(
+            job=job,
+            attempt=attempt,
+            scope=f"capacity:{provider}",
+            family=CAPACITY_FAMILY,
+            tier=placement.tier.value,
+            amount=need.cores,
+            memory_mib=need.memory_mib,
+        )
+    )
+    for uuid in sorted(need.gpus):
+        done = connection.execute(
+            update(gpus)
+            .where(gpus.c.provider == provider, gpus.c.uuid == uuid, gpus.c.job.is_(None))
+            .values(job=job, attempt=attempt)
+        )
+        if done.rowcount != 1:
+            raise Overdrawn(f"GPU {uuid}")
+
+
+def give_back(unit: Unit, job: JobId, attempt: int) -> bool:
+    """Return all that the attempt holds; False when it held nothing. Repeating it changes nothing."""
+    connection = unit.connection
+    mine = and_(holds.c.job == job, holds.c.attempt == attempt)
+    rows = connection.execute(
+        dialect.locked(connection, select(holds).where(mine).order_by(holds.c.scope, holds.c.family, holds.c.tier))
+    ).all()
+    for row in rows:
+        if row.scope.startswith("capacity:"):
+            connection.execute(
+                update(capacity)
+                .where(capacity.c.provider == row.scope.removeprefix("capacity:"))
+                .values(
+                    cores_held=capacity.c.cores_held - row.amount, memory_held=capacity.c.memory_held - row.memory_mib
+                )
+            )
+        else:
+            key = LedgerKey(row.scope, row.family, Tier(row.tier))
+            connection.execute(update(ledgers).where(_is(key)).values(held=ledgers.c.held - row.amount))
+    connection.execute(delete(holds).where(mine))
+    connection.execute(update(gpus).where(gpus.c.job == job, gpus.c.attempt == attempt).values(job=None, attempt=None))
+    return bool(rows)
+
+
+def check(connection: Connection) -> list[str]:
+    """Every way in which the ledgers disagree with the holds of unreleased attempts; empty when quota is conserved."""
+    problems = []
+    sums = {
+        (row.scope, row.family, row.tier): (int(row.amount or 0), int(row.memory or 0))
+        for row in connection.execute(
+            select(
+                holds.c.scope,
+                holds.c.family,
+                holds.c.tier,
+                func.sum(holds.c.amount).label("amount"),
+                func.sum(holds.c.memory_mib).label("memory"),
+            ).group_by(holds.c.scope, holds.c.family, holds.c.tier)
+        )
+    }
+    for row in connection.execute(select(ledgers)):
+        expected = sums.get((row.scope, row.family, row.tier), (0, 0))[0]
+        if row.held != expected:
+            problems.append(f"ledger {row.scope} {row.family} {row.tier} holds {row.held}, its attempts {expected}")
+    for row in connection.execute(select(capacity)):
+        mine = [value for key, value in sums.items() if key[0] == f"capacity:{row.provider}"]
+        cores, memory = sum(value[0] for value in mine), sum(value[1] for value in mine)
+        if (row.cores_held, row.memory_held) != (cores, memory):
+            problems.append(f"capacity {row.provider} holds {row.cores_held} cores, its attempts {cores}")
+    dead = connection.execute(
+        select(holds.c.job, holds.c.attempt)
+        .join(attempts, and_(attempts.c.job == holds.c.job, attempts.c.attempt == holds.c.attempt))
+        .where(attempts.c.state == "released")
+    )
+    problems += [f"attempt {row.attempt} of {row.job} is released and still holds" for row in dead]
+    return problems
+
+
+def held_by(connection: Connection, job: str, attempt: int) -> Iterable[tuple[str, str, str, int]]:
+    rows = connection.execute(select(holds).where(holds.c.job == job, holds.c.attempt == attempt))
+    return [(row.scope, row.family, row.tier, row.amount) for row in rows]
+
+
+def _held(unit: Unit, key: LedgerKey) -> int:
+    """What live attempts already hold under a key that had no row: nothing, since `take` needs the row."""
+    found = unit.connection.scalar(select(ledgers.c.held).where(_is(key)))
+    return int(found or 0)
+
+
+def _is(key: LedgerKey):
+    return and_(ledgers.c.scope == key.scope, ledgers.c.family == key.family, ledgers.c.tier == key.tier.value)

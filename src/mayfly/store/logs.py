@@ -1,0 +1,61 @@
+"""What the server has of each log file: sizes in rows, bytes in the log folder (`ports.logs`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+
+from mayfly.store import dialect
+from mayfly.store.tables import logs
+from mayfly.store.unit import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    job: str
+    attempt: int
+    rank: int
+    node: str
+    file: str
+    size: int
+    sealed: bool
+
+
+def ensure(unit: Unit, row: LogRow) -> None:
+    dialect.insert_or_leave(
+        unit.connection,
+        logs,
+        [
+            {
+                "job": row.job,
+                "attempt": row.attempt,
+                "rank": row.rank,
+                "node": row.node,
+                "file": row.file,
+                "size": row.size,
+                "sealed": row.sealed,
+            }
+        ],
+    )
+
+
+def seal(unit: Unit, job: str, attempt: int, rank: int, sizes: dict[str, int], node: str) -> None:
+    """The files are complete with these sizes."""
+    for file, size in sizes.items():
+        ensure(unit, LogRow(job, attempt, rank, node, file, size, True))
+        unit.connection.execute(
+            update(logs)
+            .where(logs.c.job == job, logs.c.attempt == attempt, logs.c.rank == rank, logs.c.file == file)
+            .values(size=size, sealed=True)
+        )
+
+
+def of(connection: Connection, job: str, attempt: int | None = None) -> list[LogRow]:
+    statement = select(logs).where(logs.c.job == job).order_by(logs.c.attempt, logs.c.rank, logs.c.file)
+    if attempt is not None:
+        statement = statement.where(logs.c.attempt == attempt)
+    return [
+        LogRow(row.job, row.attempt, row.rank, row.node, row.file, row.size, row.sealed)
+        for row in connection.execute(statement)
+    ]

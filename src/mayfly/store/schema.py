@@ -1,0 +1,57 @@
+"""The store's schema: its version, its migrations (expand, then contract), and its epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, select, text
+
+from mayfly.kit.errors import Invalid
+from mayfly.store import dialect
+from mayfly.store.tables import meta
+from mayfly.store.unit import Store
+
+FOLDER = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The version this code writes; a test holds it equal to the newest migration."""
+
+
+def upgrade(store: Store) -> None:
+    """Bring the store to HEAD. Raises Invalid `StoreTooNew` for one that a newer Mayfly made."""
+    version = store.read(_version)
+    if version == HEAD:
+        return
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if version is not None and version not in known:
+        raise Invalid(
+            "StoreTooNew",
+            f"This store was made by a newer Mayfly (schema {version}; this one writes {HEAD}).",
+            remedy="Install that version of mayfly-ml, or point MAYFLY_HOME at another folder.",
+        )
+    with store.engine.connect() as connection:
+        if dialect.is_sqlite(store.engine):
+            connection = connection.execution_options(mayfly_begin="IMMEDIATE")
+        with connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def epoch(store: Store) -> int:
+    """The store's epoch, part of every fence; a restore from backup begins the next one."""
+
+    def ensure(unit):
+        dialect.insert_or_leave(unit.connection, meta, [{"key": "epoch", "value": "1"}])
+        return int(unit.connection.scalar(select(meta.c.value).where(meta.c.key == "epoch")))
+
+    return store.write(ensure)
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(text("select version_num from alembic_version"))

@@ -1,0 +1,287 @@
+"""The rows. Every table is keyed by workspace id where users own it; names of subscriptions and groups stand only in
+`workspaces`. What differs between databases is in `store.dialect`; how a table came to be, in `store/migrations`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up by itself only on INTEGER PRIMARY KEY."""
+
+meta = Table("meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subscription", String(255), nullable=False),
+    Column("resource_group", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("subscription", "resource_group", "name"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("workspace", String(40), ForeignKey("workspaces.id"), nullable=False),
+    Column("subscription", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("description", Text),
+    Column("experiment", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("properties", Text, nullable=False),
+    Column("archived", Boolean, nullable=False, default=False),
+    Column("submitter", String(255), nullable=False),
+    Column("definition_digest", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # the submission, verbatim
+    Column("spec", Text, nullable=False),  # the normalised definition
+    Column("work", Text, nullable=False),  # what a rank will be told: commands, inputs, outputs, distribution
+    Column("notes", Text, nullable=False),
+    Column("request", Text, nullable=False),  # domain.ResourceRequest
+    Column("class_key", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("environment", String(64), nullable=False),  # environments.digest
+    Column("run", String(32), nullable=False, unique=True),
+    # what `domain.job.step` decides
+    Column("state", String(20), nullable=False),
+    Column("phase", String(20), nullable=False),
+    Column("phase_since", BigInteger, nullable=False),
+    Column("phases", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("ranks", Text, nullable=False),
+    Column("node_count", Integer, nullable=False),
+    Column("retries_left", Integer, nullable=False),
+    Column("cause", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("suspected_since", BigInteger),
+    Column("explanation", Text),  # why this size and here, once placed
+    Column("revision", Integer, nullable=False, default=0),
+    UniqueConstraint("workspace", "name"),
+    Index("ix_jobs_queue", "state", "class_key", "sequence"),
+    Index("ix_jobs_page", "workspace", "sequence"),
+)
+
+class_waits = Table(  # why a class waits, written anew only when the reason changes
+    "class_waits",
+    metadata,
+    Column("class_key", Text, primary_key=True),
+    Column("explanation", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job", String(40), ForeignKey("jobs.id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("placement", Text, nullable=False),
+    Column("state", String(12), nullable=False),  # live, fenced, released
+    Column("go", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("released_at", BigInteger),
+    PrimaryKeyConstraint("job", "attempt"),
+    Index("ix_attempts_state", "state"),
+)
+
+ranks = Table(
+    "ranks",
+    metadata,
+    Column("job", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("node", String(40), nullable=False),
+    Column("released", Boolean, nullable=False, default=False),
+    Column("address", String(255)),
+    Column("ports", Text),
+    Column("isolation", String(32)),
+    Column("limits", Text),
+    Column("exits", Text),
+    Column("sample", Text),
+    Column("late", Text),  # evidence that came after a terminal state: it revises nothing
+    PrimaryKeyConstraint("job", "attempt", "rank"),
+    Index("ix_ranks_node", "node", "released"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("group_id", String(40), nullable=False),
+    Column("provider", String(32), nullable=False),
+    Column("instance_type", String(64), nullable=False),
+    Column("amount", Text, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("state_since", BigInteger, nullable=False),
+    Column("idle_since", BigInteger),
+    Column("hello", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("note", Text, nullable=False, default=""),
+    Index("ix_nodes_state", "state"),
+)
+
+ledgers = Table(
+    "ledgers",
+    metadata,
+    Column("scope", String(300), nullable=False),
+    Column("family", String(64), nullable=False),
+    Column("tier", String(12), nullable=False),
+    Column("limit", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("set_by_user", Boolean, nullable=False, default=False),
+    PrimaryKeyConstraint("scope", "family", "tier"),
+)
+
+capacity = Table(
+    "capacity",
+    metadata,
+    Column("provider", String(32), primary_key=True),
+    Column("cores", BigInteger, nullable=False),
+    Column("memory_mib", BigInteger, nullable=False),
+    Column("cores_held", BigInteger, nullable=False),
+    Column("memory_held", BigInteger, nullable=False),
+)
+
+gpus = Table(
+    "gpus",
+    metadata,
+    Column("provider", String(32), nullable=False),
+    Column("uuid", String(80), nullable=False),
+    Column("job", String(40)),
+    Column("attempt", Integer),
+    PrimaryKeyConstraint("provider", "uuid"),
+)
+
+holds = Table(  # what each attempt holds of which ledger; a ledger's `held` is the sum of its rows here (promise 6)
+    "holds",
+    metadata,
+    Column("job", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("scope", String(300), nullable=False),  # 'capacity:<provider>' for real cores
+    Column("family", String(64), nullable=False),
+    Column("tier", String(12), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("memory_mib", BigInteger, nullable=False, default=0),
+    PrimaryKeyConstraint("job", "attempt", "scope", "family", "tier"),
+)
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # of the definition and the platform
+    Column("definition", Text, nullable=False),
+    Column("state", String(12), nullable=False),  # wanted, ready, failed
+    Column("plan", Text),
+    Column("error", Text),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("job", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("tree", String(64), nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("job", "attempt", "rank", "name"),
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("job", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("node", String(40), nullable=False),
+    Column("file", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sealed", Boolean, nullable=False, default=False),
+    PrimaryKeyConstraint("job", "attempt", "rank", "file"),
+)
+
+runs = Table(  # our run id ↔ the MLflow server's
+    "runs",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    Column("job", String(40), nullable=False),
+    Column("mlflow_run", String(32), unique=True),
+    Column("mlflow_experiment", String(32)),
+    Index("ix_runs_job", "job"),
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("job", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Index("ix_metrics_job", "job", "key", "sequence"),
+)
+
+labels = Table(  # params and tags of a job's run
+    "labels",
+    metadata,
+    Column("job", String(40), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("job", "kind", "key"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("workspace", String(40)),
+    Column("thing", String(40), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("data", Text, nullable=False),
+    Index("ix_events_thing", "thing", "sequence"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("until", BigInteger, nullable=False),
+)

@@ -1,0 +1,231 @@
+"""Units of work: what one caller writes is committed whole or not at all, and is durable when `write` returns.
+
+On SQLite one writer thread groups callers into one commit, so one fsync serves many; each caller has a savepoint, so one
+failure undoes only its own. On PostgreSQL every unit is a transaction. Wake-ups that a unit asks for are sent after its
+commit: they are hints, the rows are the truth.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from mayfly.kit.errors import Unavailable
+from mayfly.store import dialect
+
+Result = TypeVar("Result")
+
+STEPS = (
+    "job accepted",
+    "cancel accepted",
+    "attempt reserved",
+    "node created",
+    "node greeted",
+    "environment resolved",
+    "phase entered",
+    "rank ready",
+    "start granted",
+    "rank started",
+    "rank exited",
+    "job ended",
+    "attempt released",
+    "node gone",
+)
+"""The persisted steps of a job's and a node's life in the store. Each is two kill points, before its commit and after."""
+
+
+class Unit:
+    """One caller's connection, and the wake-ups to send when it has committed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.topics: set[str] = set()
+        self.steps: list[str] = []
+
+    def wake(self, *topics: str) -> None:
+        self.topics.update(topics)
+
+    def passing(self, step: str) -> None:
+        """Name a persisted step that this unit takes."""
+        if step not in STEPS:
+            raise AssertionError(f"'{step}' is not in store.unit.STEPS")
+        self.steps.append(step)
+
+
+class KillPoint:
+    """For fault tests: `MAYFLY_KILL_AT=server:<step>:before|after` kills this process there, once if
+    `MAYFLY_KILL_ONCE` names a marker file."""
+
+    def __init__(self) -> None:
+        wanted = os.environ.get("MAYFLY_KILL_AT", "")
+        parts = wanted.split(":")
+        self._at = (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "server" else None
+        self._marker = os.environ.get("MAYFLY_KILL_ONCE")
+
+    def reached(self, steps: list[str], side: str) -> None:
+        if self._at is None or self._at[1] != side or self._at[0] not in steps:
+            return
+        if self._marker is not None:
+            try:
+                os.close(os.open(self._marker, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Store:
+    """Threads may share it. `wake` is called with topics after each commit."""
+
+    def __init__(self, url: str, wake: Callable[[set[str]], None]) -> None:
+        self.engine = dialect.connect(url)
+        self.wake = wake
+        self._kill = KillPoint()
+        self._writer = _Writer(self.engine, self._finish, self._kill) if dialect.is_sqlite(self.engine) else None
+        self._local = threading.local()
+
+    def write(self, work: Callable[[Unit], Result]) -> Result:
+        """Run `work` in a unit and return what it returned, after the commit is durable. What `work` raises is raised
+        here and nothing of it is kept. `work` may run again (PostgreSQL retries a serialization failure), so it must
+        not touch anything but its unit."""
+        return self.submit(work).result()
+
+    def submit(self, work: Callable[[Unit], Result]) -> Future[Result]:
+        """As `write`, without waiting."""
+        future: Future[Result] = Future()
+        if self._writer is not None:
+            self._writer.put(work, future)
+            return future
+        try:
+            future.set_result(self._transaction(work))
+        except Exception as error:  # noqa: BLE001 - handed to the caller through the future
+            future.set_exception(error)
+        return future
+
+    def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work` on a consistent view of what is committed."""
+        if self._writer is None:
+            with self.engine.connect() as connection:
+                return work(connection)
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None or connection.closed:
+            connection = self._local.connection = self.engine.connect()
+        with connection.begin():
+            return work(connection)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self.engine.dispose()
+
+    def _transaction(self, work: Callable[[Unit], Result]) -> Result:
+        for last in (False, False, True):
+            try:
+                with self.engine.begin() as connection:
+                    unit = Unit(connection)
+                    result = work(unit)
+                    self._kill.reached(unit.steps, "before")
+            except OperationalError as error:
+                if last or ("serializ" not in str(error) and "deadlock" not in str(error)):
+                    raise
+                continue
+            self._finish(unit)
+            return result
+        raise AssertionError("unreachable")
+
+    def _finish(self, unit: Unit) -> None:
+        self._kill.reached(unit.steps, "after")
+        if unit.topics:
+            self.wake(unit.topics)
+
+
+class _Writer:
+    """The one thread that writes to SQLite."""
+
+    MOST = 256
+
+    def __init__(self, engine: Engine, finish: Callable[[Unit], None], kill: KillPoint) -> None:
+        self._engine = engine
+        self._finish = finish
+        self._kill = kill
+        self._queue: queue.SimpleQueue[tuple[Callable[[Unit], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, work: Callable[[Unit], Any], future: Future[Any]) -> None:
+        if self._closed:
+            raise Unavailable("ServerStopping", "The server is stopping.", remedy="Try again in a moment.")
+        self._queue.put((work, future))
+
+    def close(self) -> None:
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        connection = self._engine.connect().execution_options(mayfly_begin="IMMEDIATE")
+        while True:
+            batch, last = self._batch()
+            if batch:
+                self._commit(connection, batch)
+            if last:
+                connection.close()
+                return
+
+    def _batch(self) -> tuple[list[tuple[Callable[[Unit], Any], Future[Any]]], bool]:
+        item = self._queue.get()
+        batch = []
+        while item is not None:
+            batch.append(item)
+            if len(batch) >= self.MOST or self._queue.empty():
+                return batch, False
+            item = self._queue.get()
+        return batch, True
+
+    def _commit(self, connection: Connection, batch: list[tuple[Callable[[Unit], Any], Future[Any]]]) -> None:
+        done: list[tuple[Unit, Any, Future[Any]]] = []
+        try:
+            with connection.begin():
+                for work, future in batch:
+                    unit = Unit(connection)
+                    try:
+                        with connection.begin_nested():
+                            result = work(unit)
+                    except Exception as error:  # noqa: BLE001 - handed to the caller through the future
+                        future.set_exception(error)
+                        continue
+                    done.append((unit, result, future))
+                for unit, _, _ in done:
+                    self._kill.reached(unit.steps, "before")
+        except Exception as error:  # noqa: BLE001 - the commit failed: nobody's work was kept, everybody is told
+            for _, _, future in done:
+                future.set_exception(_commit_failure(error))
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(_commit_failure(error))
+            return
+        for unit, result, future in done:
+            self._finish(unit)
+            future.set_result(result)
+
+
+def _commit_failure(error: Exception) -> Exception:
+    return Unavailable(
+        "StoreUnavailable",
+        f"The store could not be written ({type(error).__name__}: {error}). Nothing of this request was kept.",
+        remedy="Free disk space in the state folder, or make it writable, and try again.",
+    )
+
+
+def database_url(folder: Path) -> str:
+    """The embedded default: `mayfly.db` in the state folder."""
+    return f"sqlite:///{folder / 'mayfly.db'}"

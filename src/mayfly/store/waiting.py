@@ -1,0 +1,123 @@
+"""The queue as the scheduler sees it: one grouped, indexed count, and the heads of each class."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from sqlalchemy import Connection, delete, func, select
+
+from mayfly.domain.compute import Amount, Fleet, InstanceType, LedgerKey, Quota
+from mayfly.domain.job import JobState
+from mayfly.domain.queue import ClassKey, Explanation, Head, JobClass, RunningGroup, Snapshot
+from mayfly.kit.clock import Millis
+from mayfly.kit.ids import JobId, NodeId
+from mayfly.store import codec, dialect, ledgers
+from mayfly.store.tables import attempts, class_waits, jobs, nodes
+from mayfly.store.unit import Unit
+
+HEADS = 32
+"""How many jobs of a class one pass may start."""
+
+
+def snapshot(connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType]) -> Snapshot:
+    classes = _classes(connection)
+    running, recent = _running(connection)
+    return Snapshot(
+        fleet=fleet,
+        catalogue=catalogue,
+        classes=tuple(classes),
+        quotas=ledgers.quotas(connection),
+        capacity_held=ledgers.capacity_held(connection, fleet.provider),
+        warm=_warm(connection),
+        running=running,
+        recent=recent,
+    )
+
+
+def quotas(connection: Connection) -> dict[LedgerKey, Quota]:
+    return ledgers.quotas(connection)
+
+
+def _classes(connection: Connection) -> list[JobClass]:
+    queued = JobState.QUEUED.value
+    counts = connection.execute(
+        select(jobs.c.class_key, func.count()).where(jobs.c.state == queued).group_by(jobs.c.class_key)
+    ).all()
+    found = []
+    for text, count in counts:
+        key = codec.class_of(text)
+        heads = connection.execute(
+            select(jobs.c.id, jobs.c.sequence, jobs.c.created_at)
+            .where(jobs.c.state == queued, jobs.c.class_key == text)
+            .order_by(jobs.c.sequence)
+            .limit(HEADS)
+        )
+        found.append(
+            JobClass(
+                key,
+                codec.request_of(key.request),
+                count,
+                tuple(Head(JobId(row.id), row.sequence, Millis(row.created_at)) for row in heads),
+            )
+        )
+    return found
+
+
+def _running(connection: Connection) -> tuple[tuple[RunningGroup, ...], dict[str, float]]:
+    groups: dict[tuple[str, str], tuple[Amount, int]] = {}
+    recent: dict[str, float] = defaultdict(float)
+    rows = connection.execute(
+        select(attempts.c.placement, jobs.c.submitter)
+        .join(jobs, jobs.c.id == attempts.c.job)
+        .where(attempts.c.state == "live")
+    )
+    for row in rows:
+        placement = codec.placement_of(row.placement)
+        key = (row.submitter, placement.instance_type.name)
+        amount, count = groups.get(key, (Amount(), 0))
+        groups[key] = (amount.plus(placement.capacity), count + 1)
+        recent[row.submitter] += placement.capacity.cores
+    running = tuple(RunningGroup(who, size, amount, count) for (who, size), (amount, count) in sorted(groups.items()))
+    return running, dict(recent)
+
+
+def _warm(connection: Connection) -> dict[str, tuple[NodeId, ...]]:
+    found: dict[str, list[NodeId]] = defaultdict(list)
+    rows = connection.execute(
+        select(nodes.c.id, nodes.c.instance_type)
+        .where(nodes.c.state == "ready", nodes.c.idle_since.is_not(None))
+        .order_by(nodes.c.idle_since.desc())
+    )
+    for row in rows:
+        found[row.instance_type].append(NodeId(row.id))
+    return {size: tuple(ids) for size, ids in found.items()}
+
+
+def waits(connection: Connection) -> dict[ClassKey, tuple[Explanation, Millis]]:
+    rows = connection.execute(select(class_waits))
+    return {codec.class_of(row.class_key): (codec.explanation_of(row.explanation), Millis(row.since)) for row in rows}
+
+
+def wait_of(connection: Connection, class_key: str) -> tuple[Explanation, Millis] | None:
+    row = connection.execute(select(class_waits).where(class_waits.c.class_key == class_key)).one_or_none()
+    return None if row is None else (codec.explanation_of(row.explanation), Millis(row.since))
+
+
+def keep_wait(unit: Unit, key: ClassKey, explanation: Explanation, now: Millis) -> None:
+    row = {"class_key": codec.class_text(key), "explanation": codec.explanation_text(explanation), "since": now}
+    dialect.insert_or_replace(unit.connection, class_waits, row, ["class_key"])
+
+
+def forget_wait(unit: Unit, key: ClassKey) -> None:
+    unit.connection.execute(delete(class_waits).where(class_waits.c.class_key == codec.class_text(key)))
+
+
+def queued_of(connection: Connection, key: ClassKey, most: int = 500) -> list[JobId]:
+    """Ids of the waiting jobs of a class, oldest first."""
+    rows = connection.scalars(
+        select(jobs.c.id)
+        .where(jobs.c.state == JobState.QUEUED.value, jobs.c.class_key == codec.class_text(key))
+        .order_by(jobs.c.sequence)
+        .limit(most)
+    )
+    return [JobId(one) for one in rows]
