@@ -1,0 +1,109 @@
+"""Which files of a code folder stay at home: `.amlignore`, else `.gitignore`, in the folder's root only (semantics §16).
+
+As in Azure each file is judged by its own path and the last matching line wins; so, unlike in git, a `!` line brings a
+file back even from a folder that an earlier line names. `.git` stays at home unless a line `!.git` says otherwise:
+every git command changes it, and its configuration may hold a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec, PathSpec
+
+from mayfly.kit.errors import Invalid
+
+NAMES = (".amlignore", ".gitignore")
+_ALWAYS = (".git",)
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreRules:
+    source: str | None
+    """The file the rules came from, '.amlignore' or '.gitignore'; None when there is neither."""
+    spec: PathSpec
+    prunes: bool
+    """Whether an ignored folder may be left out unseen (no line brings anything back)."""
+
+    def ignored(self, relative_path: str, is_folder: bool = False) -> bool:
+        """Whether to leave it out. Of a folder it may say no although every file in it will be left out."""
+        if not is_folder:
+            return self.spec.match_file(relative_path)
+        return self.prunes and self.spec.match_file(relative_path + "/")
+
+
+def load(folder: Path) -> IgnoreRules:
+    """Raises Invalid `IgnoreFileInvalid` when the file cannot be read or has a line that means nothing."""
+    for name in NAMES:
+        path = folder / name
+        if path.is_file():
+            return parse(_lines(path), name)
+    return parse((), None)
+
+
+def parse(lines: Iterable[str], source: str | None) -> IgnoreRules:
+    kept = [line.rstrip() for line in lines]
+    try:
+        spec = PathSpec.from_lines("gitignore", [*_ALWAYS, *kept])
+    except ValueError as error:
+        raise Invalid("IgnoreFileInvalid", f"{source}: {error}") from error
+    return IgnoreRules(source, spec, not any(line.lstrip().startswith("!") for line in kept))
+
+
+def dropped_by_git(folder: Path, kept: Iterable[str]) -> list[str]:
+    """Those of `kept` (paths relative to the folder) that git would have left out: by a `.gitignore` that we do not
+    read, of a parent up to the repository's root, of the folder itself beside an `.amlignore`, or of a folder in it.
+    Empty outside a repository that has none of these. For a note, not for a decision."""
+    top = _repository(folder) or folder
+    above = folder.relative_to(top).as_posix() if top != folder else ""
+    specs: dict[str, GitIgnoreSpec | None] = {}
+    dropped = []
+    for path in kept:
+        whole = f"{above}/{path}" if above else path
+        if _git_ignores(top, whole, specs):
+            dropped.append(path)
+    return dropped
+
+
+def _git_ignores(top: Path, path: str, specs: dict[str, GitIgnoreSpec | None]) -> bool:
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        shown = "/".join(parts[:depth]) + ("/" if depth < len(parts) else "")
+        verdict = None
+        for above in range(depth):
+            place = "/".join(parts[:above])
+            if place not in specs:
+                specs[place] = _git_spec(top / place)
+            spec = specs[place]
+            if spec is not None:
+                found = spec.check_file(shown[len(place) + 1 :] if place else shown).include
+                verdict = verdict if found is None else found
+        if verdict:
+            return True
+    return False
+
+
+def _git_spec(folder: Path) -> GitIgnoreSpec | None:
+    path = folder / ".gitignore"
+    if not path.is_file():
+        return None
+    try:
+        return GitIgnoreSpec.from_lines(_lines(path))
+    except (ValueError, Invalid):
+        return None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid("IgnoreFileInvalid", f"'{path}' cannot be read: {error}.") from error
+
+
+def _repository(folder: Path) -> Path | None:
+    for place in (folder, *folder.parents):
+        if (place / ".git").exists():
+            return place
+    return None

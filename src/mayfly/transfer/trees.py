@@ -1,0 +1,303 @@
+"""Folders by content: a tree names every file by the SHA-256 of its bytes, and a tree has such a name itself."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mayfly.kit.errors import Broken, Invalid
+from mayfly.kit.ids import Digest
+from mayfly.transfer.stats import Stamp, StatCache
+from mayfly.wire.agent import Tree, TreeEntry
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+EMPTY = Tree(entries=())
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+Links = Literal["inside", "anywhere", "skip"]
+"""What `scan` does with symbolic links. All are followed, as Azure follows them, but:
+`inside`: one that leaves the folder, leads nowhere or goes round is refused (code, which must be whole and its own).
+`anywhere`: one that leaves the folder is followed when it ends at a file (a person's own data).
+`skip`: whatever cannot be followed inside the folder is left out and named in `Scan.skipped` (a job's outputs)."""
+
+Ignored = Callable[[str, bool], bool]
+"""(path relative to the folder, whether it is a folder) → leave it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    tree: Tree
+    files: dict[Digest, Path] = field(default_factory=dict)
+    """Where the bytes lie; one path for each content."""
+    total_bytes: int = 0
+    """Over all entries, equal contents counted each time."""
+    skipped: tuple[str, ...] = ()
+    """Relative paths left out because they are no files: sockets, pipes, devices, and links under `skip`."""
+
+    @property
+    def digest(self) -> Digest:
+        return digest_of(self.tree)
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def canonical(tree: Tree) -> bytes:
+    """The bytes whose SHA-256 names the tree: compact UTF-8 JSON, keys sorted, defaults left out."""
+    return msgspec.json.encode(tree, order="sorted")
+
+
+def digest_of(tree: Tree) -> Digest:
+    return Digest(hashlib.sha256(canonical(tree)).hexdigest())
+
+
+def decode(data: bytes) -> Tree:
+    """Read and check a tree that somebody else made. Raises Invalid `TreeInvalid`."""
+    try:
+        tree = msgspec.json.decode(data, type=Tree)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Invalid("TreeInvalid", f"This is not a file list: {error}.") from error
+    check(tree)
+    return tree
+
+
+def check(tree: Tree) -> None:
+    """Raises Invalid `TreeInvalid` unless every path stays inside the folder, the entries are sorted and none is twice,
+    and no file is also a folder."""
+    files: set[str] = set()
+    before: str | None = None
+    for entry in tree.entries:
+        _check_path(entry.path)
+        if not _DIGEST.match(entry.digest) or entry.size < 0:
+            raise Invalid("TreeInvalid", f"'{entry.path}' has no valid digest and size.")
+        if before is not None and entry.path <= before:
+            problem = "is there twice" if entry.path == before else "is not in its place in the order"
+            raise Invalid("TreeInvalid", f"'{entry.path}' {problem}.")
+        before = entry.path
+        files.add(entry.path)
+    for entry in tree.entries:
+        parent = entry.path.rpartition("/")[0]
+        while parent:
+            if parent in files:
+                raise Invalid("TreeInvalid", f"'{parent}' is both a file and a folder.")
+            parent = parent.rpartition("/")[0]
+
+
+def _check_path(path: str) -> None:
+    if not path or path.startswith("/") or "\\" in path or "\x00" in path:
+        raise Invalid("TreeInvalid", f"{path!r} is not a relative path with '/' between its parts.")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise Invalid("TreeInvalid", f"{path!r} has an empty part, '.' or '..'.")
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid("TreeInvalid", f"{path!r} is not Unicode text.") from error
+
+
+# --- from a folder ----------------------------------------------------------------------------------------------------
+
+
+def scan(
+    folder: Path,
+    ignored: Ignored | None = None,
+    *,
+    links: Links = "anywhere",
+    cache: StatCache | None = None,
+) -> Scan:
+    """The folder's tree. Empty folders are not kept.
+
+    With a cache, a file whose stamp has not changed is not read again; saving the cache is the caller's.
+    Raises Invalid `LinkLeavesFolder`, `LinkBroken`, `LinkLoop`, `FileUnreadable`, `FileChanged`, `FileNameInvalid`.
+    """
+    root = Path(os.path.realpath(folder))
+    walk = _Walk(root, ignored or (lambda _path, _is_folder: False), links, [])
+    entries: list[TreeEntry] = []
+    files: dict[Digest, Path] = {}
+    for relative, path in walk.files(root, "", (str(root),)):
+        digest, size, executable = hash_file(path, cache)
+        entries.append(TreeEntry(path=relative, digest=digest, size=size, executable=executable))
+        files.setdefault(digest, path)
+    entries.sort(key=lambda entry: entry.path)
+    return Scan(Tree(entries=tuple(entries)), files, sum(e.size for e in entries), tuple(sorted(walk.skipped)))
+
+
+def tree_of_file(path: Path, *, cache: StatCache | None = None) -> Scan:
+    """A tree of one entry under the file's own name. Raises as `scan` does."""
+    name = _checked_name(path.name, path.name)
+    digest, size, executable = hash_file(path, cache)
+    return Scan(
+        Tree(entries=(TreeEntry(path=name, digest=digest, size=size, executable=executable),)), {digest: path}, size
+    )
+
+
+def hash_file(path: Path, cache: StatCache | None = None) -> tuple[Digest, int, bool]:
+    """Digest, size and executable bit. Raises Invalid `FileUnreadable`; `FileChanged` when it grows or changes
+    meanwhile."""
+    try:
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            stamp = Stamp.of(before)
+            executable = bool(before.st_mode & stat.S_IXUSR) and os.name != "nt"
+            if cache is not None and (known := cache.get(path, stamp)) is not None:
+                return known, before.st_size, executable
+            digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise Invalid(
+            "FileUnreadable",
+            f"'{path}' cannot be read: {error.strerror or error}.",
+            remedy="Make it readable, or leave it out with a line in .amlignore.",
+        ) from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise Invalid(
+            "FileChanged", f"'{path}' changed while it was read.", remedy="Try again when nothing writes to it."
+        )
+    if cache is not None:
+        cache.put(path, stamp, digest)
+    return digest, before.st_size, executable
+
+
+@dataclass(slots=True)
+class _Walk:
+    root: Path
+    ignored: Ignored
+    links: Links
+    skipped: list[str]
+
+    def files(self, folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+        """`above`: the real paths of the folders we are in, to see a loop."""
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise Invalid("FileUnreadable", f"'{folder}' cannot be read: {error.strerror or error}.") from error
+        for entry in entries:
+            relative = prefix + entry.name
+            target: Path | None = Path(entry.path)
+            if entry.is_symlink():
+                target = self._follow(Path(entry.path), relative, above)
+            if target is None:
+                continue
+            if entry.is_dir():
+                if not self.ignored(relative, True):
+                    yield from self.files(target, relative + "/", (*above, os.path.realpath(target)))
+            elif self.ignored(relative, False):
+                continue
+            elif entry.is_file():
+                yield _checked_name(relative, relative), target
+            else:
+                self.skipped.append(relative)
+
+    def _follow(self, link: Path, relative: str, above: tuple[str, ...]) -> Path | None:
+        """Where the link ends; None to leave it out."""
+        if self.ignored(relative, False):
+            return None
+        try:
+            target = link.resolve(strict=True)
+        except (OSError, RuntimeError) as error:
+            loop = isinstance(error, RuntimeError) or error.errno == errno.ELOOP
+            code, words = ("LinkLoop", "goes round in a circle") if loop else ("LinkBroken", "leads nowhere")
+            return self._odd(code, relative, words)
+        is_folder = target.is_dir()
+        if is_folder and self.ignored(relative, True):
+            return None
+        inside = target == self.root or self.root in target.parents
+        if is_folder and str(target) in above:
+            return self._odd("LinkLoop", relative, "leads to a folder that it lies in")
+        if not inside and (self.links != "anywhere" or is_folder):
+            return self._odd("LinkLeavesFolder", relative, f"leads out of the folder, to '{target}'")
+        return target
+
+    def _odd(self, code: str, relative: str, words: str) -> None:
+        if self.links != "skip":
+            raise Invalid(
+                code,
+                f"The link '{relative}' in '{self.root}' {words}.",
+                remedy="Put the file itself there, or leave the link out with a line in .amlignore.",
+            )
+        self.skipped.append(relative)
+
+
+def _checked_name(name: str, shown: str) -> str:
+    try:
+        _check_path(name)
+    except Invalid as error:
+        raise Invalid(
+            "FileNameInvalid",
+            f"The file name {shown!r} cannot be carried: it must be Unicode text without backslashes.",
+            remedy="Rename it.",
+        ) from error
+    return name
+
+
+# --- into a folder ----------------------------------------------------------------------------------------------------
+
+Fetch = Callable[[list[Digest]], Iterable[tuple[Digest, int, Iterator[bytes]]]]
+"""Digests → their bytes, as `packs.read` gives them; each once, in any order."""
+
+
+def materialise(tree: Tree, folder: Path, fetch: Fetch) -> int:
+    """Write the tree's files below `folder`, made when missing; the number of bytes written.
+
+    Each file appears whole or not at all; existing files are replaced. Refuses to write through a link that leaves the
+    folder. Raises Invalid `TreeInvalid`, `LinkLeavesFolder`; Broken `ContentMismatch`, `ContentMissing`.
+    """
+    check(tree)
+    folder.mkdir(parents=True, exist_ok=True)
+    root = Path(os.path.realpath(folder))
+    wanted: dict[str, list[TreeEntry]] = {}
+    for entry in tree.entries:
+        wanted.setdefault(entry.digest, []).append(entry)
+    written = 0
+    if wanted:
+        for digest, _size, chunks in fetch([Digest(digest) for digest in wanted]):
+            entries = wanted.pop(digest, None)
+            if entries is None:
+                continue
+            first = _place(root, entries[0])
+            written += _write(first, digest, chunks, entries[0].executable)
+            for entry in entries[1:]:
+                with first.open("rb") as source:
+                    again = iter(lambda: source.read(CHUNK), b"")
+                    written += _write(_place(root, entry), digest, again, entry.executable)
+    if wanted:
+        missing = next(iter(wanted.values()))[0].path
+        raise Broken("ContentMissing", f"{len(wanted)} contents were not delivered, the first is '{missing}'.")
+    return written
+
+
+def _place(root: Path, entry: TreeEntry) -> Path:
+    path = root.joinpath(*entry.path.split("/"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parent = Path(os.path.realpath(path.parent))
+    if parent != root and root not in parent.parents:
+        raise Invalid("LinkLeavesFolder", f"'{entry.path}' would be written outside '{root}', through a link.")
+    return path
+
+
+def _write(path: Path, digest: str, chunks: Iterable[bytes], executable: bool) -> int:
+    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
+    seen, size = hashlib.sha256(), 0
+    try:
+        with part.open("wb") as file:
+            for chunk in chunks:
+                seen.update(chunk)
+                size += file.write(chunk)
+        if seen.hexdigest() != digest:
+            raise Broken("ContentMismatch", f"The bytes of '{path}' are not those that were promised.")
+        if executable:
+            part.chmod(part.stat().st_mode | 0o111)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return size
