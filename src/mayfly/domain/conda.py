@@ -1,0 +1,232 @@
+"""Conda's dependency lists, read as far as Python's own package index can satisfy them; the rest is refused by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mayfly.kit.errors import Fault
+
+SAME_NAME = frozenset(
+    [
+        "beautifulsoup4",
+        "bokeh",
+        "catboost",
+        "click",
+        "cloudpickle",
+        "cython",
+        "dask",
+        "datasets",
+        "dill",
+        "fsspec",
+        "gensim",
+        "h5py",
+        "imbalanced-learn",
+        "ipykernel",
+        "ipython",
+        "jinja2",
+        "joblib",
+        "jupyter",
+        "jupyterlab",
+        "keras",
+        "lightgbm",
+        "lxml",
+        "matplotlib",
+        "mlflow",
+        "mlflow-skinny",
+        "networkx",
+        "nltk",
+        "notebook",
+        "numba",
+        "numexpr",
+        "numpy",
+        "openpyxl",
+        "optuna",
+        "packaging",
+        "pandas",
+        "papermill",
+        "pillow",
+        "plotly",
+        "polars",
+        "protobuf",
+        "psutil",
+        "pyarrow",
+        "pydantic",
+        "pytest",
+        "python-dateutil",
+        "pytz",
+        "pyyaml",
+        "regex",
+        "requests",
+        "scikit-image",
+        "scikit-learn",
+        "scipy",
+        "seaborn",
+        "sentencepiece",
+        "setuptools",
+        "shap",
+        "six",
+        "spacy",
+        "sqlalchemy",
+        "statsmodels",
+        "sympy",
+        "tensorboard",
+        "tensorflow",
+        "tokenizers",
+        "torchaudio",
+        "torchmetrics",
+        "torchvision",
+        "tqdm",
+        "transformers",
+        "typing-extensions",
+        "wheel",
+        "xgboost",
+    ]
+)
+"""Packages that are the same thing under the same name on conda's channels and on Python's index."""
+
+OTHER_NAME = {"matplotlib-base": "matplotlib", "pytorch": "torch", "py-xgboost": "xgboost", "pytorch-cpu": "torch"}
+
+_SPEC = re.compile(
+    r"(?:(?P<channel>[\w./:-]+)::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*(?P<version>(?:[=<>!~]|\d).*)?\Z", re.DOTALL
+)
+_CLAUSE = re.compile(r"\s*(~=|==|=|!=|<=|>=|<|>)?\s*(\d[\w.!+*-]*|\*)\s*\Z")
+_NAME = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?"
+_PIN = r"(?:~=|===|==|!=|<=|>=|<|>)\s*[\w.!+*-]+"
+_REQUIREMENT = re.compile(
+    rf"(?P<name>{_NAME})\s*(?:\[\s*(?:{_NAME}(?:\s*,\s*{_NAME})*)?\s*\])?\s*"
+    rf"(?:{_PIN}(?:\s*,\s*{_PIN})*,?|\(\s*{_PIN}(?:\s*,\s*{_PIN})*\s*\))?\s*(?:;.+)?\Z"
+)
+
+
+@dataclass(slots=True)
+class Wishes:
+    """What a conda file asks for. `faults` holds everything that is not supported, each with its place."""
+
+    python: str | None = None
+    requirements: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = field(default=())
+
+
+def read(conda_file: Mapping[str, Any], pointer: str) -> Wishes:
+    """Read `channels` and `dependencies`; never raises, faults are collected."""
+    wishes = Wishes()
+    channels = conda_file.get("channels") or ()
+    if isinstance(channels, list | tuple) and channels:
+        wishes.channels = tuple(str(channel) for channel in channels)
+        wishes.notes = (f"Conda channels are not used ({', '.join(wishes.channels)}): packages come by pip.",)
+    dependencies = conda_file.get("dependencies")
+    if not isinstance(dependencies, list | tuple):
+        _fault(wishes, "CondaFileInvalid", "The conda file has no list 'dependencies'.", pointer, None)
+        return wishes
+    for index, entry in enumerate(dependencies):
+        place = f"{pointer}/dependencies/{index}"
+        if isinstance(entry, str):
+            _conda(wishes, entry.strip(), place)
+        elif isinstance(entry, Mapping) and list(entry) == ["pip"] and isinstance(entry["pip"], list | tuple | None):
+            for line_index, line in enumerate(entry["pip"] or ()):
+                _pip(wishes, line, f"{place}/pip/{line_index}")
+        else:
+            _fault(
+                wishes,
+                "CondaDependencyInvalid",
+                "A dependency is a text such as 'numpy=1.26' or a mapping 'pip: […]'.",
+                place,
+                "Write the pip packages as a list below '- pip:'.",
+            )
+    return wishes
+
+
+def _conda(wishes: Wishes, entry: str, place: str) -> None:
+    match = _SPEC.match(entry)
+    if match is None or "[" in entry:
+        _fault(wishes, "CondaDependencyInvalid", f"'{entry}' cannot be read.", place, "Write it as in 'numpy=1.26'.")
+        return
+    name = match["name"].lower()
+    pin = _pin(match["version"] or "")
+    if pin is None:
+        _fault(
+            wishes,
+            "CondaDependencyInvalid",
+            f"The version in '{entry}' cannot be read.",
+            place,
+            "Write it as in 'numpy=1.26' or 'numpy>=1.24,<2'.",
+        )
+    elif name == "python":
+        wishes.python = pin.removeprefix("==").removesuffix(".*") or None
+    elif name == "pip" or name in SAME_NAME or name in OTHER_NAME:
+        if name != "pip" or pin:
+            wishes.requirements = (*wishes.requirements, OTHER_NAME.get(name, name) + pin)
+    else:
+        _fault(
+            wishes,
+            "CondaPackageNotSupported",
+            f"The conda package '{name}' is not supported: packages come from Python's index here, and it is not known "
+            "to be the same there.",
+            place,
+            f"If pip has it, move it below '- pip:' as '{name}{pin}'; if your code does not need it, remove the line.",
+        )
+
+
+def _pin(text: str) -> str | None:
+    """A conda version as pip writes it: '=1.21' → '==1.21.*', '=1.21.2' → '==1.21.2', '>=1,<2' stays; a build string
+    is dropped. None when unreadable."""
+    text = text.strip()
+    text = re.sub(r"\A(={1,2}[^=,<>]+)=[^=,]+\Z", r"\1", text)
+    if not text or text in ("*", "=*", "==*"):
+        return ""
+    clauses = []
+    for part in text.split(","):
+        match = _CLAUSE.match(part)
+        if match is None:
+            return None
+        operator, version = match[1] or "=", match[2]
+        if version == "*":
+            continue
+        if operator == "=":
+            exact = version.count(".") >= 2 or version.endswith("*")
+            operator, version = "==", version if exact else f"{version}.*"
+        elif operator != "==" and operator != "!=":
+            version = version.removesuffix(".*").removesuffix("*")
+        clauses.append(operator + version)
+    return ",".join(clauses)
+
+
+def _pip(wishes: Wishes, entry: Any, place: str) -> None:
+    line = re.sub(r"(?:\A|\s)#.*", "", str(entry)).strip()
+    if not isinstance(entry, str) or _REQUIREMENT.match(line) is None:
+        if line or not isinstance(entry, str):
+            _fault(wishes, *_pip_fault(line, place))
+        return
+    wishes.requirements = (*wishes.requirements, line)
+
+
+def _pip_fault(line: str, place: str) -> tuple[str, str, str, str]:
+    code = "PipLineNotSupported"
+    if line.startswith(("-r", "--requirement", "-c", "--constraint")):
+        return code, f"'{line}' names another file.", place, "Write that file's lines here in its place."
+    if line.startswith(("-e", "--editable", ".", "/", "file:")):
+        return code, f"'{line}' names a local folder or file.", place, "Put the package into the job's code folder."
+    if line.startswith(("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host")):
+        remedy = "Remove the line; set the index in the server's own pip or uv configuration, where every job uses it."
+        return code, f"'{line}' chooses a package index.", place, remedy
+    if line.startswith("-"):
+        return code, f"'{line}' is an option of pip.", place, "Remove the line."
+    if "://" in line or " @ " in line:
+        return (
+            code,
+            f"'{line}' names an address instead of a package.",
+            place,
+            "Name a released version, as in 'numpy==1.26.4', or install it in the job's command with pip.",
+        )
+    single = re.match(rf"({_NAME})\s*=\s*(?!=)(\S+)\Z", line)
+    remedy = f"Write '{single[1]}=={single[2]}'." if single else "Write it as in 'numpy==1.26.4' or 'numpy>=1.24,<2'."
+    return "PipLineInvalid", f"'{line}' is not a requirement that pip understands.", place, remedy
+
+
+def _fault(wishes: Wishes, code: str, message: str, pointer: str, remedy: str | None) -> None:
+    wishes.faults = (*wishes.faults, Fault(code, message, pointer, remedy))
