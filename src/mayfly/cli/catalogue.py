@@ -1,0 +1,88 @@
+"""Every command: where it lives and what it does in a line. Importing this costs nothing, so that help is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`target` is `module:attribute`, loaded when the command is run. A group has entries instead."""
+
+    summary: str
+    target: str = ""
+    entries: dict[str, Entry] | None = None
+
+
+COMMANDS: dict[str, Entry] = {
+    "up": Entry("Start the server of this machine; Ctrl-C stops it.", "mayfly.cli.server:up"),
+    "down": Entry("Stop the server; running jobs go on, and it says which.", "mayfly.cli.server:down"),
+    "status": Entry("Show the server: where it is, its jobs, its nodes.", "mayfly.cli.server:status"),
+    "job": Entry(
+        "Submit training jobs, watch them, read their results.",
+        entries={
+            "create": Entry("Submit a job file.", "mayfly.cli.submit:create"),
+            "validate": Entry("Check a job file without submitting it.", "mayfly.cli.submit:validate"),
+            "plan": Entry("Show which size a job would get, at what price, and when.", "mayfly.cli.submit:plan"),
+            "list": Entry("List jobs, newest first.", "mayfly.cli.job:list_jobs"),
+            "show": Entry("Show one job.", "mayfly.cli.job:show"),
+            "explain": Entry("Say why a job waits, runs where it does, or ended.", "mayfly.cli.job:explain"),
+            "stream": Entry("Follow a job's log until it ends.", "mayfly.cli.job:stream"),
+            "cancel": Entry("Cancel a job.", "mayfly.cli.job:cancel"),
+            "download": Entry("Download a job's outputs and logs.", "mayfly.cli.job:download"),
+        },
+    ),
+    "compute": Entry(
+        "Look at the sizes that jobs can have.",
+        entries={"list-sizes": Entry("List instance types with their prices.", "mayfly.cli.compute:list_sizes")},
+    ),
+    "quota": Entry(
+        "See and change how many cores jobs may hold.",
+        entries={
+            "list": Entry("List the limits.", "mayfly.cli.compute:list_quotas"),
+            "update": Entry("Change a limit.", "mayfly.cli.compute:update_quota"),
+        },
+    ),
+    "usage": Entry("Show the cores held, by family.", "mayfly.cli.compute:usage"),
+    "completion": Entry("Print a completion script for bash, zsh or fish.", "mayfly.cli.completion:completion"),
+}
+
+EXIT_CODES = (
+    (0, "done"),
+    (1, "the job ended Failed or Canceled (with --stream, or stream), or something of ours broke"),
+    (2, "a wrong command line or bad input"),
+    (3, "refused: quota, the fleet's size, or not allowed"),
+    (4, "not found"),
+    (5, "no server can be reached"),
+    (130, "interrupted with Ctrl-C (a job that was being followed goes on)"),
+)
+
+
+def root_help() -> str:
+    """What `mayfly --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [
+        "Usage: mayfly COMMAND [OPTIONS]",
+        "",
+        "  Self-hosted serverless training compute. Submit a job and name no machine.",
+        "  `mayfly ml COMMAND` is the same as `mayfly COMMAND`.",
+        "",
+        "Commands:",
+        *(f"  {name:<{width}}  {entry.summary}" for name, entry in COMMANDS.items()),
+        "",
+        "Options of every command:",
+        "  -g, --resource-group, -w, --workspace-name, --subscription   default: local, local, default",
+        "  -o, --output table|json|yaml|tsv, --query JMESPATH, -h, --help",
+        "",
+        "Environment:",
+        "  MAYFLY_HOME        the state folder of the embedded server",
+        "  MAYFLY_AUTOSTART   0: never start the embedded server by itself",
+        "  MAYFLY_SERVER      the address of a remote server, with MAYFLY_TOKEN or MAYFLY_TOKEN_FILE",
+        "  MAYFLY_SUBSCRIPTION, MAYFLY_RESOURCE_GROUP, MAYFLY_WORKSPACE   defaults of the options above",
+        "",
+        "Exit status:",
+        *(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES),
+        "",
+        "Begin with: mayfly job create --file job.yml --stream",
+    ]
+    return "\n".join(lines)

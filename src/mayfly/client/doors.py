@@ -1,0 +1,152 @@
+"""The doors of `/mayfly/v1` as plain calls: JSON in, JSON out, in the shapes of `wire.mayfly`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from mayfly.kit.ids import Digest
+from mayfly.transfer import packs
+from mayfly.transfer.http import Session
+
+View = dict[str, Any]
+"""One of the shapes of `wire.mayfly`, as read from JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A workspace by its names."""
+
+    subscription: str = "local"
+    group: str = "local"
+    workspace: str = "default"
+
+    @property
+    def path(self) -> str:
+        return (
+            f"/mayfly/v1/subscriptions/{_part(self.subscription)}/resourceGroups/{_part(self.group)}"
+            f"/workspaces/{_part(self.workspace)}"
+        )
+
+
+class Doors:
+    """One server, one workspace. Raises what `transfer.http.Session` raises: the server's own errors, `Unavailable`."""
+
+    def __init__(self, session: Session, place: Place, *, remote: bool = False) -> None:
+        self.session = session
+        self.place = place
+        self.remote = remote
+        """Whether the server may be on another machine, so that `compute: local` has no meaning."""
+
+    # --- the server
+
+    def server(self) -> View:
+        return self.session.get("/mayfly/v1/server")
+
+    def down(self, mode: str) -> View:
+        return self.session.post("/mayfly/v1/server/down", {"mode": mode}, repeatable=True)
+
+    # --- jobs
+
+    def submit(self, submission: View) -> View:
+        """Repeated when the connection fails only if the job has a name of its own: the same name is the same job."""
+        named = bool(submission.get("definition", {}).get("name"))
+        return self.session.post(f"{self.place.path}/jobs", submission, repeatable=named)
+
+    def validate(self, submission: View) -> View:
+        return self.session.post(f"{self.place.path}/jobs:validate", submission, repeatable=True)
+
+    def plan(self, submission: View) -> View:
+        return self.session.post(f"{self.place.path}/jobs:plan", submission, repeatable=True)
+
+    def jobs(self, *, limit: int | None = None, state: str | None = None) -> Iterator[View]:
+        """Newest first, page by page, at most `limit`."""
+        after, left = None, limit
+        while left is None or left > 0:
+            size = 100 if left is None else min(left, 100)
+            page = self.session.get(f"{self.place.path}/jobs", {"limit": size, "after": after, "state": state})
+            jobs = page["jobs"]
+            yield from jobs
+            left = None if left is None else left - len(jobs)
+            if not jobs or not page.get("more"):
+                return
+            after = jobs[-1]["name"]
+
+    def job(self, name: str) -> View:
+        return self.session.get(self._job(name))
+
+    def explanation(self, name: str) -> View:
+        return self.session.get(f"{self._job(name)}/explanation")
+
+    def cancel(self, name: str, reason: str = "") -> View:
+        return self.session.post(f"{self._job(name)}/cancel", {"reason": reason}, repeatable=True)
+
+    def stream(self, name: str, offsets: Mapping[str, int]) -> Iterator[tuple[str, View]]:
+        """One connection's events; `client.following` comes back after a break."""
+        return self.session.events(f"{self._job(name)}/stream", {"offsets": json.dumps(dict(offsets))})
+
+    # --- what a job leaves
+
+    def logs(self, name: str) -> list[View]:
+        return self.session.get(f"{self._job(name)}/logs")["logs"]
+
+    @contextmanager
+    def log(self, name: str, file: str, offset: int = 0) -> Iterator[Iterator[bytes]]:
+        path = f"{self._job(name)}/logs/{quote(file, safe='/')}"
+        with self.session.download(path, params={"offset": offset}) as chunks:
+            yield chunks
+
+    def outputs(self, name: str) -> list[View]:
+        return self.session.get(f"{self._job(name)}/outputs")
+
+    # --- sizes and quota
+
+    def sizes(self) -> list[View]:
+        return self.session.get(f"{self.place.path}/sizes")
+
+    def quotas(self) -> list[View]:
+        return self.session.get(f"{self.place.path}/quotas")
+
+    def update_quota(self, family: str, limit: int, tier: str, scope: str) -> list[View]:
+        return self.session.put(
+            f"{self.place.path}/quotas", {"family": family, "limit": limit, "tier": tier, "scope": scope}
+        )
+
+    def usage(self) -> list[View]:
+        return self.session.get(f"{self.place.path}/usage")
+
+    # --- content
+
+    def missing(self, digests: Sequence[Digest]) -> list[Digest]:
+        """Which of these contents the server lacks."""
+        answer = self.session.post(f"{self.place.path}/content/missing", {"digests": list(digests)}, repeatable=True)
+        return [Digest(digest) for digest in answer["missing"]]
+
+    def store(self, items: Iterable[tuple[Digest, int, Iterable[bytes]]]) -> int:
+        """Send contents; how many were stored. Not repeated here: ask `missing` again and send what is left."""
+        path = f"{self.place.path}/content/blobs"
+        return self.session.upload("POST", path, packs.write(items), media_type=packs.MEDIA_TYPE)["stored"]
+
+    def fetch(self, digests: Sequence[Digest]) -> Iterator[tuple[Digest, int, Iterator[bytes]]]:
+        path = f"{self.place.path}/content/fetch"
+        with self.session.download(path, method="POST", body={"digests": list(digests)}) as chunks:
+            yield from packs.read(chunks)
+
+    def put_tree(self, digest: Digest, canonical: bytes) -> None:
+        """`canonical`: the tree's bytes as `transfer.trees.canonical` gives them. Its contents must be there already."""
+        self.session.send("PUT", f"{self.place.path}/content/trees/{digest}", canonical)
+
+    def tree(self, digest: str) -> bytes:
+        return self.session.send("GET", f"{self.place.path}/content/trees/{_part(digest)}")
+
+    def _job(self, name: str) -> str:
+        return f"{self.place.path}/jobs/{_part(name)}"
+
+
+def _part(text: str) -> str:
+    """One part of a path: a name with a slash, or one of dots only, must not become two."""
+    return quote(text, safe="").replace(".", "%2E") if text.strip(".") == "" else quote(text, safe="")

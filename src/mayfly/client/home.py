@@ -1,0 +1,90 @@
+"""The state folder as a client sees it: where it is, and what the server that lives there has written down.
+
+The server owns the folder's content; a client only reads `server.json` and `token` (both mode 0600).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+RECORD = "server.json"
+SERVER_LOCK = "server.lock"
+SERVER_LOG = "server.log"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRecord:
+    """`server.json`: the server that last became ready here. It may be dead by now (`alive`)."""
+
+    url: str
+    pid: int
+    version: str
+    started_at: int
+    automatic: bool
+    token_file: Path
+    boot_id: str
+
+    def alive(self) -> bool:
+        """Whether a process of that number runs and this is still the boot it was started in. A number may have been
+        given to another process since, so only the server's own answer is proof."""
+        if self.boot_id and self.boot_id != boot_id():
+            return False
+        if os.name != "posix":
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def token(self) -> str:
+        """The bearer token. Raises OSError when the file is gone or not ours to read."""
+        return self.token_file.read_text(encoding="utf-8").strip()
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """`MAYFLY_HOME`, else /var/lib/mayfly for root, else $XDG_DATA_HOME/mayfly or ~/.local/share/mayfly."""
+    if named := environ.get("MAYFLY_HOME"):
+        return Path(named).expanduser().absolute()
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/mayfly")
+    if (data := environ.get("XDG_DATA_HOME")) and Path(data).is_absolute():
+        return Path(data) / "mayfly"
+    return _own_folder(environ) / ".local" / "share" / "mayfly"
+
+
+def read_record(folder: Path) -> ServerRecord | None:
+    """What `server.json` says, None where there is none or it cannot be understood."""
+    try:
+        raw = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return ServerRecord(
+            url=str(raw["url"]).rstrip("/"),
+            pid=int(raw["pid"]),
+            version=str(raw.get("version", "")),
+            started_at=int(raw.get("started_at", 0)),
+            automatic=bool(raw.get("automatic", False)),
+            token_file=Path(raw.get("token_file") or folder / "token"),
+            boot_id=str(raw.get("boot_id", "")),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def boot_id() -> str:
+    """This boot's name on Linux, '' elsewhere."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _own_folder(environ: Mapping[str, str]) -> Path:
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    return Path(home) if home else Path.home()
