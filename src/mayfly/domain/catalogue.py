@@ -113,7 +113,7 @@ def own_sizes(cores: int, memory_mib: int, disk_gib: float, gpus: int = 0) -> tu
     """A machine's own sizes `local_1` … `local_<cores>` in rising order: each has its share of memory and disk, so that
     any mix whose cores fit also fits in memory and disk. They have no GPU (a GPU is taken by naming a GPU size, whose
     quota is what the `gpus` present can fill), and cost nothing; the price they carry is the list price of the nearest
-    size, for comparison. Raises Invalid `FleetEmpty` when there is not one core or no memory."""
+    size with as many cores, for comparison. Raises Invalid `FleetEmpty` when there is not one core or no memory."""
     if cores < 1 or memory_mib < 1:
         raise Invalid("FleetEmpty", f"A machine with {cores} cores and {memory_mib} MiB cannot run a job.")
     return tuple(_own(count, cores, memory_mib, disk_gib) for count in _counts(cores))
@@ -145,13 +145,15 @@ def _counts(cores: int) -> Iterator[int]:
 
 
 def nearest_size(vcpus: int, memory_gib: float, catalogue: Mapping[str, InstanceType] = CATALOGUE) -> InstanceType:
-    """The current CPU size with a price that is most like it: cores count double, memory once, as ratios."""
+    """The size to compare with: among current CPU sizes with a price, the fewest cores that are enough (else the most
+    there are), then the nearest memory, then the name."""
+    usable = [s for s in catalogue.values() if not s.gpus and not s.retired and Tier.STANDARD in s.prices]
+    enough = [s for s in usable if s.vcpus >= vcpus]
 
-    def unlike(size: InstanceType) -> tuple[float, str]:
-        return (2 * _ratio(size.vcpus, vcpus) + _ratio(size.memory_gib, memory_gib), size.name)
+    def unlike(size: InstanceType) -> tuple[int, float, str]:
+        return (abs(size.vcpus - vcpus), _ratio(size.memory_gib, memory_gib), size.name)
 
-    usable = (s for s in catalogue.values() if not s.gpus and not s.retired and Tier.STANDARD in s.prices)
-    return min(usable, key=unlike)
+    return min(enough or usable, key=unlike)
 
 
 def _ratio(left: float, right: float) -> float:

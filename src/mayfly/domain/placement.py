@@ -1,0 +1,399 @@
+"""Where one gang would go: every size looked at, the first predicate that refused it, the score of those that passed.
+
+A size that the job names is taken or not. Otherwise Mayfly chooses among the sizes the fleet really gives, and only among
+those that fit *now* as long as one does, so that no job waits while quota and capacity are left. The formula is written
+out in docs/placement.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mayfly.domain.catalogue import find
+from mayfly.domain.compute import (
+    Amount,
+    Fleet,
+    InstanceType,
+    LedgerKey,
+    Placement,
+    Quota,
+    ResourceRequest,
+    Tier,
+)
+from mayfly.domain.queue import Candidate, Explanation, Snapshot
+from mayfly.domain.quota import (
+    LedgerLine,
+    Owner,
+    largest_count,
+    ledger_lines,
+    needed_rows,
+    quota_of,
+    row_name,
+)
+from mayfly.kit.errors import Invalid
+from mayfly.kit.ids import NodeId
+
+WEIGHTS: Mapping[str, float] = {"quota": 0.25, "cost": 0.2, "performance": 0.45, "disk": 0.1}
+"""They add up to 1, so a score lies in 0 … 1."""
+HALF_COST_USD = 0.2
+"""Dollars an hour for one node at which the cost factor is a half."""
+HALF_CORES = 2.0
+"""Cores times speed at which the performance factor is a half: twice the cores is never twice the training."""
+HALF_DISK_GIB = 32.0
+"""Free disk at which the disk factor is a half."""
+
+PERMANENT = (
+    "InstanceTypeUnknown",
+    "NotOfThisFleet",
+    "GpuNotAskedFor",
+    "NoQuotaForInstanceType",
+    "JobNodeCountExceedsCoreQuota",
+    "ExceedsFleet",
+    "DiskTooSmall",
+)
+"""Predicates that no other job's end can change, in the order in which they are asked."""
+FOR_NOW = ("QuotaInUse", "CapacityInUse", "TurnOfAnother")
+
+
+@dataclass(slots=True)
+class Room:
+    """What is left while a plan is being made. `reserved` is kept for a head that has waited too long: nobody else may
+    take it, but it is not held."""
+
+    fleet: Fleet
+    catalogue: Mapping[str, InstanceType]
+    quotas: dict[LedgerKey, Quota]
+    held: Amount
+    warm: dict[str, tuple[NodeId, ...]]
+    reserved: Amount = field(default_factory=Amount)
+    reserved_rows: dict[LedgerKey, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Room:
+        return cls(
+            snapshot.fleet, snapshot.catalogue, dict(snapshot.quotas), snapshot.capacity_held, dict(snapshot.warm)
+        )
+
+    def take(self, placement: Placement) -> None:
+        """Hold what a placement holds: quota rows, capacity and warm nodes."""
+        for key, vcpus in placement.quota.items():
+            if (quota := quota_of(key, self.quotas, self.fleet)) is not None:
+                self.quotas[key] = Quota(quota.limit, quota.held + vcpus)
+        self.held = self.held.plus(placement.capacity)
+        if placement.reuse:
+            name = placement.instance_type.name
+            self.warm[name] = self.warm[name][len(placement.reuse) :]
+
+    def fits(self, need: Amount, *, reserved: bool) -> bool:
+        held = self.held
+        cores, memory, gpus = held.cores + need.cores, held.memory_mib + need.memory_mib, len(held.gpus | need.gpus)
+        if reserved:
+            cores, memory = cores + self.reserved.cores, memory + self.reserved.memory_mib
+            gpus += len(self.reserved.gpus)
+        total = self.fleet.total
+        return (
+            cores <= total.cores
+            and memory <= total.memory_mib
+            and gpus <= len(total.gpus)
+            and not (need.gpus & held.gpus)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One size, judged. `refused` is the first predicate that said no; it is None exactly when `placement` is there."""
+
+    size: InstanceType
+    refused: str | None = None
+    reason: str | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
+    placement: Placement | None = None
+    need: Amount = field(default_factory=Amount)
+    rows: Mapping[LedgerKey, int] = field(default_factory=dict)
+    lines: tuple[LedgerLine, ...] = ()
+    largest: int | None = None
+    """The largest node count that quota (A, B) or fleet (D) would ever allow, where that is why it was refused."""
+
+    @property
+    def permanent(self) -> bool:
+        return self.refused in PERMANENT
+
+    @property
+    def score(self) -> float | None:
+        return score(self.factors) if self.refused is None else None
+
+    def candidate(self) -> Candidate:
+        return Candidate(
+            self.size.name, self.score, self.factors if self.refused is None else {}, self.refused, self.reason
+        )
+
+
+def score(factors: Mapping[str, float]) -> float:
+    """The weighted sum of the four factors, rounded so that equal sizes compare equal."""
+    return round(sum(WEIGHTS[name] * value for name, value in factors.items()), 6)
+
+
+def _factors(
+    request: ResourceRequest, size: InstanceType, lines: tuple[LedgerLine, ...], need: Amount, room: Room
+) -> Mapping[str, float]:
+    cores = room.fleet.total.cores
+    share = max(0, cores - room.held.cores - need.cores) / cores if cores else 0.0
+    for line in lines:
+        share = min(share, max(0, line.limit - line.held - line.needed) / line.limit if line.limit else 0.0)
+    price = size.prices.get(request.tier) or (size.prices.get(Tier.STANDARD) if size.own else None)
+    spare = max(0.0, disk_of(size, request.node_count, room.fleet) - (request.disk_gib or 0.0))
+    power = size.vcpus * size.speed
+    return {
+        "quota": round(share, 4),
+        "cost": round(HALF_COST_USD / (HALF_COST_USD + price.usd_per_hour), 4) if price else 0.0,
+        "performance": round(power / (power + HALF_CORES), 4),
+        "disk": round(spare / (spare + HALF_DISK_GIB), 4),
+    }
+
+
+def disk_of(size: InstanceType, node_count: int, fleet: Fleet) -> float:
+    """GiB of disk that each node of a gang would have: an own size its share; a named one an equal share of what the
+    fleet has, and no more than the size declares (sizes that declare none use the disk they boot from)."""
+    if _is_own(size, fleet):
+        return size.disk_gib
+    share = fleet.disk_gib / node_count
+    return min(share, size.disk_gib) if size.disk_gib > 0 else share
+
+
+def amount_of(size: InstanceType) -> Amount:
+    """Cores and memory of one node at its declared size."""
+    return Amount(size.vcpus, round(size.memory_gib * 1024))
+
+
+def is_emulated(size: InstanceType, node_count: int, fleet: Fleet) -> bool:
+    """Whether the gang, at its declared size, is more than the whole fleet: then it runs on what there is."""
+    return not _is_own(size, fleet) and fleet.emulates and _most(size, fleet) < node_count
+
+
+def largest_possible(size: InstanceType, fleet: Fleet) -> int:
+    """The largest gang of this size that the fleet could ever give, emulated where the fleet does that; 0: none."""
+    if _is_own(size, fleet):
+        return min(_most(size, fleet), fleet.max_nodes)
+    return fleet.max_nodes if fleet.emulates else 0
+
+
+def _is_own(size: InstanceType, fleet: Fleet) -> bool:
+    return any(size.name == own.name for own in fleet.own_sizes)
+
+
+def _most(size: InstanceType, fleet: Fleet) -> int:
+    one, total = amount_of(size), fleet.total
+    most = min(total.cores // one.cores, total.memory_mib // max(1, one.memory_mib))
+    return min(most, len(total.gpus) // size.gpus) if size.gpus else most
+
+
+def _needs(size: InstanceType, node_count: int, room: Room) -> tuple[Amount, Amount, bool]:
+    """Real resources of the gang and of each of its nodes, and whether it is emulated.
+
+    An emulated gang takes the whole machine; its nodes share the cores and memory equally, and where there are more
+    nodes than cores they share cores, one each in name. GPUs of a gang of several nodes stand in the gang's amount only
+    (`rank_amounts` deals them out).
+    """
+    total = room.fleet.total
+    if is_emulated(size, node_count, room.fleet):
+        gpus = total.gpus if node_count == 1 else frozenset[str]()
+        return total, Amount(max(1, total.cores // node_count), total.memory_mib // node_count, gpus), True
+    one = amount_of(size)
+    gpus = frozenset(sorted(total.gpus - room.held.gpus)[: size.gpus * node_count]) if size.gpus else frozenset[str]()
+    need = Amount(one.cores * node_count, one.memory_mib * node_count, gpus)
+    return need, Amount(one.cores, one.memory_mib, gpus if node_count == 1 else frozenset()), False
+
+
+def rank_amounts(placement: Placement) -> tuple[Amount, ...]:
+    """Each rank's own resources: an equal share of cores and memory, and GPUs that no other rank has."""
+    gpus, each = sorted(placement.capacity.gpus), len(placement.capacity.gpus) // placement.node_count
+    one = placement.per_node
+    return tuple(
+        Amount(one.cores, one.memory_mib, frozenset(gpus[rank * each : (rank + 1) * each]))
+        for rank in range(placement.node_count)
+    )
+
+
+def judge(request: ResourceRequest, owner: Owner, size: InstanceType, room: Room) -> Judgement:
+    """Ask the predicates in order; score the size and place the gang on it when none refuses."""
+    fleet, count = room.fleet, request.node_count
+    if request.instance_type is None:
+        if not _is_own(size, fleet):
+            said = "Not a size of this fleet; name it to have it emulated." if fleet.emulates else "Not of this fleet."
+            return Judgement(size, "NotOfThisFleet", said)
+        if size.gpus:
+            return Judgement(size, "GpuNotAskedFor", "A size with GPUs is used only when it is named.")
+    lines = ledger_lines(request, owner, size, room.quotas, fleet)
+    allowed = largest_count(lines, size)
+    if allowed is not None and allowed < count:
+        return _over_limit(size, lines, allowed, count)
+    if (most := largest_possible(size, fleet)) < count:
+        return _over_fleet(size, fleet, lines, most, count)
+    if request.disk_gib is not None and request.disk_gib > (disk := disk_of(size, count, fleet)):
+        said = f"The job needs {request.disk_gib:.1f} GiB of disk on each node and {size.name} has {disk:.1f} GiB here."
+        return Judgement(size, "DiskTooSmall", said, lines=lines)
+    return _judge_now(request, owner, size, lines, room)
+
+
+def _over_limit(size: InstanceType, lines: tuple[LedgerLine, ...], allowed: int, count: int) -> Judgement:
+    tightest = min(lines, key=lambda line: line.limit)
+    code = "JobNodeCountExceedsCoreQuota" if allowed else "NoQuotaForInstanceType"
+    said = (
+        f"The {row_name(tightest.key)} is {tightest.limit}, and {count} × {size.name} "
+        f"({size.family}) needs {tightest.needed} vCPUs."
+    )
+    return Judgement(size, code, said, lines=lines, largest=allowed)
+
+
+def _over_fleet(size: InstanceType, fleet: Fleet, lines: tuple[LedgerLine, ...], most: int, count: int) -> Judgement:
+    said = (
+        f"{count} × {size.name} is more than this fleet could ever give: it has {fleet.total.cores} cores and "
+        f"{fleet.total.memory_mib / 1024:.1f} GiB of memory for at most {fleet.max_nodes} nodes. "
+        f"The largest possible count is {most}."
+    )
+    return Judgement(size, "ExceedsFleet", said, lines=lines, largest=most)
+
+
+def _judge_now(
+    request: ResourceRequest, owner: Owner, size: InstanceType, lines: tuple[LedgerLine, ...], room: Room
+) -> Judgement:
+    need, per_node, emulated = _needs(size, request.node_count, room)
+    rows = needed_rows(request, owner, size)
+
+    def no(code: str, reason: str) -> Judgement:
+        return Judgement(size, code, reason, need=need, rows=rows, lines=lines)
+
+    for line in lines:
+        if not line.fits_now:
+            return no(
+                "QuotaInUse",
+                f"{line.needed} vCPUs are needed, and other jobs use too much of the {row_name(line.key)} ({line.limit}).",
+            )
+    if len(need.gpus) < size.gpus * request.node_count and not emulated:
+        return no("CapacityInUse", "Other jobs hold the GPUs.")
+    if not room.fits(need, reserved=False):
+        whole = (
+            "the whole machine, because it is emulated" if emulated else f"{need.cores} cores, {need.memory_mib} MiB"
+        )
+        return no("CapacityInUse", f"It needs {whole}, and other jobs hold too much of the fleet.")
+    if not room.fits(need, reserved=True) or any(
+        n.held + n.needed + room.reserved_rows.get(n.key, 0) > n.limit for n in lines
+    ):
+        return no("TurnOfAnother", "What is left is kept for a job that has waited longer.")
+    placement = Placement(
+        instance_type=size,
+        node_count=request.node_count,
+        tier=request.tier,
+        emulated=emulated,
+        quota=rows,
+        capacity=need,
+        per_node=per_node,
+        reuse=() if emulated else tuple(room.warm.get(size.name, ())[: request.node_count]),
+    )
+    factors = _factors(request, size, lines, need, room)
+    return Judgement(size, factors=factors, placement=placement, need=need, rows=rows, lines=lines)
+
+
+def _said(amount: Amount) -> str:
+    return f"{amount.cores} core{'s' if amount.cores != 1 else ''} and {amount.memory_mib / 1024:.1f} GiB of memory"
+
+
+def judgements(request: ResourceRequest, owner: Owner, room: Room) -> tuple[Judgement, ...]:
+    """The named size alone, or every size of the fleet in rising order. Raises Invalid `InstanceTypeUnknown`."""
+    if request.instance_type is not None:
+        return (judge(request, owner, find(request.instance_type, room.fleet.own_sizes, room.catalogue), room),)
+    return tuple(judge(request, owner, size, room) for size in room.fleet.own_sizes)
+
+
+def candidates(
+    request: ResourceRequest, owner: Owner, snapshot: Snapshot, *, whole_catalogue: bool = False
+) -> tuple[Candidate, ...]:
+    """Every size looked at, the best first, then the refused in the fleet's order; with `whole_catalogue` also the
+    sizes that were never in question. An unknown name is one refused candidate."""
+    room = Room.of(snapshot)
+    try:
+        judged = judgements(request, owner, room)
+    except Invalid as error:
+        return (Candidate(str(request.instance_type), refused=error.code, reason=error.message),)
+    found = ranked(judged)
+    if whole_catalogue and request.instance_type is None:
+        rest = (s for s in snapshot.catalogue.values() if not _is_own(s, snapshot.fleet))
+        found += tuple(judge(request, owner, s, room).candidate() for s in rest)
+    return found
+
+
+def ranked(judged: tuple[Judgement, ...]) -> tuple[Candidate, ...]:
+    passed = sorted((j for j in judged if j.placement), key=_better)
+    return tuple(j.candidate() for j in (*passed, *(j for j in judged if not j.placement)))
+
+
+def _better(judged: Judgement) -> tuple[float, int, str]:
+    """Higher score first; among equals the smaller size, then the name: never the order of a dictionary."""
+    return (-(judged.score or 0.0), judged.size.vcpus, judged.size.name)
+
+
+def decide(
+    request: ResourceRequest, owner: Owner, room: Room
+) -> tuple[Placement | None, Explanation, Judgement | None]:
+    """The placement that would be made now, why, and the judgement that stands for the request: the chosen size, or
+    the first size that could fit later, or None when none ever can."""
+    try:
+        judged = judgements(request, owner, room)
+    except Invalid as error:
+        refused = Candidate(str(request.instance_type), refused=error.code, reason=error.message)
+        return None, Explanation(error.message, "capacity", (refused,)), None
+    found = ranked(judged)
+    passed = [j for j in judged if j.placement]
+    if passed:
+        best = min(passed, key=_better)
+        return best.placement, Explanation(_chosen(request, best, len(judged), room), None, found), best
+    later = [j for j in judged if not j.permanent]
+    if not later:
+        shown = furthest(judged)
+        if shown is None:
+            return None, Explanation("This fleet offers no size.", "capacity", ()), None
+        missing = "capacity" if shown.refused in ("ExceedsFleet", "DiskTooSmall") else "quota"
+        return None, Explanation(f"It cannot start: {shown.reason}", missing, found), None
+    head = later[0]
+    missing = {"QuotaInUse": "quota", "CapacityInUse": "capacity"}.get(head.refused or "", "turn")
+    return None, Explanation(f"Waits for {_waiting(missing, head)}", missing, found), head
+
+
+def place(request: ResourceRequest, owner: Owner, snapshot: Snapshot) -> Placement | Explanation:
+    """The gang's placement on what the snapshot has left, or why there is none. Pure: equal arguments, equal answer."""
+    placement, explanation, _ = decide(request, owner, Room.of(snapshot))
+    return placement or explanation
+
+
+def furthest(judged: tuple[Judgement, ...]) -> Judgement | None:
+    """The refusal that tells most: of the size that passed most predicates; the largest where disk is what lacks."""
+    if not judged:
+        return None
+    reached = max(_stage(j) for j in judged)
+    last = [j for j in judged if _stage(j) == reached]
+    return last[-1] if last[0].refused == "DiskTooSmall" else last[0]
+
+
+def _stage(judged: Judgement) -> int:
+    return PERMANENT.index(judged.refused) if judged.refused in PERMANENT else len(PERMANENT)
+
+
+def _chosen(request: ResourceRequest, best: Judgement, looked_at: int, room: Room) -> str:
+    size = best.size
+    if request.instance_type is None:
+        return f"{size.name} has the best score ({best.score:.3f}) of the {looked_at} sizes of this fleet."
+    if best.placement is not None and best.placement.emulated:
+        return (
+            f"{size.name} was named; it is accounted at {size.vcpus} vCPUs a node and emulated on this fleet's "
+            f"{room.fleet.total.cores} cores, all of which it takes."
+        )
+    return f"{size.name} was named, and it fits."
+
+
+def _waiting(missing: str, head: Judgement) -> str:
+    return (
+        "its turn: what is left is kept for a job that has waited longer."
+        if missing == "turn"
+        else (f"{missing}: {head.reason}")
+    )
