@@ -19,8 +19,10 @@ from mayfly.client.home import SERVER_LOCK, SERVER_LOG, ServerRecord, read_recor
 from mayfly.kit.clock import Clock
 from mayfly.kit.errors import Broken, Conflict, Forbidden, Refused
 
-if sys.platform != "win32":
+try:
     import fcntl
+except ImportError:  # Windows, where there is no embedded server
+    fcntl = None
 
 START_LOCK = "start.lock"
 _READY_WITHIN_MS = 90_000
@@ -60,7 +62,7 @@ def ensure(
     """
     if (record := find(folder, answers)) is not None:
         return Started(record)
-    if sys.platform == "win32":
+    if fcntl is None:
         raise Refused(
             "EmbeddedServerUnsupported",
             "The embedded server does not run on Windows.",
@@ -84,7 +86,7 @@ def make_folder(folder: Path) -> None:
 
 def locked(folder: Path) -> bool:
     """Whether a live server holds the folder. Asked only under the start lock: for a moment, asking takes the lock."""
-    if sys.platform == "win32":
+    if fcntl is None:
         return False
     try:
         descriptor = os.open(folder / SERVER_LOCK, os.O_RDWR)
@@ -153,12 +155,10 @@ def _spawn(folder: Path, environ: Mapping[str, str], options: Sequence[str]) -> 
 @contextmanager
 def _start_lock(folder: Path) -> Iterator[None]:
     """Held while one command starts the server. The kernel gives it back when its holder dies."""
-    if sys.platform == "win32":
-        yield
-        return
     descriptor = os.open(folder / START_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

@@ -1,0 +1,45 @@
+"""The command `mayfly`: hands the environment and a clock to the command line. Help is printed without loading it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from mayfly import __version__
+from mayfly.cli.catalogue import root_help
+from mayfly.kit.clock import Millis
+
+
+class SystemClock:
+    """The wall clock at the start plus monotonic time since, so that it never goes backwards."""
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns()
+
+    def now(self) -> Millis:
+        return Millis((self._offset + time.monotonic_ns()) // 1_000_000)
+
+
+def main() -> int:
+    args = sys.argv[1:]
+    plain = args[1:] if args[:1] == ["ml"] else args
+    if "_MAYFLY_COMPLETE" not in os.environ:
+        if plain in ([], ["-h"], ["--help"], ["help"]):
+            print(root_help())  # noqa: T201
+            return 0
+        if plain == ["--version"]:
+            print(f"mayfly {__version__}")  # noqa: T201
+            return 0
+    return _command_line(args)
+
+
+def _command_line(args: list[str]) -> int:
+    # The command loader's one exception: everything else is imported only when a command is really run.
+    from mayfly.cli import app
+
+    return app.main(args, os.environ, SystemClock())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

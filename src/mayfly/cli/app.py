@@ -1,0 +1,205 @@
+"""The command line: groups that load a command's module only when it is run, and the options that all commands share."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from mayfly import __version__
+from mayfly.cli import show
+from mayfly.cli.catalogue import COMMANDS, Entry, root_help
+from mayfly.cli.run import Run
+from mayfly.client.connecting import read_settings
+from mayfly.client.doors import Place
+from mayfly.kit.clock import Clock
+from mayfly.kit.errors import Invalid, MayflyError, nearest
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock) -> int:
+    """Run one command; its exit status. Every failure is said on standard error, as JSON where `-o json` asks so."""
+    args = args[1:] if args[:1] == ["ml"] else args
+    try:
+        status = _root(environ, clock).main(list(args), prog_name="mayfly", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else root_help())
+        return 0
+    except click.Abort:
+        return show.INTERRUPTED
+    except KeyboardInterrupt:
+        show.open_screen(environ).note("Interrupted.")
+        return show.INTERRUPTED
+    except click.ClickException as error:
+        return show.open_screen(environ, _asked_format(args)).problem(_usage(error))
+    except MayflyError as error:
+        return show.open_screen(environ, _asked_format(args)).problem(error)
+    except BrokenPipeError:
+        show.silence()
+        return 0
+
+
+class LazyGroup(click.Group):
+    """Subcommands by name from the catalogue; only the one that is run is imported."""
+
+    def __init__(self, entries: Mapping[str, Entry], name: str | None = None, **settings: Any) -> None:
+        super().__init__(name, context_settings=_CONTEXT, no_args_is_help=True, **settings)
+        self._entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self._entries.get(cmd_name)
+        if entry is None:
+            return None
+        if entry.entries is not None:
+            return LazyGroup(entry.entries, cmd_name, help=entry.summary)
+        module, _, attribute = entry.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self._entries and not name.startswith("-"):
+            near = nearest(name, list(self._entries))
+            raise Invalid(
+                "CommandUnknown",
+                f"There is no command '{' '.join([*ctx.command_path.split()[1:], name])}'.",
+                remedy=f"Did you mean '{near}'?" if near else f"See {ctx.command_path} --help.",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the catalogue, so that help imports no command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in self._entries.items()])
+
+
+class _Root(LazyGroup):
+    def get_help(self, ctx: click.Context) -> str:
+        return root_help()
+
+
+class Command(click.Command):
+    """A command with the options that all share; its function is given a `Run` first."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        settings.setdefault("context_settings", _CONTEXT)
+        super().__init__(*args, **settings)
+        self.params.extend(_shared_options())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = ctx.params
+        environ, clock = ctx.find_root().obj
+        place = Place(given.pop("subscription"), given.pop("resource_group"), given.pop("workspace_name"))
+        screen = show.open_screen(environ, given.pop("output"), given.pop("query"))
+        ctx.obj = Run(screen, read_settings(environ), place, environ, clock)
+        try:
+            return super().invoke(ctx)
+        except MayflyError as error:
+            return screen.problem(error)
+
+
+pass_run = click.make_pass_decorator(Run)
+
+
+def command(name: str) -> Any:
+    """Decorator: a `Command` whose function takes the `Run` first."""
+
+    def wrap(function: Any) -> Command:
+        return click.command(name, cls=Command)(pass_run(function))
+
+    return wrap
+
+
+def job_name(function: Any) -> Any:
+    """Decorator: `--name/-n NAME`, or the name by itself."""
+    function = click.argument("positional", metavar="[NAME]", required=False)(function)
+    return click.option("--name", "-n", metavar="NAME", help="The job's name.")(function)
+
+
+def one_name(name: str | None, positional: str | None) -> str:
+    """The name that was given, either way. Raises Invalid `UsageInvalid`."""
+    if name and positional and name != positional:
+        raise Invalid("UsageInvalid", f"Two names were given: '{name}' and '{positional}'.")
+    chosen = name or positional
+    if not chosen:
+        raise Invalid("UsageInvalid", "Which job? No name was given.", remedy="Add --name NAME; see mayfly job list.")
+    return chosen
+
+
+def _shared_options() -> list[click.Option]:
+    return [
+        click.Option(
+            ["--resource-group", "-g"],
+            default="local",
+            envvar="MAYFLY_RESOURCE_GROUP",
+            metavar="NAME",
+            help="Resource group (default: local).",
+        ),
+        click.Option(
+            ["--workspace-name", "-w"],
+            default="default",
+            envvar="MAYFLY_WORKSPACE",
+            metavar="NAME",
+            help="Workspace (default: default).",
+        ),
+        click.Option(
+            ["--subscription"],
+            default="local",
+            envvar="MAYFLY_SUBSCRIPTION",
+            metavar="NAME",
+            help="Subscription (default: local).",
+        ),
+        click.Option(
+            ["--output", "-o"],
+            type=click.Choice(show.FORMATS),
+            default="table",
+            help="How to print the answer.",
+        ),
+        click.Option(["--query"], metavar="JMESPATH", help="Print only this part of the answer."),
+    ]
+
+
+def _root(environ: Mapping[str, str], clock: Clock) -> click.Group:
+    root = _Root(COMMANDS, "mayfly")
+    root.params.append(
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version.",
+        )
+    )
+    root.context_settings = {**_CONTEXT, "obj": (environ, clock)}
+    return root
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"mayfly {__version__}")
+        ctx.exit()
+
+
+def _usage(error: click.ClickException) -> Invalid:
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "mayfly"
+    return Invalid("UsageInvalid", error.format_message(), remedy=f"See {path} --help.")
+
+
+def _asked_format(args: Sequence[str]) -> str:
+    """The output format of a command line that could not be read, as well as it can be told."""
+    words = list(args)
+    for at, word in enumerate(words):
+        if word in ("-o", "--output") and words[at + 1 : at + 2] == ["json"]:
+            return "json"
+        if word in ("-ojson", "--output=json", "-o=json"):
+            return "json"
+    return "table"

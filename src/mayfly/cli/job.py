@@ -1,0 +1,174 @@
+"""`mayfly job`, for jobs that exist: list, show, explain, stream, cancel, download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mayfly.cli import report, text
+from mayfly.cli.app import command, job_name, one_name
+from mayfly.cli.run import Run
+from mayfly.cli.text import Column
+from mayfly.cli.watch import watch
+from mayfly.client.doors import View
+from mayfly.client.downloading import download as bring
+from mayfly.kit.errors import Invalid
+from mayfly.kit.units import format_bytes
+
+_LIST = (
+    Column("name", whole=True),
+    Column("status", whole=True),
+    Column("created"),
+    Column("time", right=True),
+    Column("size"),
+    Column("display name"),
+    Column("experiment"),
+)
+
+
+@command("list")
+@click.option("--max-results", "-r", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("--status", "-s", metavar="STATUS", help="Only jobs of this status, as Running or Failed.")
+@click.option("--all-results", type=bool, is_flag=True, help="All jobs there are.")
+def list_jobs(run: Run, max_results: int, status: str | None, all_results: bool) -> None:
+    """List jobs, newest first."""
+    jobs = list(run.doors().jobs(limit=None if all_results else max_results, state=status))
+    now = run.clock.now()
+
+    def human() -> list[str]:
+        if not jobs:
+            return ["No jobs" + (f" with the status {text.clean(status)}." if status else " yet.")]
+        rows = [
+            (
+                job["name"],
+                job["status"],
+                text.ago(job["created_at"], now),
+                text.span(report.total(job)),
+                job.get("instance_type") or "",
+                job["display_name"],
+                job["experiment_name"],
+            )
+            for job in jobs
+        ]
+        return run.screen.table(_LIST, rows)
+
+    run.screen.data(jobs, human)
+
+
+@command("show")
+@job_name
+def show(run: Run, name: str | None, positional: str | None) -> None:
+    """Show one job."""
+    job = run.doors().job(one_name(name, positional))
+    run.screen.data(job, lambda: _details(run, job))
+
+
+@command("explain")
+@job_name
+def explain(run: Run, name: str | None, positional: str | None) -> None:
+    """Say why a job waits, runs where it does, or ended: every second of its life, and what would start it now."""
+    view = run.doors().explanation(one_name(name, positional))
+
+    def human() -> list[str]:
+        lines = [f"{text.clean(view['name'])} is {view['status']}.", text.clean(view["sentence"])]
+        if view.get("missing"):
+            lines.append(f"Missing: {text.clean(view['missing'])}.")
+        if view.get("place_in_queue") is not None:
+            lines.append(f"Place in the queue: {view['place_in_queue']}.")
+        if view["phases"]:
+            lines += ["", *run.screen.table(report.PHASES, report.phase_rows(view["phases"]))]
+        if view["candidates"]:
+            lines += ["", *run.screen.table(report.CANDIDATES, report.candidate_rows(view["candidates"]))]
+        if view.get("quota"):
+            lines += ["", *run.screen.table(report.QUOTA, report.quota_rows(view["quota"]))]
+        if view.get("capacity_total"):
+            lines += ["", f"Capacity: {view['capacity_held']} of {view['capacity_total']} cores held."]
+        return lines + report.advice(view)
+
+    run.screen.data(view, human)
+
+
+@command("stream")
+@job_name
+def stream(run: Run, name: str | None, positional: str | None) -> int:
+    """Follow a job's log until it ends. Ctrl-C stops following and leaves the job alone."""
+    chosen = one_name(name, positional)
+    doors = run.doors()
+    doors.job(chosen)
+    return watch(run, doors, chosen)
+
+
+@command("cancel")
+@job_name
+@click.option("--reason", default="", metavar="TEXT", help="Kept with the job.")
+def cancel(run: Run, name: str | None, positional: str | None, reason: str) -> None:
+    """Cancel a job. A job that has ended stays as it is."""
+    job = run.doors().cancel(one_name(name, positional), reason)
+    run.screen.data(job, lambda: [f"{text.clean(job['name'])} is {job['status']}."])
+
+
+@command("download")
+@job_name
+@click.option("--output-name", metavar="NAME", help="Only this output.")
+@click.option("--all", "everything", is_flag=True, help="Every output.")
+@click.option(
+    "--download-path",
+    "-p",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="Where to (default: here).",
+)
+def download(
+    run: Run, name: str | None, positional: str | None, output_name: str | None, everything: bool, download_path: Path
+) -> None:
+    """Download outputs and logs: artifacts/… for the default output, named-outputs/NAME/… for the others."""
+    if output_name and everything:
+        raise Invalid("UsageInvalid", "--output-name and --all exclude each other.")
+    doors = run.doors()
+    job = doors.job(one_name(name, positional))
+    done = bring(doors, job, download_path.absolute(), only=output_name, everything=everything)
+    answer = [{"name": d.name, "folder": str(d.folder), "files": d.files, "bytes": d.bytes} for d in done]
+
+    def human() -> list[str]:
+        lines = [
+            f"{d.name}: {d.files} file{'' if d.files == 1 else 's'}, {format_bytes(d.bytes)} in {text.clean(d.folder)}"
+            for d in done
+        ]
+        return lines or [f"{text.clean(job['name'])} left nothing to download."]
+
+    run.screen.data(answer, human)
+
+
+def _details(run: Run, job: View) -> list[str]:
+    now = run.clock.now()
+    lines = [
+        report.field("Name", job["name"]),
+        report.field("Status", job["status"] + (f" ({job['status_reason']})" if job.get("status_reason") else "")),
+    ]
+    if (error := job.get("error")) is not None:
+        lines.append(report.field("Error", f"{error['message']} [{error['code']}]"))
+        lines += [report.field("Hint", error["remedy"])] if error.get("remedy") else []
+    if job.get("not_responding_since"):
+        lines.append(report.field("Silent", f"since {text.moment(job['not_responding_since'], now)}"))
+    facts = {
+        "Display": job["display_name"],
+        "About": job.get("description"),
+        "Group": job["experiment_name"],
+        "Created": f"{text.moment(job['created_at'], now)} by {job['submitter']}",
+        "Started": text.moment(job.get("started_at"), now),
+        "Ended": text.moment(job.get("ended_at"), now),
+        "Compute": job["compute"],
+        "Size": report.size(job),
+        "Software": " ".join(filter(None, [job.get("environment"), job.get("environment_note")])),
+        "Isolated": ", ".join(filter(None, [job.get("isolation"), *(job.get("limits_enforced") or [])])),
+        "Use": report.used(job["use"]) if job.get("use") else "",
+        "Exit": ", ".join(map(str, job.get("exit_codes") or [])),
+        "Metrics": ", ".join(f"{key} {text.number(value)}" for key, value in (job.get("metrics") or {}).items()),
+        "Tags": ", ".join(f"{key}={value}" for key, value in (job.get("tags") or {}).items()),
+        "Outputs": ", ".join(o["name"] for o in job.get("outputs") or []),
+    }
+    lines += [report.field(label, value) for label, value in facts.items() if value]
+    lines += [report.field("Note", note) for note in job.get("notes") or []]
+    return [*lines, "", *run.screen.table(report.PHASES, report.phase_rows(job["phases"]))]

@@ -1,0 +1,156 @@
+"""What people read about a job: phases, candidates, advice and the report at its end. Pure: views in, lines out."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+
+from mayfly.cli import text
+from mayfly.cli.text import Column, clean
+from mayfly.client.doors import View
+from mayfly.kit.units import format_bytes
+
+_LABEL = 9
+
+PHASES = (Column("phase", whole=True), Column("time", right=True, whole=True), Column("cause"))
+CANDIDATES = (Column("size", whole=True), Column("score", right=True, whole=True), Column("reason"))
+QUOTA = (
+    Column("family", whole=True),
+    Column("tier", whole=True),
+    Column("held", right=True, whole=True),
+    Column("needed", right=True, whole=True),
+    Column("limit", right=True, whole=True),
+    Column("scope"),
+)
+
+
+def field(label: str, value: object) -> str:
+    return f"{label:<{_LABEL}} {clean(value)}".rstrip()
+
+
+def phase_rows(phases: Sequence[View]) -> list[tuple[str, str, str]]:
+    return [
+        (p["phase"], text.span(p["milliseconds"]) + (" so far" if p.get("open") else ""), p.get("cause") or "")
+        for p in phases
+    ]
+
+
+def total(job: View) -> int:
+    """Milliseconds of the job's life so far: the sum of its phases, for every second belongs to one."""
+    return sum(int(phase["milliseconds"]) for phase in job["phases"])
+
+
+def candidate_rows(candidates: Sequence[View]) -> list[tuple[str, str, str]]:
+    rows = []
+    for candidate in candidates:
+        score = candidate.get("score")
+        factors = ", ".join(f"{key} {value:.2f}" for key, value in (candidate.get("factors") or {}).items())
+        reason = "chosen" if candidate.get("chosen") else candidate.get("reason") or ""
+        if factors:
+            reason = f"{reason} ({factors})" if reason else factors
+        rows.append((candidate["instance_type"], "" if score is None else f"{score:.3f}", reason))
+    return rows
+
+
+def quota_rows(ledgers: Sequence[View]) -> list[tuple[object, ...]]:
+    return [(q["family"], q["tier"], q["held"], q.get("needed", ""), q["limit"], q["scope"]) for q in ledgers]
+
+
+def size(view: View) -> str:
+    """'2 × local_2, Standard, $0.00/h (list price $0.19/h)'."""
+    kind = view.get("instance_type")
+    if not kind:
+        return "none chosen yet"
+    count = view.get("instance_count") or 1
+    words = f"{count} × {kind}" if count > 1 else str(kind)
+    words += f", {view.get('job_tier') or 'Standard'}, {text.price(view.get('price_per_hour'))}"
+    if (listed := view.get("list_price_per_hour")) is not None and listed != view.get("price_per_hour"):
+        words += f" (list price {text.price(listed)})"
+    return words + (", emulated" if view.get("emulated") else "")
+
+
+def advice(view: View, file: str | None = None) -> list[str]:
+    """The smallest change that would start the job now, with the command that makes it."""
+    found = view.get("advice")
+    if not found:
+        return []
+    lines = ["", f"To start it now: {clean(found['sentence'])}"]
+    if sets := found.get("set"):
+        if found["change"] == "quota":
+            lines.append("  " + quota_command(sets))
+        else:
+            given = " ".join(f"--set {shlex.quote(f'{key}={_literal(value)}')}" for key, value in sets.items())
+            lines.append(f"  mayfly job create --file {shlex.quote(file or 'job.yml')} {given}")
+    return [clean(line) for line in lines]
+
+
+def quota_command(sets: Mapping[str, object]) -> str:
+    return "mayfly quota update " + " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in sets.items())
+
+
+def final_report(job: View, why: str) -> list[str]:
+    """The end of `--stream`: what became of it, what it cost, what is left, what to type next."""
+    name = job["name"]
+    lines = [
+        field("Job", name),
+        field("Status", f"{job['status']} after {text.span(total(job))}"),
+        *_ending(job),
+        field("Size", size(job)),
+        field("Why", why or job.get("status_reason") or ""),
+        field("Phases", " · ".join(f"{p['phase']} {text.span(p['milliseconds'])}" for p in job["phases"])),
+    ]
+    if metrics := job.get("metrics"):
+        lines.append(field("Metrics", ", ".join(f"{k} {text.number(v)}" for k, v in list(metrics.items())[:12])))
+        if len(metrics) > 12:
+            lines.append(field("", f"and {len(metrics) - 12} more: mayfly job show -n {name} --query metrics"))
+    if use := job.get("use"):
+        lines.append(field("Use", used(use)))
+    for label, output in zip(_labels("Outputs"), job.get("outputs") or [], strict=False):
+        lines.append(
+            field(label, f"{output['name']}: {_counted(output['files'], 'file')}, {format_bytes(output['bytes'])}")
+        )
+    if not job.get("outputs"):
+        lines.append(field("Outputs", "none"))
+    lines += [field(label, command) for label, command in zip(_labels("Next"), _next(job), strict=False)]
+    return lines
+
+
+def used(use: View) -> str:
+    words = f"{use['cpu_percent']:.0f} % of its cores ({use['cpu_seconds']:.1f} CPU seconds)"
+    given = use.get("memory_given_mib")
+    words += f", {use['memory_peak_mib']:.0f}{f' of {given}' if given else ''} MiB of memory at most"
+    return words + f", {use['disk_mib']:.0f} MiB of disk"
+
+
+def _ending(job: View) -> list[str]:
+    error = job.get("error")
+    if not error:
+        return []
+    lines = [field("Error", f"{error['message']} [{error['code']}]")]
+    if error.get("remedy"):
+        lines.append(field("Hint", error["remedy"]))
+    return lines
+
+
+def _next(job: View) -> list[str]:
+    name = job["name"]
+    commands = []
+    if job.get("outputs"):
+        commands.append(f"mayfly job download -n {name}")
+    commands.append(f"mayfly job explain -n {name}")
+    if job["status"] == "Failed":
+        commands.insert(0, f"mayfly job stream -n {name}")
+    return commands
+
+
+def _labels(first: str) -> list[str]:
+    return [first, *[""] * 1000]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _literal(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

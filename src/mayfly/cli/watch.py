@@ -1,0 +1,97 @@
+"""Watching one job: its phases as they happen, the log of every rank, and the report at the end."""
+
+from __future__ import annotations
+
+import re
+
+from mayfly.cli import report, show, text
+from mayfly.cli.run import Run
+from mayfly.client.doors import Doors, View
+from mayfly.client.following import Away, Back, Following, JobSeen, LogPiece
+from mayfly.kit.errors import MayflyError
+
+_RANK = re.compile(r"std_log(?:_process_|_)(.+)\.txt\Z")
+
+
+def watch(run: Run, doors: Doors, name: str) -> int:
+    """Follow the job until it has ended, print its report; the exit status. Ctrl-C leaves the job alone."""
+    screen = run.screen
+    following = Following(name, doors, run.doors_again)
+    watcher = _Watcher(run)
+    try:
+        for seen in following.events():
+            watcher.see(seen)
+    except KeyboardInterrupt:
+        screen.break_line()
+        screen.note("")
+        screen.note(f"The job '{name}' goes on.")
+        screen.note(f"  back to it:  mayfly job stream -n {name}")
+        screen.note(f"  cancel it:   mayfly job cancel -n {name}")
+        return show.INTERRUPTED
+    job = watcher.job
+    screen.end_logs(watcher.prefixes)
+    if job is None:
+        return show.ENDED_BADLY
+    why = _why(following.doors, job)
+    screen.data(job, lambda: ["", *(_coloured(run, line) for line in report.final_report(job, why))])
+    return 0 if job["status"] == "Completed" else show.ENDED_BADLY
+
+
+class _Watcher:
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.job: View | None = None
+        self.prefixes: dict[str, str] = {}
+        self._shown: tuple[str, str, str] | None = None
+
+    def see(self, seen: LogPiece | JobSeen | Away | Back) -> None:
+        screen = self._run.screen
+        if isinstance(seen, LogPiece):
+            screen.log(seen.file, seen.text, self._prefix(seen.file))
+        elif isinstance(seen, JobSeen):
+            self.job = seen.job
+            self._phase(seen.job, seen.ended)
+        elif isinstance(seen, Away):
+            screen.break_line()
+            screen.note(f"The server is away ({seen.reason.rstrip('.')}); the job goes on, waiting for the server …")
+        else:
+            screen.note("The server is back.")
+
+    def _phase(self, job: View, ended: bool) -> None:
+        screen, reason = self._run.screen, job.get("status_reason") or ""
+        state = (job["status"], job["phase"], reason)
+        if ended or state == self._shown:
+            return
+        self._shown = state
+        screen.break_line()
+        words = f"{job['status']}: {job['phase']}" if not reason else f"{job['status']}: {job['phase']} ({reason})"
+        screen.dim(f"[{text.span(report.total(job)):>8}] {words}")
+
+    def _prefix(self, file: str) -> str:
+        """'' for a job of one process, else the rank (or the file's name) in brackets."""
+        if file not in self.prefixes:
+            match = _RANK.search(file)
+            several = bool(self.job and int(self.job.get("instance_count") or 1) > 1) or match is not None
+            name = match[1] if match else file.rpartition("/")[2].removesuffix(".txt")
+            self.prefixes[file] = f"[{text.clean(name)}] " if several or self._other(file) else ""
+        return self.prefixes[file]
+
+    def _other(self, file: str) -> bool:
+        """Whether another file than the job's own log is shown, such as one of the system's."""
+        return file.rpartition("/")[2] != "std_log.txt"
+
+
+def _why(doors: Doors, job: View) -> str:
+    """Why it got its size, in a sentence; '' when the server cannot say it any more."""
+    try:
+        return doors.explanation(job["name"]).get("sentence") or ""
+    except MayflyError:
+        return ""
+
+
+def _coloured(run: Run, line: str) -> str:
+    label, space, rest = line.partition(" ")
+    if label == "Status":
+        status = rest.split()[0] if rest.split() else ""
+        rest = rest.replace(status, run.screen.paint(status, status), 1)
+    return run.screen.paint("bold", label) + space + rest if label else line
