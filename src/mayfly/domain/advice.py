@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mayfly.domain.catalogue import find
-from mayfly.domain.compute import InstanceType, LedgerKey, Placement, Quota, ResourceRequest, Tier, request_text
+from mayfly.domain.compute import InstanceType, LedgerKey, Placement, Quota, ResourceRequest, Tier
 from mayfly.domain.placement import Room, judgements, place
-from mayfly.domain.queue import Head, JobClass, Snapshot
+from mayfly.domain.queue import JobClass, Snapshot
 from mayfly.domain.quota import LedgerLine, Owner, quota_of, raise_command, row_name
 from mayfly.domain.schedule import owner_of, plan
 from mayfly.kit.clock import Millis
@@ -59,20 +59,11 @@ def apply(advice: Advice, one: JobClass, snapshot: Snapshot) -> tuple[JobClass, 
 
 
 def _changed(one: JobClass, request: ResourceRequest, snapshot: Snapshot) -> tuple[JobClass, Snapshot]:
-    key = replace(one.key, request=request_text(request))
+    changed = JobClass(replace(one.key, request=f"{one.key.request}, changed"), request, 1, one.heads[:1])
     rest = replace(one, waiting=one.waiting - 1, heads=one.heads[1:])
-    same = next((c for c in snapshot.classes if c.key == key and c.key != one.key), None)
-    heads = (one.heads[0], *(same.heads if same is not None else ()))
-    moved = JobClass(key, request, 1 + (same.waiting if same is not None else 0), tuple(sorted(heads, key=_age)))
-    if key == one.key:
-        moved, rest = replace(one, request=request), replace(one, waiting=0, heads=())
-    others = tuple(c for c in snapshot.classes if c.key not in (one.key, key))
-    classes = (*others, moved, rest) if rest.heads else (*others, moved)
-    return replace(one, key=key, request=request, waiting=1, heads=one.heads[:1]), replace(snapshot, classes=classes)
-
-
-def _age(head: Head) -> int:
-    return head.sequence
+    others = tuple(c for c in snapshot.classes if c.key != one.key)
+    classes = (*others, changed, rest) if rest.heads else (*others, changed)
+    return changed, replace(snapshot, classes=classes)
 
 
 def _starts(one: JobClass, snapshot: Snapshot, now: Millis) -> bool:

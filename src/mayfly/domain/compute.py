@@ -64,13 +64,6 @@ class ResourceRequest:
     """Disk the job is known to need on each node (code, inputs), None when unknown."""
 
 
-def request_text(request: ResourceRequest) -> str:
-    """Canonical text of a request: equal requests, equal text, and the scheduler cannot tell two with one text apart."""
-    size = (request.instance_type or "").lower()
-    disk = "" if request.disk_gib is None else f"{request.disk_gib:g}"
-    return f"size={size} nodes={request.node_count} tier={request.tier} target={request.target} disk={disk}"
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class LedgerKey:
     """One row of the quota ledger. `scope` is `subscription:<id>` or `workspace:<id>`; family `*` is the total of all.

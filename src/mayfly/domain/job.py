@@ -72,23 +72,27 @@ _RANK_ORDER = tuple(RankState)
 
 
 @dataclass(frozen=True, slots=True)
-class Rank:
-    state: RankState = RankState.ASSIGNED
-    phase: Phase = Phase.PROVISION
-    exit_code: int | None = None
-    """The first non-zero exit status among this node's processes (128 + n for signal n), else 0."""
-
-    def reached(self, state: RankState) -> bool:
-        return _RANK_ORDER.index(self.state) >= _RANK_ORDER.index(state)
-
-
-@dataclass(frozen=True, slots=True)
 class Cause:
     """Why a job ended or is ending: a stable code and a sentence."""
 
     code: str
     message: str
     remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    state: RankState = RankState.ASSIGNED
+    phase: Phase = Phase.PROVISION
+    exit_code: int | None = None
+    """The first non-zero exit status among this node's processes (128 + n for signal n), else 0."""
+    before_cancel: bool = True
+    """Whether its exit record is older than the agent's receipt of a cancel."""
+    cause: Cause | None = None
+    """Why this rank fails the job: its processes' own end, or a node that went without handing over its outputs."""
+
+    def reached(self, state: RankState) -> bool:
+        return _RANK_ORDER.index(self.state) >= _RANK_ORDER.index(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +259,9 @@ JobEvent = (
 
 def step(job: Job, event: JobEvent, now: Millis) -> Job:
     """The next job. Returns the same object when the event is stale, repeated or changes nothing, so events may be
-    lost, doubled, late or reordered by whoever delivers them."""
+    lost, doubled or late; those of one rank are expected in their own order. A moment before the last known one counts
+    as that one, so that no span is negative and phases add up to the job's whole life."""
+    now = Millis(max(now, job.phase_since, job.suspected_since or 0))
     if isinstance(event, Waiting):
         return _enter(job, event.reason, now) if job.state is JobState.QUEUED else job
     if isinstance(event, Reserved):
@@ -294,7 +300,10 @@ def _cancel_asked(job: Job, event: CancelAsked, now: Millis) -> Job:
     if job.state.terminal or (job.state is JobState.CANCEL_REQUESTED and not event.unreachable):
         return job
     if job.state in _NOT_GRANTED or event.unreachable or not job.live:
-        return _end(job, JobState.CANCELED, event.cause, now)  # no start was granted, so none will be (promise 7)
+        cause = job.cause if job.state is JobState.CANCEL_REQUESTED else event.cause
+        return _end(
+            job, JobState.CANCELED, cause or event.cause, now
+        )  # no start was granted, so none will be (promise 7)
     if job.state is JobState.FINALIZING:
         return job  # the processes have ended: their result stands (promise 7)
     return replace(_enter(job, Phase.CANCELLING, now), state=JobState.CANCEL_REQUESTED, cause=event.cause)
@@ -303,13 +312,7 @@ def _cancel_asked(job: Job, event: CancelAsked, now: Millis) -> Job:
 def _heard(job: Job, now: Millis) -> Job:
     if job.suspected_since is None:
         return job
-    if job.state.terminal:
-        return replace(job, suspected_since=None)
-    silent = max(0, now - max(job.suspected_since, job.phase_since))
-    phases = dict(job.phases)
-    phases[Phase.NOT_RESPONDING] = phases.get(Phase.NOT_RESPONDING, 0) + silent
-    phases[job.phase] = phases.get(job.phase, 0) + max(0, now - job.phase_since) - silent
-    return replace(job, phases=phases, phase_since=now, suspected_since=None)
+    return replace(job, phases=_closed(job, now), phase_since=now, suspected_since=None)
 
 
 def _lost(job: Job, event: AttemptLost, now: Millis) -> Job:
@@ -317,6 +320,8 @@ def _lost(job: Job, event: AttemptLost, now: Millis) -> Job:
         return job
     if job.state is JobState.CANCEL_REQUESTED:
         return _end(job, JobState.CANCELED, job.cause or event.cause, now)
+    if job.cause is not None:  # a rank had failed by itself already: that is the truth, and a retry would not mend it
+        return _end(job, JobState.FAILED, job.cause, now)
     if event.retry and job.retries_left > 0:
         job = _enter(job, Phase.RETRY_WAIT, now)
         return replace(
@@ -334,11 +339,11 @@ def _rank_event(
         return job
     rank = job.ranks[event.rank]
     if isinstance(event, RankReleased):
-        return _with_rank(job, event.rank, replace(rank, state=RankState.RELEASED))
+        return _released(job, rank, event, now)
     if job.state.terminal:
         return job
     if isinstance(event, PhaseEntered):
-        if rank.reached(RankState.READY):
+        if rank.reached(RankState.READY) or not _later(event.phase, rank.phase):
             return job
         return _regroup(_with_rank(job, event.rank, replace(rank, state=RankState.PREPARING, phase=event.phase)), now)
     if isinstance(event, RankReady):
@@ -359,9 +364,28 @@ def _rank_event(
     return _collected(job, rank, event, now)
 
 
+def _later(phase: Phase, than: Phase) -> bool:
+    """Whether a rank that is in `than` moves on by entering `phase`; a late repeat of an earlier one does not."""
+    return phase in PREPARATION and PREPARATION.index(phase) > PREPARATION.index(than)
+
+
+def _released(job: Job, rank: Rank, event: RankReleased, now: Millis) -> Job:
+    if rank.state is RankState.RELEASED:
+        return job
+    cause = rank.cause
+    if not job.state.terminal and not rank.reached(RankState.COLLECTED):
+        cause = cause or Cause("NodeLost", f"Node {event.rank} went before its outputs were collected.")
+    job = _with_rank(job, event.rank, replace(rank, state=RankState.RELEASED, cause=cause))
+    if job.state in (JobState.CANCEL_REQUESTED, JobState.FINALIZING):
+        return _settled(job, now)
+    return job  # ended, or policy will declare the attempt lost
+
+
 def _regroup(job: Job, now: Millis) -> Job:
-    """A gang's phase is its slowest node's; it runs when all are ready."""
+    """A gang's phase is its slowest node's; it runs when all are ready, and never when one is gone."""
     if job.state not in (JobState.PROVISIONING, JobState.PREPARING):
+        return job
+    if any(r.state is RankState.RELEASED for r in job.ranks):
         return job
     if all(r.reached(RankState.READY) for r in job.ranks):
         return replace(_enter(job, Phase.RUN, now), state=JobState.RUNNING, started_at=now)
@@ -379,20 +403,28 @@ def _preparation_failed(job: Job, event: PreparationFailed, now: Millis) -> Job:
 def _exited(job: Job, rank: Rank, event: RankExited, now: Millis) -> Job:
     if rank.reached(RankState.EXITED):
         return job
-    job = _with_rank(job, event.rank, replace(rank, state=RankState.EXITED, exit_code=event.exit_code))
-    if event.exit_code != 0 and job.cause is None:
-        job = replace(job, cause=event.cause or exit_cause(event.exit_code, event.rank, job.node_count))
+    failed = event.cause or (exit_cause(event.exit_code, event.rank, job.node_count) if event.exit_code else None)
+    after = replace(
+        rank,
+        state=RankState.EXITED,
+        exit_code=event.exit_code,
+        before_cancel=event.before_cancel,
+        cause=failed,
+    )
+    job = _with_rank(job, event.rank, after)
+    if job.state is not JobState.CANCEL_REQUESTED and job.cause is None:
+        job = replace(job, cause=failed)
     if not all(r.reached(RankState.EXITED) for r in job.ranks):
         return job
     if job.state is JobState.CANCEL_REQUESTED:
-        if not event.before_cancel:
-            return _enter(job, Phase.CANCELLING, now)
-        job = (
-            replace(job, cause=event.cause or exit_cause(event.exit_code, event.rank, job.node_count))
-            if event.exit_code
-            else replace(job, cause=None)
-        )
+        if not all(r.before_cancel and r.exit_code is not None for r in job.ranks):
+            return job
+        job = replace(job, cause=_first_failure(job))  # every process had ended by itself: its result stands
     return replace(_enter(job, Phase.OUTPUTS, now), state=JobState.FINALIZING)
+
+
+def _first_failure(job: Job) -> Cause | None:
+    return next((r.cause for r in job.ranks if r.cause is not None), None)
 
 
 def exit_cause(exit_code: int, rank: int, node_count: int) -> Cause:
@@ -409,12 +441,19 @@ def _collected(job: Job, rank: Rank, event: RankCollected, now: Millis) -> Job:
     job = _with_rank(job, event.rank, replace(rank, state=RankState.COLLECTED))
     if event.cause is not None and job.cause is None:
         job = replace(job, cause=event.cause)
+    return _settled(job, now)
+
+
+def _settled(job: Job, now: Millis) -> Job:
+    """The end, once nothing more can come from any rank."""
     if not all(r.reached(RankState.COLLECTED) for r in job.ranks):
         return job
     if job.state is JobState.CANCEL_REQUESTED:
         return _end(job, JobState.CANCELED, job.cause or Cause("Canceled", "Canceled."), now)
-    failed = job.cause is not None or any(r.exit_code != 0 for r in job.ranks)
-    return _end(job, JobState.FAILED if failed else JobState.COMPLETED, job.cause, now)
+    cause = job.cause or _first_failure(job)
+    if cause is None and any(r.exit_code is None for r in job.ranks):
+        cause = Cause("ExitUnknown", "A node settled without an exit record, so how the command ended is unknown.")
+    return _end(job, JobState.COMPLETED if cause is None else JobState.FAILED, cause, now)
 
 
 def _with_rank(job: Job, index: int, rank: Rank) -> Job:
@@ -424,13 +463,27 @@ def _with_rank(job: Job, index: int, rank: Rank) -> Job:
 
 
 def _enter(job: Job, phase: Phase, now: Millis) -> Job:
-    """Close the open span and open the next. Time never runs backwards here: a negative span counts as nothing."""
+    """Close the open span and open the next. Silence goes on across phases until the node is heard."""
     if job.phase is phase:
         return job
-    job = _heard(job, now) if job.suspected_since is not None else job
+    return replace(job, phases=_closed(job, now), phase=phase, phase_since=now)
+
+
+def _closed(job: Job, now: Millis) -> dict[Phase, int]:
+    """The phases with the open span added: its silent part, when there is one, to NOT_RESPONDING."""
     phases = dict(job.phases)
-    phases[job.phase] = phases.get(job.phase, 0) + max(0, now - job.phase_since)
-    return replace(job, phases=phases, phase=phase, phase_since=now)
+    for phase, span in open_spans(job, now):
+        phases[phase] = phases.get(phase, 0) + span
+    return phases
+
+
+def open_spans(job: Job, now: Millis) -> tuple[tuple[Phase, int], ...]:
+    """What has passed since `phase_since`, in milliseconds: the phase's own part, then the silent one if any."""
+    whole = max(0, now - job.phase_since)
+    if job.suspected_since is None:
+        return ((job.phase, whole),)
+    silent = min(whole, max(0, now - max(job.suspected_since, job.phase_since)))
+    return ((job.phase, whole - silent), (Phase.NOT_RESPONDING, silent))
 
 
 def _end(job: Job, state: JobState, cause: Cause | None, now: Millis) -> Job:

@@ -150,8 +150,11 @@ def phases_of(text: str) -> dict[Phase, int]:
 
 
 def ranks_text(ranks: tuple[Rank, ...]) -> str:
-    return dump([[rank.state.value, rank.phase.value, rank.exit_code] for rank in ranks])
+    return dump([[r.state.value, r.phase.value, r.exit_code, r.before_cancel, cause_text(r.cause)] for r in ranks])
 
 
 def ranks_of(text: str) -> tuple[Rank, ...]:
-    return tuple(Rank(RankState(state), Phase(phase), code) for state, phase, code in load(text))
+    return tuple(
+        Rank(RankState(state), Phase(phase), code, before_cancel, cause_of(cause))
+        for state, phase, code, before_cancel, cause in load(text)
+    )
