@@ -1,0 +1,223 @@
+"""The agent: hears what the server wishes of this node and makes it so. Its death costs a job nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mayfly import __version__
+from mayfly.kit.errors import Broken, Unavailable
+from mayfly.node import limits, sampling, sandbox
+from mayfly.node.attempt import Attempt, Surroundings, load
+from mayfly.node.disk import remove_tree
+from mayfly.node.environments import Environments
+from mayfly.node.folders import AttemptFolder, NodeFolder
+from mayfly.node.gateway import Gateway
+from mayfly.node.processes import boot_id
+from mayfly.node.reporter import Reporter
+from mayfly.node.server import Server, persistently
+from mayfly.wire import agent as wire
+from mayfly.wire.agent import Fence, Hello, Wish, Wishes
+
+DONE = 0
+"""Exit status: nothing is left to do here; the watchdog ends too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may be chosen when an agent is started by hand or by a test."""
+
+    forbidden: tuple[str, ...] = ()
+    """Sandbox strategies not to use."""
+    wait_s: float = 2.0
+    grace_s: float | None = None
+    keep: tuple[int, ...] = ()
+
+
+class Agent:
+    """`run` returns when the server wishes the node to end and it holds nothing."""
+
+    def __init__(self, folder: NodeFolder, now: Callable[[], int], settings: Settings) -> None:
+        self._folder, self._settings = folder, settings
+        folder.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.attempts.mkdir(exist_ok=True, mode=0o700)
+        self._server = Server(folder)
+        self._lock = threading.RLock()
+        self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._version = -1
+        self._node_wish = "keep"
+        self._ended = threading.Event()
+        self._greeted = False
+        self._orphan_s = folder.orphan_s
+        self._address = "127.0.0.1"
+        self._reporter = Reporter(self._server, self._hear)
+        self._gateway = Gateway(self._server, folder.root / "gateway.json", self._whose)
+        strategy = sandbox.probe(forbidden=settings.forbidden, cache=folder.cache)
+        self._around = Surroundings(
+            node=folder,
+            server=self._server,
+            reporter=self._reporter,
+            environments=Environments(folder.cache),
+            strategy=strategy,
+            machine=limits.probe(),
+            now=now,
+            tracking_uri=lambda: self._gateway.url,
+            address=lambda: self._address,
+            keep=settings.keep,
+            variables=dict(os.environ),
+        )
+        if settings.grace_s is not None:
+            self._around.grace_s = settings.grace_s
+
+    def run(self) -> int:
+        remove_tree(self._folder.trash)
+        self._gateway.start()
+        self._reporter.start()
+        self._adopt()
+        threading.Thread(target=self._sample, name="sampling", daemon=True).start()
+        threading.Thread(target=self._listen, name="wishes", daemon=True).start()
+        self._ended.wait()
+        self._reporter.drain(10.0)
+        self._gateway.stop()
+        self._reporter.stop()
+        return DONE
+
+    # --- the server -----------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        while not self._ended.is_set():
+            try:
+                if not self._greeted:
+                    persistently(self._greet, self._ended)
+                wishes = self._server.wishes(self._version, self._settings.wait_s)
+            except Unavailable:
+                self._greeted = False
+                continue
+            except Broken:
+                self._ended.wait(1.0)
+                continue
+            self._touch()
+            self._hear(wishes)
+
+    def _greet(self) -> None:
+        with self._lock:
+            fences = tuple(attempt.fence for attempt in self._attempts.values())
+        self._address = self._server.address()
+        try:
+            welcome = self._server.hello(self._hello(fences))
+        except Broken as error:
+            raise Unavailable("ServerRefused", error.message) from error
+        self._orphan_s = welcome.orphan_s
+        self._version = -1
+        self._greeted = True
+        self._touch()
+
+    def _hello(self, fences: tuple[Fence, ...]) -> Hello:
+        return Hello(
+            node=self._folder.node,
+            protocols=wire.SUPPORTED,
+            version=__version__,
+            boot_id=boot_id(),
+            address=self._address,
+            isolation=self._around.strategy.name,
+            limits=self._around.machine.holding,
+            attempts=fences,
+        )
+
+    def _touch(self) -> None:
+        """Tell the watchdog that the server was there; by a clock that stops in suspend."""
+        part = self._folder.contact.with_suffix(".part")
+        part.write_text(
+            f'{{"monotonic_ns":{time.monotonic_ns()},"boot_id":"{boot_id()}",'
+            f'"orphan_s":{"null" if self._orphan_s is None else self._orphan_s}}}',
+            encoding="ascii",
+        )
+        part.replace(self._folder.contact)
+
+    # --- wishes ---------------------------------------------------------------------------------------------------
+
+    def _hear(self, wishes: Wishes) -> None:
+        """Level-triggered: older versions than the last are ignored, repetitions change nothing."""
+        with self._lock:
+            if wishes.unknown:
+                self._forsaken()
+                return
+            if wishes.version < self._version:
+                return
+            self._version = wishes.version
+            self._node_wish = wishes.node
+            for wish in wishes.attempts:
+                self._wish(wish)
+            self._maybe_end()
+
+    def _wish(self, wish: Wish) -> None:
+        key = (wish.fence.job, wish.fence.attempt)
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            if wish.action == "discard":
+                self._reporter.send(wire.Released(fence=wish.fence, rank=0, at=self._around.now()))
+                return
+            if wish.assignment is None:
+                return
+            attempt = self._attempts[key] = Attempt(wish.assignment, self._around, self._gone)
+            attempt.wish(wish)
+            attempt.start()
+            return
+        attempt.wish(wish)
+
+    def _forsaken(self) -> None:
+        """The server does not know this node: end all it has, then itself."""
+        self._node_wish = "end"
+        for attempt in list(self._attempts.values()):
+            attempt.wish(Wish(fence=attempt.fence, action="discard"))
+        self._maybe_end()
+
+    def _gone(self, fence: Fence) -> None:
+        with self._lock:
+            self._attempts.pop((fence.job, fence.attempt), None)
+            self._maybe_end()
+
+    def _maybe_end(self) -> None:
+        if self._node_wish in ("end", "drain") and not self._attempts:
+            self._ended.set()
+
+    # --- its own ----------------------------------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Take up again every attempt that is on the disk."""
+        for place in sorted(self._folder.attempts.iterdir()):
+            assignment = load(AttemptFolder(place))
+            if assignment is None:
+                remove_tree(place)  # the server still wishes it, if it does
+                continue
+            fence = assignment.fence
+            self._attempts[(fence.job, fence.attempt)] = Attempt(assignment, self._around, self._gone)
+        for attempt in list(self._attempts.values()):
+            attempt.start()
+
+    def _whose(self, token: str) -> Fence | None:
+        with self._lock:
+            for attempt in self._attempts.values():
+                if attempt.open and attempt.token == token:
+                    return attempt.fence
+        return None
+
+    def _sample(self) -> None:
+        while not self._ended.wait(sampling.PERIOD_S):
+            with self._lock:
+                attempts = [attempt for attempt in self._attempts.values() if attempt.running]
+            for attempt in attempts:
+                attempt.sample()
+
+
+def main(folder: Path, now: Callable[[], int], settings: Settings) -> int:
+    """Run an agent for this node folder until the node ends."""
+    if platform.system() == "Windows":
+        raise SystemExit("A node needs a POSIX system.")
+    os.umask(0o022)
+    return Agent(NodeFolder.load(folder), now, settings).run()

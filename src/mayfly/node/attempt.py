@@ -1,0 +1,512 @@
+"""One attempt on this node, from its assignment to its release. A thread walks it down the persisted steps; what a
+step found out is on the disk before it is reported, so a restarted agent walks the same way over the same files."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mayfly.kit.errors import MayflyError, Unavailable
+from mayfly.node import plan, uids
+from mayfly.node.collect import collect
+from mayfly.node.disk import read_json, remove_tree, write_durably, write_json
+from mayfly.node.environments import Environments
+from mayfly.node.folders import AttemptFolder, NodeFolder
+from mayfly.node.launch import GRACE_S, Ending, Supervised, marker, write_process_file
+from mayfly.node.limits import Group, Machine
+from mayfly.node.logs import LogFile, LogShipper
+from mayfly.node.materialise import Materialised, materialise
+from mayfly.node.processes import boottime_ns
+from mayfly.node.reporter import Reporter
+from mayfly.node.sampling import Meter
+from mayfly.node.sandbox import Enclosure, Room, Strategy, write_etc
+from mayfly.node.server import Server, Stopped, persistently, sentence
+from mayfly.node.steps import passing
+from mayfly.wire import agent as wire
+from mayfly.wire.agent import Assignment, Fence, Go, Wish
+
+_LOG_PATIENCE_S = 10.0
+"""How long a failed preparation waits for its build log to arrive before it is reported."""
+
+
+class Discarded(Exception):
+    """The server wishes that nothing of the attempt remains."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all attempts of an agent share."""
+
+    node: NodeFolder
+    server: Server
+    reporter: Reporter
+    environments: Environments
+    strategy: Strategy
+    machine: Machine
+    now: Callable[[], int]
+    tracking_uri: Callable[[], str]
+    address: Callable[[], str]
+    keep: tuple[int, ...] = ()
+    """Descriptors that supervisors inherit: the node's lock."""
+    grace_s: float = GRACE_S
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+class Attempt:
+    """`wish` may be called at any time, by any thread, as often as one likes; `released` is set at the end."""
+
+    def __init__(self, assignment: Assignment, around: Surroundings, gone: Callable[[Fence], None]) -> None:
+        self.assignment, self.fence = assignment, assignment.fence
+        self.folder = around.node.attempt(assignment.fence)
+        self.group: Group | None = None
+        self.running = False
+        """Whether its processes may be sampled."""
+        self.open = False
+        """Whether its token opens the gateway: from its launch to its exit."""
+        self._meter = Meter(self.folder.root)
+        self._around, self._gone = around, gone
+        self._changed = threading.Condition()
+        self._go: Go | None = None
+        self._stop_reason: str | None = None
+        self._discard = threading.Event()
+        self._tool: subprocess.Popen[bytes] | None = None
+        self._supervised: list[Supervised] = []
+        self._endings: dict[int, Ending] = {}
+        self._pids: dict[int, int] = {}
+        self._uid, self._uid_lock = 0, -1
+        self._shipper: LogShipper | None = None
+        self._thread = threading.Thread(target=self._run, name=f"attempt-{self.fence.job}", daemon=True)
+
+    # --- what the server wishes ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wish(self, wish: Wish) -> None:
+        with self._changed:
+            if wish.action == "run" and wish.go is not None and self._go is None:
+                self._go = wish.go
+            if wish.action == "stop" and self._stop_reason is None:
+                self._stop_reason = wish.stop_reason or "stop"
+            if wish.action == "discard":
+                self._discard.set()
+                if self._tool is not None and self._tool.poll() is None:
+                    self._tool.kill()
+            self._changed.notify_all()
+
+    @property
+    def token(self) -> str:
+        return self.assignment.token
+
+    def sample(self, *, last: bool = False) -> None:
+        """Report what it uses now."""
+        pids = [pid for one in self._supervised for pid in one.members()]
+        use = self._meter.read(self.group, pids, disk_now=last)
+        self._report(wire.Sample, **use)
+
+    # --- the walk -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._live()
+        except (Discarded, Stopped):
+            pass
+        except Exception as error:  # noqa: BLE001  (a fault of ours must be told, not swallowed with its thread)
+            self._report(wire.PreparationFailed, code="NodeFault", message=f"The node agent failed: {sentence(error)}")
+        with self._changed:
+            while not self._discard.is_set():
+                self._changed.wait()
+        self._release()
+
+    def _live(self) -> None:
+        self._assigned()
+        shipper = self._shipper = LogShipper(
+            self._around.server, self.fence, self.assignment.rank, self.folder.logs, self.folder.record("shipped")
+        )
+        shipper.start()
+        build_log = plan.build_log_name(self.assignment)
+        if (self.folder.root / build_log).exists():
+            self._ship(build_log)
+        try:
+            ready = self._materialised()
+        except MayflyError as error:
+            self._check_discard()
+            self._unprepared(error)
+            return
+        self._ready()
+        if self._granted():
+            self._take_uid()
+            self._launched(ready)
+            self._watch()
+        self._exited()
+        self._logs_acknowledged()
+        self._collected()
+
+    def _assigned(self) -> None:
+        self.folder.prepare()
+        if not self.folder.record("assignment").exists():
+            write_durably(self.folder.record("assignment"), msgspec.json.encode(self.assignment))
+        passing("assigned")
+
+    def _materialised(self) -> Materialised:
+        """Raises MayflyError when it cannot be done, Discarded when nobody wants it any more."""
+        known = read_json(self.folder.record("materialised"))
+        if known is not None:
+            return msgspec.convert(known, Materialised)
+        build_log = plan.build_log_name(self.assignment)
+
+        def running(tool: subprocess.Popen[bytes]) -> None:
+            self._ship(build_log)
+            with self._changed:
+                self._tool = tool
+                if self._discard.is_set():
+                    tool.kill()
+
+        def attempt() -> Materialised:
+            self._check_discard()
+            return materialise(
+                self.assignment,
+                self._around.node,
+                self.folder,
+                self._around.environments,
+                self._around.server,
+                remaps=self._around.strategy.remaps,
+                enter=lambda phase, detail: self._report(wire.PhaseEntered, phase=phase, detail=detail),
+                running=running,
+            )
+
+        try:
+            found = persistently(attempt, self._discard)
+        except OSError as error:
+            raise Unprepared("NodeDiskFailed", f"Preparing failed on the node's disk: {error}.") from error
+        write_json(self.folder.record("materialised"), asdict(found))
+        passing("materialised")
+        return found
+
+    def _unprepared(self, error: MayflyError) -> None:
+        shipper = self._shipper
+        if shipper is not None:
+            shipper.finish()
+            shipper.done.wait(_LOG_PATIENCE_S)
+        self._report(wire.PreparationFailed, code=error.code, message=error.message, remedy=error.remedy or "")
+
+    def _ready(self) -> None:
+        known = read_json(self.folder.record("ready"))
+        if known is None:
+            known = {"address": self._around.address(), "ports": free_ports(plan.ports_needed(self.assignment))}
+            write_json(self.folder.record("ready"), known)
+        passing("ready")
+        if not self.folder.record("exited").exists():
+            self._report(wire.Ready, address=known["address"], ports=tuple(known["ports"]))
+
+    def _granted(self) -> bool:
+        """Wait for the start. False when a stop came first: then nothing was ever started."""
+        record = self.folder.record("go")
+        if self.folder.record("stop").exists() and not self.folder.record("launch").exists():
+            return False
+        if record.exists():
+            self._go = msgspec.json.decode(record.read_bytes(), type=Go)
+            return True
+        with self._changed:
+            while self._go is None and self._stop_reason is None:
+                self._check_discard()
+                self._changed.wait()
+            self._check_discard()
+            stopped = self._stop_reason is not None
+        if stopped:
+            self._receive_stop()
+            return False
+        write_durably(record, msgspec.json.encode(self._go))
+        passing("go")
+        return True
+
+    def _launched(self, ready: Materialised) -> None:
+        processes = plan.processes(self.assignment, self._grant())
+        self.group = self._around.machine.make(self.group_name, self.assignment.limits)
+        for process in processes:
+            self._ship(process.log)
+        self._supervised = [
+            Supervised(self.folder, process.index, marker(self.assignment, process.index)) for process in processes
+        ]
+        first = not self.folder.record("launch").exists()
+        if first or not all(one.ever_began for one in self._supervised):
+            enclosure = self._enclose(ready)
+            for process in processes:
+                write_process_file(
+                    self.assignment,
+                    process,
+                    self.folder,
+                    enclosure,
+                    self.group,
+                    self._command(ready),
+                    self._variables(process, ready, enclosure),
+                    self._around.grace_s,
+                )
+        if first:
+            write_json(self.folder.record("launch"), {"processes": len(processes), "uid": self._uid})
+        passing("launched")
+        keep = (*self._around.keep, *([self._uid_lock] if self._uid_lock >= 0 else []))
+        for one in self._supervised:
+            if not one.ever_began and not self.folder.record("stop").exists():
+                one.start(keep)
+            elif not self.folder.supervisor_lock(one.index).exists():
+                self.folder.supervisor_lock(one.index).touch()
+        self.running = self.open = True
+        for one in self._supervised:
+            threading.Thread(target=one.follow, args=(self._on_started, self._on_ended), daemon=True).start()
+
+    def _enclose(self, ready: Materialised) -> Enclosure:
+        user = self._uid or os.getuid()
+        write_etc(self.folder.etc, user, user, self.user, self.folder.home)
+        if self._uid:
+            self.folder.own(self._uid)
+        downloads = [self.folder.inputs / data.name for data in self.assignment.inputs if data.mode == "download"]
+        return self._around.strategy.enclose(
+            Room(
+                folder=self.folder.root,
+                writable=(*(place for place in self.folder.writable if place != self.folder.tmp), *downloads),
+                readable=tuple((Path(source), Path(seen)) for source, seen in ready.readable),
+                tmp=self.folder.tmp,
+                etc=self.folder.etc,
+                working=self.folder.code,
+                shm_mib=self.assignment.limits.shm_mib,
+                gpus=bool(self.assignment.limits.gpus),
+                uid=self._uid,
+            )
+        )
+
+    def _command(self, ready: Materialised) -> str:
+        outputs = plan.output_paths(self.assignment, self.folder)
+        return plan.command(self.assignment, {**self.assignment.literals, **ready.inputs}, outputs)
+
+    def _variables(self, process: plan.Process, ready: Materialised, enclosure: Enclosure) -> dict[str, str]:
+        return plan.variables(
+            self.assignment,
+            process,
+            plan.Surroundings(
+                folder=self.folder,
+                path=tuple(Path(place) for place in ready.path),
+                tmp=enclosure.tmp,
+                tracking_uri=self._around.tracking_uri(),
+                go=self._grant(),
+                user=self.user,
+                inputs=ready.inputs,
+                outputs=plan.output_paths(self.assignment, self.folder),
+                cores=os.cpu_count() or 1,
+                node_variables=self._around.variables,
+            ),
+        )
+
+    def _watch(self) -> None:
+        """Until every process has ended; a stop is passed on when it comes."""
+        told = False
+        passed_on = False
+        while True:
+            with self._changed:
+                started = len(self._pids) == len(self._supervised)
+                ended = len(self._endings) == len(self._supervised)
+                stop = self._stop_reason is not None
+                if not (ended or (started and not told) or (stop and not passed_on) or self._discard.is_set()):
+                    self._changed.wait()
+                    continue
+            self._check_discard()
+            if started and not told:
+                told = True
+                self._started()
+            if stop and not passed_on:
+                passed_on = True
+                self._receive_stop()
+                for one in self._supervised:
+                    one.stop()
+            if ended:
+                return
+
+    def _started(self) -> None:
+        passing("started")
+        self._report(
+            wire.Started,
+            pids=tuple(pid for _, pid in sorted(self._pids.items())),
+            isolation=self._around.strategy.name,
+            limits=self._around.machine.holding,
+        )
+
+    def _receive_stop(self) -> None:
+        record = self.folder.record("stop")
+        if not record.exists():
+            write_json(record, {"at_boottime_ns": boottime_ns(), "reason": self._stop_reason})
+        passing("stopping")
+
+    def _exited(self) -> None:
+        self.running = self.open = False
+        known = read_json(self.folder.record("exited"))
+        if known is None:
+            known = self._exit_facts()
+            write_json(self.folder.record("exited"), known)
+        passing("exited")
+        self._report(
+            wire.Exited,
+            exits=tuple(msgspec.convert(known["exits"], list[wire.ProcessExit])),
+            before_stop=known["before_stop"],
+            timed_out=known["timed_out"],
+            lost=known["lost"],
+        )
+
+    def _exit_facts(self) -> dict[str, Any]:
+        stop = read_json(self.folder.record("stop"))
+        endings = [self._endings[index] for index in sorted(self._endings)]
+        if not endings:
+            return {"exits": [{"process": 0, "code": 137}], "before_stop": False, "timed_out": False, "lost": ""}
+        self._meter.cpu_s = max(self._meter.cpu_s, sum(ending.cpu_s for ending in endings))
+        latest = max(ending.at_boottime_ns for ending in endings)
+        return {
+            "exits": [{"process": e.index, "code": e.code, "oom": e.oom} for e in endings],
+            "before_stop": stop is None or (latest > 0 and latest < stop["at_boottime_ns"]),
+            "timed_out": any(ending.timed_out for ending in endings),
+            "lost": " ".join(ending.lost for ending in endings if ending.lost),
+        }
+
+    def _logs_acknowledged(self) -> None:
+        shipper = self._shipper
+        if shipper is None:
+            return
+        if self.folder.record("launch").exists() and not self._supervised:
+            for process in plan.processes(self.assignment, self._grant()):
+                self._ship(process.log)
+        shipper.finish()
+        while not shipper.done.wait(0.5):
+            self._check_discard()
+        self._check_discard()
+        passing("logs-acknowledged")
+
+    def _collected(self) -> None:
+        known = read_json(self.folder.record("collected"))
+        if known is None:
+            known = self._collect()
+            write_json(self.folder.record("collected"), known)
+            self.sample(last=True)
+        passing("collected")
+        self._report(
+            wire.Collected,
+            outputs=tuple(msgspec.convert(known["outputs"], list[wire.OutputManifest])),
+            logs=known["logs"],
+            code=known["code"],
+            message=known["message"],
+        )
+
+    def _collect(self) -> dict[str, Any]:
+        logs = self._shipper.sizes() if self._shipper else {}
+        try:
+            outputs, skipped = persistently(
+                lambda: collect(self.assignment, self.folder, self._around.server.upload), self._discard
+            )
+        except Unavailable:
+            raise
+        except (MayflyError, OSError) as error:
+            return {"outputs": [], "logs": logs, "code": "OutputsNotCollected", "message": sentence(error)}
+        note = f"Left out, because they are links out of their folder or no files: {', '.join(skipped[:20])}."
+        return {
+            "outputs": [msgspec.to_builtins(output) for output in outputs],
+            "logs": logs,
+            "code": "",
+            "message": note if skipped else "",
+        }
+
+    def _release(self) -> None:
+        passing("discarding")
+        if self._shipper is not None:
+            self._shipper.stop()
+        self._kill()
+        trash = self._around.node.trash / self.folder.root.name
+        self._around.node.trash.mkdir(exist_ok=True, mode=0o700)
+        if self.folder.root.exists():
+            remove_tree(trash)
+            self.folder.root.rename(trash)
+        with suppress(OSError):
+            remove_tree(trash)
+        if self._uid_lock >= 0:
+            os.close(self._uid_lock)
+        passing("released")
+        self._report(wire.Released)
+        self._gone(self.fence)
+
+    # --- parts of it --------------------------------------------------------------------------------------------------
+
+    @property
+    def user(self) -> str:
+        return "mayfly"
+
+    @property
+    def group_name(self) -> str:
+        return f"{self._around.node.node}-{self.fence.job}-{self.fence.attempt}"
+
+    def _kill(self) -> None:
+        for one in self._supervised:
+            one.kill()
+        group = self._around.machine.group(self.group_name)
+        group.kill()
+        group.remove()
+
+    def _grant(self) -> Go:
+        if self._go is None:
+            self._go = msgspec.json.decode(self.folder.record("go").read_bytes(), type=Go)
+        return self._go
+
+    def _take_uid(self) -> None:
+        if self._around.strategy.separate_user and self._uid_lock < 0:
+            known = read_json(self.folder.record("launch")) or {}
+            self._uid, self._uid_lock = uids.take(preferred=known.get("uid", 0))
+
+    def _ship(self, name: str) -> None:
+        if self._shipper is not None:
+            cap = self.assignment.limits.log_mib << 20
+            self._shipper.add(LogFile(name, self.folder.root / name, cap))
+
+    def _on_started(self, index: int, pid: int) -> None:
+        with self._changed:
+            self._pids[index] = pid
+            self._changed.notify_all()
+
+    def _on_ended(self, ending: Ending) -> None:
+        with self._changed:
+            self._endings[ending.index] = ending
+            self._changed.notify_all()
+
+    def _check_discard(self) -> None:
+        if self._discard.is_set():
+            raise Discarded
+
+    def _report(self, kind: type, **facts: Any) -> None:
+        self._around.reporter.send(kind(fence=self.fence, rank=self.assignment.rank, at=self._around.now(), **facts))
+
+
+class Unprepared(MayflyError):
+    """Preparing failed for a reason of the node's own."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on at this moment, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def load(folder: AttemptFolder) -> Assignment | None:
+    """The assignment of an attempt found on the disk; None when it was never wholly there."""
+    try:
+        return msgspec.json.decode(folder.record("assignment").read_bytes(), type=Assignment)
+    except (OSError, msgspec.MsgspecError):
+        return None

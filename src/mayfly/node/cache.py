@@ -1,0 +1,80 @@
+"""What this machine keeps for later jobs: trees by digest, read-only. Shared by all node processes that are given the
+same cache folder; a folder is built beside and renamed, so a half-built one is never seen."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mayfly.node.disk import remove_tree
+from mayfly.node.server import Server
+from mayfly.transfer import trees
+
+
+@contextmanager
+def single_flight(lock: Path) -> Iterator[None]:
+    """One process and thread at a time for this lock file; the others wait."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def built_once(place: Path, build: Callable[[Path], None]) -> Path:
+    """`place`, made by `build(part)` if it is not there: once among all processes, whole or not at all."""
+    if place.exists():
+        return place
+    with single_flight(place.with_name(place.name + ".lock")):
+        if place.exists():
+            return place
+        part = place.with_name(place.name + ".part")
+        remove_tree(part)
+        part.mkdir(parents=True)
+        try:
+            build(part)
+        except BaseException:
+            remove_tree(part)
+            raise
+        part.rename(place)
+    return place
+
+
+def tree(cache: Path, digest: str, server: Server) -> Path:
+    """The read-only folder with the contents of this tree. Raises Broken `ContentMismatch`, `ContentMissing`, Invalid
+    `TreeInvalid`, Unavailable."""
+
+    def build(part: Path) -> None:
+        listing = server.tree(digest)
+        trees.materialise(listing, part, server.fetch(listing))
+        _protect(part)
+
+    return built_once(cache / "trees" / digest, build)
+
+
+def private_copy(source: Path, target: Path) -> None:
+    """A copy of a cached tree that may be written. A half-made one of an earlier try is replaced."""
+    remove_tree(target)
+    shutil.copytree(source, target)
+    for parent, _, files in os.walk(target):
+        os.chmod(parent, 0o755)  # noqa: PTH101
+        for name in files:
+            path = Path(parent, name)
+            path.chmod(path.stat().st_mode | 0o200)
+
+
+def _protect(folder: Path) -> None:
+    """Readable for everybody, writable for nobody; the top folder stays ours, to be renamed."""
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            path = Path(parent, name)
+            path.chmod(0o555 if path.stat().st_mode & 0o100 else 0o444)
+        if Path(parent) != folder:
+            os.chmod(parent, 0o555)  # noqa: PTH101
+    folder.chmod(0o755)

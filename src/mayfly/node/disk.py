@@ -1,0 +1,88 @@
+"""Small files that a later report depends on: whole or not there, and there after a power cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path`, mode 0600; once this returns, the bytes survive power loss."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    part.replace(path)
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: object) -> None:
+    """`write_durably` of JSON."""
+    write_durably(path, json.dumps(value, separators=(",", ":")).encode())
+
+
+def read_json(path: Path) -> Any | None:
+    """The value, or None when the file is not there or not whole."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder, also one whose owner took the rights off its folders. Nothing happens when it is not there.
+    Links are removed, never followed. Raises OSError when something cannot be removed."""
+
+    def unlock(action: Callable[..., Any], name: str, _error: object) -> None:
+        parent = os.path.dirname(name)  # noqa: PTH120
+        for path in (parent, name):
+            try:
+                if not stat.S_ISLNK(os.lstat(path).st_mode):
+                    os.chmod(path, 0o700)  # noqa: PTH101
+            except FileNotFoundError:
+                return
+        if action in (os.open, os.scandir, os.listdir):
+            shutil.rmtree(name, ignore_errors=True)
+        else:
+            action(name)
+
+    if folder.is_symlink() or not folder.exists():
+        return
+    shutil.rmtree(folder, onerror=unlock)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes allocated below `folder`, links not followed; what vanishes meanwhile counts as nothing."""
+    total, stack = 0, [str(folder)]
+    while stack:
+        try:
+            with os.scandir(stack.pop()) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            stack.append(entry.path)
+                        else:
+                            total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    except OSError:
+                        continue
+        except OSError:
+            continue
+    return total

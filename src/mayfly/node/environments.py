@@ -1,0 +1,232 @@
+"""Cached environments by digest, and the private layer that each job gets above one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from mayfly.kit.errors import Broken
+from mayfly.node.cache import built_once
+from mayfly.node.disk import read_json, remove_tree, write_json
+from mayfly.wire.agent import EnvironmentPlan
+
+_ASK = (
+    "import json,sys,sysconfig,os;"
+    "d=os.path.join(sysconfig.get_path('stdlib'),'ensurepip','_bundled');"
+    "w=[os.path.join(p,f) for p in (d,'/usr/share/python-wheels') if os.path.isdir(p)"
+    " for f in sorted(os.listdir(p)) if f.startswith('pip-') and f.endswith('.whl')];"
+    "print(json.dumps({'executable':os.path.realpath(sys.executable),'prefix':sys.base_prefix,"
+    "'exec_prefix':sys.base_exec_prefix,"
+    "'version':'%d.%d'%sys.version_info[:2],'full':'%d.%d.%d'%sys.version_info[:3],'pip':w[-1] if w else ''}))"
+)
+_UV_FROM_PIP = {
+    "UV_DEFAULT_INDEX": "PIP_INDEX_URL",
+    "UV_INDEX": "PIP_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS": "PIP_FIND_LINKS",
+    "UV_NO_INDEX": "PIP_NO_INDEX",
+}
+_LAST_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    executable: str
+    """The real one, links followed."""
+    prefix: str
+    exec_prefix: str
+    version: str
+    """'3.11'."""
+    full: str
+    pip: str
+    """A wheel of pip that came with it; '' when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An environment ready to be layered on. `root` is None for the bare interpreter."""
+
+    interpreter: Interpreter
+    root: Path | None
+    pip: Path | None
+    """A folder with pip in it, for environments that have none."""
+
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        """What a job must be able to read."""
+        prefixes = {Path(self.interpreter.prefix), Path(self.interpreter.exec_prefix)}
+        return (*sorted(prefixes), *([self.root] if self.root else []), *([self.pip] if self.pip else []))
+
+    @property
+    def path(self) -> tuple[Path, ...]:
+        """After the layer's own folder on PATH."""
+        return (self.root / "wrappers", self.root / "bin") if self.root else ()
+
+
+class Environments:
+    """Builds below `<cache>/environments`, once for all processes of the machine that share the cache."""
+
+    def __init__(self, cache: Path, variables: Mapping[str, str] = os.environ) -> None:
+        self._cache = cache
+        self._variables = variables
+
+    def build(self, plan: EnvironmentPlan, log: Path, running: Callable[[subprocess.Popen[bytes]], None]) -> Built:
+        """The environment, from the cache or made by uv, whose words go to the end of `log`. `running` is given each
+        tool as it starts, so that the caller can kill it. Raises Broken `EnvironmentBuildFailed`."""
+        interpreter = self.interpreter(plan.python or sys.executable)
+        root = None
+        if plan.digest and plan.lock is not None:
+            root = built_once(
+                self._cache / "environments" / plan.digest, lambda part: self._make(plan, part, log, running)
+            )
+        return Built(interpreter, root, self._pip(interpreter))
+
+    def interpreter(self, python: str) -> Interpreter:
+        """What that interpreter is. Raises Broken `InterpreterMissing`."""
+        key = hashlib.sha256(f"{python}:{_mtime(python)}".encode()).hexdigest()[:24]
+        place = self._cache / "interpreters" / f"{key}.json"
+        told = read_json(place)
+        if told is None:
+            try:
+                done = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, timeout=60, check=True, env={})
+            except (OSError, subprocess.SubprocessError) as error:
+                raise Broken(
+                    "InterpreterMissing", f"The interpreter '{python}' does not run on this node: {error}."
+                ) from error
+            told = json.loads(done.stdout)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_json(place, told)
+        return Interpreter(**told)
+
+    def _pip(self, interpreter: Interpreter) -> Path | None:
+        """pip for jobs whose environment has none, from the wheel that every Python brings."""
+        if not interpreter.pip:
+            return None
+
+        def unpack(part: Path) -> None:
+            with zipfile.ZipFile(interpreter.pip) as wheel:
+                wheel.extractall(part)
+
+        name = f"{Path(interpreter.pip).stem}-{interpreter.full}"
+        return built_once(self._cache / "pip" / name, unpack)
+
+    def _make(
+        self, plan: EnvironmentPlan, part: Path, log: Path, running: Callable[[subprocess.Popen[bytes]], None]
+    ) -> None:
+        tool = uv_tool()
+        lock = part.with_name(part.name + ".lock.txt")
+        lock.write_text(plan.lock or "", encoding="utf-8")
+        python = part / "bin" / "python"
+        with log.open("ab") as output:
+            output.write(f"Building the environment {plan.name} for Python {plan.python_version}.\n".encode())
+            output.flush()
+            for argv in (
+                [tool, "venv", "--quiet", "--allow-existing", "--python", plan.python, str(part)],
+                [
+                    *(tool, "pip", "install", "--python", str(python), "--require-hashes", "--no-deps"),
+                    *("--compile-bytecode", "-r", str(lock)),
+                ],
+            ):
+                process = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._tool_variables()
+                )
+                running(process)
+                if process.wait() != 0:
+                    raise Broken("EnvironmentBuildFailed", _failure(plan, log), remedy="See the build log.")
+        lock.unlink()
+        _write_wrappers(part)
+        part.chmod(0o755)
+
+    def _tool_variables(self) -> dict[str, str]:
+        kept = ("UV_", "SSL_", "PIP_CERT", "PATH", "HOME", "LANG", "TMPDIR", "http", "HTTP", "no_proxy", "NO_PROXY")
+        found = {name: value for name, value in self._variables.items() if name.startswith(kept)}
+        for name, source in _UV_FROM_PIP.items():
+            if name not in found and self._variables.get(source):
+                found[name] = self._variables[source]
+        found.setdefault("UV_CACHE_DIR", str(self._cache / "uv"))
+        found.setdefault("UV_PYTHON_DOWNLOADS", "never")
+        return found | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "UV_NO_CONFIG": found.get("UV_NO_CONFIG", "1")}
+
+
+def uv_tool() -> str:
+    """uv, beside our own interpreter or where its package says. Raises Broken `EnvironmentToolMissing`."""
+    beside = Path(sys.executable).with_name("uv")
+    if beside.exists():
+        return str(beside)
+    try:
+        return uv.find_uv_bin()
+    except FileNotFoundError as error:
+        found = shutil.which("uv")
+        if found:
+            return found
+        raise Broken("EnvironmentToolMissing", "uv is not installed on this node.", remedy="pip install uv") from error
+
+
+def lay(built: Built, folder: Path) -> None:
+    """Make the job's private layer: a virtual environment of its own whose packages come before those of the cached
+    environment. `pip install` in the job writes here and nowhere else. Repeatable."""
+    remove_tree(folder)
+    binaries = folder / "bin"
+    site = folder / "lib" / f"python{built.interpreter.version}" / "site-packages"
+    binaries.mkdir(parents=True)
+    site.mkdir(parents=True)
+    executable = built.interpreter.executable
+    (folder / "pyvenv.cfg").write_text(
+        f"home = {Path(executable).parent}\ninclude-system-site-packages = false\n"
+        f"version = {built.interpreter.full}\nexecutable = {executable}\n",
+        encoding="utf-8",
+    )
+    for name in ("python", "python3", f"python{built.interpreter.version}"):
+        (binaries / name).symlink_to(executable)
+    below = []
+    if built.root is not None:
+        below.append(built.root / "lib" / f"python{built.interpreter.version}" / "site-packages")
+    if built.pip is not None:
+        below.append(built.pip)
+        for name in ("pip", "pip3", f"pip{built.interpreter.version}"):
+            wrapper = binaries / name
+            wrapper.write_text(f"#!/bin/sh\nexec '{binaries / 'python'}' -m pip \"$@\"\n", encoding="utf-8")
+            wrapper.chmod(0o755)
+    lines = [f"import site; site.addsitedir({str(place)!r})" for place in below]
+    (site / "_mayfly.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_wrappers(root: Path) -> None:
+    """One small script for each console script of the environment, which runs it in the job's own layer."""
+    folder = root / "wrappers"
+    folder.mkdir()
+    final = root.with_name(root.name.removesuffix(".part"))
+    for script in sorted((root / "bin").iterdir()):
+        if script.is_symlink() or not script.is_file() or re.match(r"python|activate|pip\d*\Z", script.name):
+            continue
+        with script.open("rb") as file:
+            head = file.read(300)
+        if head.startswith(b"#!") and b"python" in head:
+            wrapper = folder / script.name
+            wrapper.write_text(
+                f'#!/bin/sh\nexec "${{VIRTUAL_ENV}}/bin/python" \'{final / "bin" / script.name}\' "$@"\n',
+                encoding="utf-8",
+            )
+            wrapper.chmod(0o755)
+
+
+def _failure(plan: EnvironmentPlan, log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+    return f"The environment {plan.name} could not be built: " + "\n".join(lines)
+
+
+def _mtime(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,131 @@
+"""Where things lie on a node. Pure paths; `prepare` alone touches the disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mayfly.node.disk import read_json
+from mayfly.wire.agent import Fence
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFolder:
+    """`<state>/nodes/<node id>/`, 0700. `node.json` is written by whoever made the node and never changes."""
+
+    root: Path
+    node: str
+    token: str
+    server_file: Path
+    state: Path
+    cache: Path
+    orphan_s: float | None
+
+    @classmethod
+    def load(cls, root: Path) -> NodeFolder:
+        """Raises FileNotFoundError or KeyError when this is no node folder."""
+        told = read_json(root / "node.json")
+        if told is None:
+            raise FileNotFoundError(f"'{root / 'node.json'}' is not there or not whole.")
+        return cls(
+            root=root.absolute(),
+            node=told["node"],
+            token=told["token"],
+            server_file=Path(told["server_file"]),
+            state=Path(told["state_folder"]),
+            cache=Path(told["cache_folder"]),
+            orphan_s=told.get("orphan_s"),
+        )
+
+    @property
+    def attempts(self) -> Path:
+        return self.root / "attempts"
+
+    @property
+    def trash(self) -> Path:
+        return self.root / "trash"
+
+    @property
+    def contact(self) -> Path:
+        return self.root / "contact.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "node.lock"
+
+    def attempt(self, fence: Fence) -> AttemptFolder:
+        return AttemptFolder(self.attempts / f"{fence.job}-{fence.attempt}")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFolder:
+    root: Path
+
+    @property
+    def code(self) -> Path:
+        """The working directory of the command; `outputs/` and `logs/` in it are there from the start."""
+        return self.root / "code"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    @property
+    def venv(self) -> Path:
+        """The private writable layer above the cached environment."""
+        return self.root / "venv"
+
+    @property
+    def inputs(self) -> Path:
+        return self.root / "inputs"
+
+    @property
+    def outputs(self) -> Path:
+        return self.root / "outputs"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "user_logs"
+
+    @property
+    def etc(self) -> Path:
+        return self.root / "etc"
+
+    def record(self, name: str) -> Path:
+        """A step's own file: 'assignment', 'materialised', 'ready', 'go', 'launch', 'stop', 'exited', 'collected'."""
+        return self.root / f"{name}.json"
+
+    def process(self, index: int) -> Path:
+        return self.root / f"process-{index}.json"
+
+    def pids(self, index: int) -> Path:
+        return self.root / f"pids-{index}.json"
+
+    def exit(self, index: int) -> Path:
+        return self.root / f"exit-{index}.json"
+
+    def supervisor_lock(self, index: int) -> Path:
+        return self.root / f"supervisor-{index}.lock"
+
+    @property
+    def writable(self) -> tuple[Path, ...]:
+        """What the job may write."""
+        return (self.code, self.home, self.tmp, self.venv, self.outputs)
+
+    def prepare(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.home, self.tmp, self.inputs, self.outputs, self.logs, self.etc):
+            folder.mkdir(exist_ok=True, mode=0o755)
+
+    def own(self, uid: int) -> None:
+        """Give the writable folders to the job's user."""
+        for folder in self.writable:
+            for parent, names, files in os.walk(folder):
+                os.chown(parent, uid, uid)
+                for name in [*names, *files]:
+                    os.chown(os.path.join(parent, name), uid, uid, follow_symlinks=False)  # noqa: PTH118

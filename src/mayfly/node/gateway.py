@@ -1,0 +1,172 @@
+"""The one door through which jobs speak to the tracking server: on loopback, for holders of an attempt's token.
+
+A call is held while the server is away and sent again when it is back, so a server restart costs a job no metric.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPException, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, ClassVar
+
+from mayfly.kit.errors import Unavailable
+from mayfly.node.disk import read_json, write_json
+from mayfly.node.server import Server
+from mayfly.wire.agent import Fence
+
+HOLD_S = 840.0
+"""How long a call waits for the server: less than MLFLOW_HTTP_REQUEST_TIMEOUT, which jobs are given."""
+_IN_MEMORY = 1 << 20
+_NOT_PASSED_ON = frozenset(
+    {"host", "authorization", "connection", "content-length", "transfer-encoding", "keep-alive", "mayfly-attempt"}
+)
+_AWAY = frozenset({502, 503, 504})
+
+
+class Gateway:
+    """Listens from `start` to `stop`, after a restart on the port it had before, so that running jobs find it again."""
+
+    def __init__(self, server: Server, record: Path, whose: Callable[[str], Fence | None]) -> None:
+        """`record` keeps the port; `whose` tells which live attempt a token opens."""
+        self.stopping = threading.Event()
+        self.upstream, self.whose = server, whose
+        self._record = record
+        self._http: ThreadingHTTPServer | None = None
+
+    @property
+    def url(self) -> str:
+        """For MLFLOW_TRACKING_URI."""
+        assert self._http is not None, "the gateway is started first"
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def start(self) -> None:
+        port = (read_json(self._record) or {}).get("port", 0)
+        handler = type("Handler", (_Handler,), {"gateway": self})
+        try:
+            self._http = _Listener(("127.0.0.1", port), handler)
+        except OSError:
+            self._http = _Listener(("127.0.0.1", 0), handler)
+        write_json(self._record, {"port": self._http.server_address[1]})
+        threading.Thread(target=self._http.serve_forever, args=(0.5,), name="gateway", daemon=True).start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A job that hangs up is no fault of ours."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    gateway: ClassVar[Gateway]
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the paths are the job's business."""
+
+    def _any(self) -> None:
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        fence = self.gateway.whose(token) if token else None
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
+            size = self._receive(body)
+            if fence is None:
+                self._problem(401, "PERMISSION_DENIED", "This token opens no attempt that is running on this node.")
+                return
+            self._pass_on(fence, token, body, size)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _any
+
+    def _receive(self, body: IO[bytes]) -> int:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            for chunk in _unchunked(self.rfile):
+                body.write(chunk)
+        else:
+            left = int(self.headers.get("Content-Length") or 0)
+            while left and (chunk := self.rfile.read(min(left, _IN_MEMORY))):
+                body.write(chunk)
+                left -= len(chunk)
+        return body.tell()
+
+    def _pass_on(self, fence: Fence, token: str, body: IO[bytes], size: int) -> None:
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
+        headers["Mayfly-Attempt"] = f"{fence.job}/{fence.attempt}"
+        if size:
+            headers["Content-Length"] = str(size)
+        deadline, delay = time.monotonic() + HOLD_S, 0.05
+        while True:
+            body.seek(0)
+            try:
+                answer = self.gateway.upstream.forward(
+                    self.command, "/mlflow" + self.path, headers, _blocks(body) if size else b""
+                )
+                if answer.status not in _AWAY:
+                    self._answer(answer)
+                    return
+                answer.read()
+            except Unavailable:
+                pass
+            if self.gateway.whose(token) is None:
+                self._problem(401, "PERMISSION_DENIED", "The attempt has ended.")
+                return
+            if time.monotonic() > deadline or self.gateway.stopping.wait(delay):
+                self._problem(503, "TEMPORARILY_UNAVAILABLE", "The server has been away for too long.")
+                return
+            delay = min(delay * 1.6, 1.0)
+
+    def _answer(self, answer: HTTPResponse) -> None:
+        status, length = answer.status, answer.getheader("Content-Length")
+        self.send_response(status)
+        for name, value in answer.getheaders():
+            if name.lower() not in (*_NOT_PASSED_ON, "date", "server"):
+                self.send_header(name, value)
+        bodiless = self.command == "HEAD" or status in (204, 304)
+        if length is not None or bodiless:
+            self.send_header("Content-Length", length or "0")
+        else:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with suppress(HTTPException):
+            while chunk := answer.read(_IN_MEMORY):
+                if bodiless:
+                    continue
+                self.wfile.write(chunk if length is not None else b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        if length is None and not bodiless:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _problem(self, status: int, code: str, message: str) -> None:
+        """In the shape that MLflow's client reads."""
+        body = json.dumps({"error_code": code, "message": message}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _blocks(body: IO[bytes]) -> Iterator[bytes]:
+    while chunk := body.read(_IN_MEMORY):
+        yield chunk
+
+
+def _unchunked(stream: IO[bytes]) -> Iterator[bytes]:
+    while size := int(stream.readline().split(b";")[0] or b"0", 16):
+        yield stream.read(size)
+        stream.readline()
+    while stream.readline().strip():
+        pass

@@ -1,0 +1,182 @@
+"""From a granted start to supervised processes, and back to them after the agent's restart."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mayfly.node.disk import read_json, write_json
+from mayfly.node.folders import AttemptFolder
+from mayfly.node.limits import Group
+from mayfly.node.plan import Process
+from mayfly.node.processes import MARKER, boot_id, descendants, is_running, kill_marked, send, wait_unlocked
+from mayfly.node.sandbox import Enclosure
+from mayfly.wire.agent import Assignment
+
+GRACE_S = 5.0
+"""From SIGTERM to SIGKILL after a stop."""
+TIMEOUT_GRACE_S = 10.0
+_SCRIPT = Path(__file__).with_name("supervisor.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one process ended; `lost` says why nobody knows."""
+
+    index: int
+    code: int
+    oom: bool = False
+    timed_out: bool = False
+    at_boottime_ns: int = 0
+    cpu_s: float = 0.0
+    lost: str = ""
+
+
+def shell() -> str:
+    return shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or "/bin/sh"
+
+
+def write_process_file(
+    assignment: Assignment,
+    process: Process,
+    folder: AttemptFolder,
+    enclosure: Enclosure,
+    group: Group,
+    command: str,
+    variables: Mapping[str, str],
+    grace_s: float,
+) -> None:
+    """Everything the supervisor needs, durably."""
+    limits = assignment.limits
+    spec = {
+        "argv": [*enclosure.prefix, shell(), "-c", command],
+        "environment": {MARKER: marker(assignment, process.index), **variables},
+        "folder": str(folder.code) if not enclosure.depth else str(folder.root),
+        "log": str(folder.root / process.log),
+        "record": str(folder.exit(process.index)),
+        "pids": str(folder.pids(process.index)),
+        "timeout_s": limits.timeout_s,
+        "grace_s": grace_s,
+        "drop_uid": enclosure.drop_uid,
+        "depth": enclosure.depth,
+        "cgroups": group.entrances,
+        "oom": group.oom_file,
+        "boot_id": boot_id(),
+    }
+    write_json(folder.process(process.index), spec)
+
+
+def marker(assignment: Assignment, index: int) -> str:
+    fence = assignment.fence
+    return f"{fence.job}/{fence.attempt}/{fence.epoch}/{assignment.rank}/{index}"
+
+
+class Supervised:
+    """One process of an attempt, as its agent knows it: started here, or found again."""
+
+    def __init__(self, folder: AttemptFolder, index: int, mark: str) -> None:
+        self.index = index
+        self._folder, self._mark = folder, mark
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ever_began(self) -> bool:
+        """Whether a supervisor got as far as its first record; if none did, the command never ran."""
+        return self._folder.pids(self.index).exists() or self._folder.exit(self.index).exists()
+
+    def start(self, keep: tuple[int, ...]) -> None:
+        """Start the supervisor. It inherits `keep` and the lock that tells the world that it lives."""
+        lock = os.open(self._folder.supervisor_lock(self.index), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with open(self._folder.root / f"supervisor-{self.index}.err", "ab") as complaints:
+                self._popen = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_SCRIPT), str(self._folder.process(self.index))],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=complaints,
+                    pass_fds=(lock, *keep),
+                    start_new_session=True,
+                    cwd="/",
+                    env={name: value for name, value in os.environ.items() if name.startswith("MAYFLY_KILL_")},
+                )
+        finally:
+            os.close(lock)
+
+    def follow(self, started: Callable[[int, int], None], ended: Callable[[Ending], None]) -> None:
+        """Block until it has ended. Calls `started(index, pid)` once the command runs, then `ended`."""
+        if self._popen is not None and self._popen.stdout is not None:
+            with self._popen.stdout as told:
+                line = told.readline()
+            with contextlib.suppress(ValueError):
+                started(self.index, int(line))
+        elif (pid := self.pids().get("inner")) is not None:
+            started(self.index, pid)
+        wait_unlocked(self._folder.supervisor_lock(self.index))
+        if self._popen is not None:
+            self._popen.wait()
+        ended(self._ending())
+
+    def pids(self) -> dict[str, Any]:
+        return read_json(self._folder.pids(self.index)) or {}
+
+    def members(self) -> list[int]:
+        """The processes below the supervisor."""
+        supervisor = self.pids().get("supervisor", 0)
+        return descendants(supervisor) if supervisor else []
+
+    def stop(self) -> None:
+        """Ask the supervisor to end its process politely, then firmly."""
+        if self._popen is not None:
+            if self._popen.poll() is None:
+                self._popen.send_signal(signal.SIGTERM)
+            return
+        pids = self.pids()
+        if self._is_ours(pids, "supervisor"):
+            send(pids["supervisor"], signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the supervisor and everything that it started, now."""
+        pids = self.pids()
+        if self._popen is not None:
+            self._popen.kill()
+            self._popen.wait()
+        elif self._is_ours(pids, "supervisor"):
+            send(pids["supervisor"], signal.SIGKILL)
+        if self._is_ours(pids, "child"):
+            send(pids["child"], signal.SIGKILL)
+        kill_marked(self._mark)
+
+    def _is_ours(self, pids: dict[str, Any], who: str) -> bool:
+        return (
+            pids.get("boot_id") == boot_id()
+            and who in pids
+            and is_running(int(pids[who]), int(pids.get(f"{who}_start", -1)))
+        )
+
+    def _ending(self) -> Ending:
+        record = read_json(self._folder.exit(self.index))
+        if record is not None:
+            return Ending(
+                self.index,
+                int(record["code"]),
+                bool(record["oom"]),
+                bool(record["timed_out"]),
+                int(record["at_boottime_ns"]),
+                float(record["cpu_s"]),
+            )
+        if not self.ever_began:
+            return Ending(self.index, 137)
+        self.kill()
+        pids = self.pids()
+        why = "the machine was restarted" if pids and pids.get("boot_id") != boot_id() else "its supervisor was killed"
+        return Ending(self.index, 137, lost=f"Process {self.index} left no exit record: {why}.")

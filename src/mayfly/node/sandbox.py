@@ -1,0 +1,235 @@
+"""What a job sees of the machine. Four strategies, the strongest that works here is taken.
+
+`bubblewrap` and `namespaces`: mount, PID, IPC, UTS and user namespaces of its own; of the disk only the system, its
+interpreter and its environment (read-only) and its own folders. `uid`: another user, where the agent is root.
+`none`: nothing; the record says so. The network is shared in all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix")
+_ETC = (
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "alternatives",
+    "ssl",
+    "pki",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "resolv.conf",
+    "hosts",
+    "host.conf",
+    "gai.conf",
+    "nsswitch.conf",
+    "protocols",
+    "services",
+    "localtime",
+    "timezone",
+    "mime.types",
+    "magic",
+    "fonts",
+    "os-release",
+    "lsb-release",
+    "debian_version",
+    "pip.conf",
+    "openmpi",
+    "OpenCL",
+    "vulkan",
+    "nvidia",
+)
+LAUNCHER = ("/bin/sh", "-c", 'echo >&9; exec 9>&-; exec "$@"', "sh")
+"""Says that the sandbox stands (see `supervisor.py`), then becomes the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one attempt may see and write, as absolute paths."""
+
+    folder: Path
+    writable: tuple[Path, ...]
+    readable: tuple[tuple[Path, Path], ...]
+    """(where it lies, where the job sees it), read-only."""
+    tmp: Path
+    """Seen as /tmp where the strategy can."""
+    etc: Path
+    """passwd and group of the job's own user."""
+    working: Path
+    shm_mib: int = 2048
+    gpus: bool = False
+    uid: int = 0
+    """The user it runs as when the agent is root; 0: the agent's own user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    """How to start a command in its room: what stands before it, and how many processes lie between the first one and
+    the job's own."""
+
+    prefix: tuple[str, ...]
+    depth: int = 0
+    drop_uid: int = 0
+    tmp: str = "/tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One way to enclose. `name` is what `Hello.isolation` says."""
+
+    name: str
+    remaps: bool
+    """Whether (source, seen as) pairs of a room can differ."""
+    separate_user: bool
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+    def enclose(self, room: Room) -> Enclosure:
+        if self.name == "bubblewrap":
+            return _bubblewrap(self.tools, room)
+        if self.name == "namespaces":
+            return _namespaces(self.tools, room)
+        if self.name == "uid":
+            return Enclosure(LAUNCHER, 0, room.uid, str(room.tmp))
+        return Enclosure(LAUNCHER, 0, 0, str(room.tmp))
+
+
+def probe(
+    search: str | None = None, is_root: bool | None = None, forbidden: Sequence[str] = (), cache: Path | None = None
+) -> Strategy:
+    """The strongest strategy that works here, each tried by running `true` in it. `forbidden` names those not to try.
+    `cache` and the interpreter must be reachable for another user before `uid` is taken."""
+    root = os.geteuid() == 0 if is_root is None else is_root
+    names = ("bwrap", "setpriv", "unshare")
+    tools = {name: path for name in names if (path := shutil.which(name, path=search))}
+    for strategy in (
+        Strategy("bubblewrap", True, root, tools),
+        Strategy("namespaces", True, root, {**tools, "python": sys.executable}),
+        Strategy("uid", False, True, {}),
+    ):
+        if strategy.name not in forbidden and _works(strategy, root, cache):
+            return strategy
+    return Strategy("none", False, False)
+
+
+def _works(strategy: Strategy, root: bool, cache: Path | None) -> bool:
+    if sys.platform != "linux":
+        return False
+    needed = {"bubblewrap": ["bwrap", *(["setpriv", "unshare"] if root else [])]}.get(strategy.name, [])
+    if any(name not in strategy.tools for name in needed):
+        return False
+    if strategy.name == "uid":
+        return root and _works_as_another_user(cache)
+    scratch = Path(cache or "/tmp")
+    room = Room(scratch, (scratch,), (), scratch, Path("/etc"), scratch, uid=60000 if root else 0)
+    argv = [*strategy.enclose(room).prefix, "/bin/true"]
+    try:
+        return subprocess.run(argv, capture_output=True, timeout=10, check=False, preexec_fn=_fd_nine).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def _fd_nine() -> None:
+    os.dup2(1, 9)
+
+
+def _works_as_another_user(cache: Path | None) -> bool:
+    where = str(cache) if cache else "/"
+    argv = [sys.executable, "-I", "-S", "-c", f"import os; os.listdir({where!r})"]
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, timeout=10, check=False, user=60000, group=60000, extra_groups=[]
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def write_etc(folder: Path, uid: int, gid: int, user: str, home: Path) -> None:
+    """A passwd and a group file with one person in each."""
+    folder.mkdir(exist_ok=True)
+    (folder / "passwd").write_text(
+        f"root:x:0:0:root:/nonexistent:/bin/sh\n{user}:x:{uid}:{gid}:job:{home}:/bin/bash\n"
+        if uid
+        else f"root:x:0:0:root:{home}:/bin/bash\n",
+        encoding="utf-8",
+    )
+    (folder / "group").write_text(f"root:x:0:\n{user}:x:{gid}:\n" if gid else "root:x:0:\n", encoding="utf-8")
+
+
+def system_mounts() -> list[tuple[str, str, str]]:
+    """(kind, source, destination) of the system: `link` for links at the root, else `read`."""
+    found = []
+    for name in _SYSTEM:
+        place = Path("/") / name
+        if place.is_symlink():
+            found.append(("link", str(place.readlink()), str(place)))
+        elif place.is_dir():
+            found.append(("read", str(place), str(place)))
+    found += [("read", f"/etc/{name}", f"/etc/{name}") for name in _ETC if (Path("/etc") / name).exists()]
+    return found
+
+
+def _bubblewrap(tools: Mapping[str, str], room: Room) -> Enclosure:
+    argv = [tools["bwrap"], "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    if not room.uid:
+        argv += ["--unshare-user"]
+    argv += ["--perms", "0755", "--dir", "/etc"]
+    for kind, source, seen in system_mounts():
+        argv += ["--symlink" if kind == "link" else "--ro-bind", source, seen]
+    argv += ["--ro-bind-try", str(room.etc / "passwd"), "/etc/passwd"]
+    argv += ["--ro-bind-try", str(room.etc / "group"), "/etc/group"]
+    argv += ["--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys", "/sys"]
+    argv += ["--perms", "1777", "--size", str(room.shm_mib << 20), "--tmpfs", "/dev/shm"]
+    if room.gpus:
+        for device in sorted(Path("/dev").glob("nvidia*")):
+            argv += ["--dev-bind-try", str(device), str(device)]
+    argv += ["--bind", str(room.tmp), "/tmp", "--perms", "1777", "--dir", "/var/tmp"]
+    for parent in _parents([*(seen for _, seen in room.readable), *room.writable]):
+        argv += ["--perms", "0755", "--dir", str(parent)]
+    for source, seen in room.readable:
+        argv += ["--ro-bind", str(source), str(seen)]
+    for place in room.writable:
+        argv += ["--bind", str(place), str(place)]
+    argv += ["--chdir", str(room.working), "--"]
+    if room.uid:
+        user = str(room.uid)
+        argv += [tools["setpriv"], "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--"]
+        argv += [tools["unshare"], "--user", "--map-current-user", "--"]
+    return Enclosure((*argv, *LAUNCHER), 2)
+
+
+def _parents(places: Sequence[Path]) -> list[Path]:
+    """The folders that must be made, passable for every user, before something can be shown there; outermost first."""
+    system = [Path("/") / name for name in (*_SYSTEM, "tmp")]
+    found = {parent for place in places for parent in place.parents if parent != Path("/") and parent not in system}
+    inside = {
+        parent for parent in found if any(place in (parent, *parent.parents) for place in (*places, *system[:-1]))
+    }
+    return sorted(found - inside)
+
+
+def _namespaces(tools: Mapping[str, str], room: Room) -> Enclosure:
+    argv = [tools["python"], "-I", "-S", str(Path(__file__).with_name("enter.py"))]
+    for kind, source, seen in system_mounts():
+        argv += [f"--{kind}", source, seen]
+    for name in ("passwd", "group"):
+        if (room.etc / name).exists():
+            argv += ["--read", str(room.etc / name), f"/etc/{name}"]
+    for source, seen in room.readable:
+        argv += ["--read", str(source), str(seen)]
+    for place in room.writable:
+        argv += ["--write", str(place), str(place)]
+    argv += ["--write", str(room.tmp), "/tmp", "--shm", str(room.shm_mib << 20), "--user", str(room.uid)]
+    if room.gpus:
+        for device in sorted(Path("/dev").glob("nvidia*")):
+            argv += ["--device", str(device), str(device)]
+    argv += ["--folder", str(room.working), "--"]
+    return Enclosure((*argv, *LAUNCHER), 1)

@@ -1,0 +1,250 @@
+"""The way to the server: found through a file, lost now and then, always found again."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+from urllib.parse import SplitResult, quote, urlsplit
+
+import msgspec
+
+from mayfly.kit.errors import Broken, MayflyError, Unavailable
+from mayfly.kit.ids import Digest
+from mayfly.node.disk import read_json
+from mayfly.node.folders import NodeFolder
+from mayfly.transfer import packs, trees
+from mayfly.wire.agent import (
+    AnyReport,
+    Fence,
+    Hello,
+    LogAck,
+    Reports,
+    Tree,
+    Welcome,
+    Wishes,
+    WishesAsk,
+)
+
+T = TypeVar("T")
+_BASE = "/agent/v1"
+_BATCH_FILES = 256
+_BATCH_BYTES = 32 << 20
+
+
+class Stopped(Exception):
+    """Whoever waited was told to stop waiting."""
+
+
+def _away(message: str) -> Unavailable:
+    return Unavailable("ServerAway", message, remedy="The agent tries again by itself.")
+
+
+class Server:
+    """Safe for many threads; each has its own connection. Methods raise Unavailable `ServerAway` when the server cannot
+    be reached or is not ready, and Broken `ServerRefused` when it answered that it will not."""
+
+    def __init__(self, folder: NodeFolder) -> None:
+        self._folder = folder
+        self._threads = threading.local()
+
+    # --- the protocol's doors -----------------------------------------------------------------------------------------
+
+    def hello(self, hello: Hello) -> Welcome:
+        return msgspec.json.decode(self._json("POST", "/hello", hello, 10), type=Welcome)
+
+    def wishes(self, seen: int, wait_s: float) -> Wishes:
+        ask = WishesAsk(node=self._folder.node, seen=seen, wait_s=wait_s)
+        return msgspec.json.decode(self._json("POST", "/wishes", ask, wait_s + 10), type=Wishes)
+
+    def report(self, reports: Iterable[AnyReport], seen: int) -> Wishes:
+        body = Reports(node=self._folder.node, reports=tuple(reports), seen=seen)
+        return msgspec.json.decode(self._json("POST", "/reports", body, 30), type=Wishes)
+
+    def log(self, fence: Fence, rank: int, file: str, offset: int, data: bytes) -> int:
+        """Send log bytes; the number of bytes the server has now."""
+        query = (
+            f"job={quote(fence.job)}&attempt={fence.attempt}&epoch={fence.epoch}&rank={rank}"
+            f"&file={quote(file)}&offset={offset}"
+        )
+        answer = self._body("POST", f"/logs?{query}", data, {"Content-Type": "application/octet-stream"}, 30)
+        return msgspec.json.decode(answer, type=LogAck).offset
+
+    def tree(self, digest: str) -> Tree:
+        """Raises Broken `ContentMismatch` when the answer is another tree."""
+        tree = trees.decode(self._body("GET", f"/content/trees/{digest}", None, {}, 60))
+        if trees.digest_of(tree) != digest:
+            raise Broken("ContentMismatch", f"The file list {digest[:12]}… is not the one that was promised.")
+        return tree
+
+    def fetch(self, tree: Tree) -> Callable[[list[Digest]], Iterator[tuple[Digest, int, Iterator[bytes]]]]:
+        """For `trees.materialise`: the contents of this tree in batches."""
+        sizes = {entry.digest: entry.size for entry in tree.entries}
+
+        def blobs(digests: list[Digest]) -> Iterator[tuple[Digest, int, Iterator[bytes]]]:
+            for batch in _batches([(digest, sizes[digest]) for digest in digests]):
+                body = msgspec.json.encode({"digests": batch})
+                response = self._open("POST", "/content/fetch", body, {"Content-Type": "application/json"}, 120)
+                yield from packs.read(_chunks(response))
+
+        return blobs
+
+    def upload(self, scan: trees.Scan) -> None:
+        """Send what the server lacks of a tree, then the tree."""
+        sizes = {entry.digest: entry.size for entry in scan.tree.entries}
+        digests = sorted(sizes)
+        for start in range(0, len(digests), 5000):
+            asked = msgspec.json.encode({"digests": digests[start : start + 5000]})
+            answer = self._body("POST", "/content/missing", asked, {"Content-Type": "application/json"}, 60)
+            missing = msgspec.json.decode(answer)["missing"]
+            for batch in _batches([(Digest(digest), sizes[digest]) for digest in missing]):
+                items = ((digest, sizes[digest], _file_chunks(scan, digest)) for digest in batch)
+                self._body("POST", "/content/blobs", packs.write(items), {"Content-Type": packs.MEDIA_TYPE}, 600)
+        body = trees.canonical(scan.tree)
+        self._body("PUT", f"/content/trees/{scan.digest}", body, {"Content-Type": "application/json"}, 60)
+
+    def forward(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | Iterable[bytes] | None
+    ) -> http.client.HTTPResponse:
+        """Pass a job's call on; whatever the server answers is the answer. Raises Unavailable when it does not."""
+        return self._exchange(method, path, body, headers, 120)
+
+    def address(self) -> str:
+        """Where other machines reach this one: the address it speaks to the server from."""
+        try:
+            return self._connection().sock.getsockname()[0]
+        except (OSError, AttributeError) as error:
+            self._drop()
+            raise _away(f"The server cannot be reached: {error}.") from error
+
+    # --- plumbing -----------------------------------------------------------------------------------------------------
+
+    def _json(self, method: str, path: str, value: object, timeout: float) -> bytes:
+        return self._body(method, path, msgspec.json.encode(value), {"Content-Type": "application/json"}, timeout)
+
+    def _body(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str], timeout: float
+    ) -> bytes:
+        response = self._open(method, path, body, headers, timeout)
+        try:
+            return response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._drop()
+            raise _away(f"The server's answer broke off: {error}.") from error
+
+    def _open(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str], timeout: float
+    ) -> http.client.HTTPResponse:
+        response = self._exchange(method, path, body, headers, timeout)
+        if response.status < 300:
+            return response
+        words = _read_quietly(response)
+        if response.status >= 500 or response.status in (401, 408, 425, 429):
+            self._drop()
+            raise _away(f"The server answered {response.status} to {path.partition('?')[0]}: {words}")
+        raise Broken("ServerRefused", f"The server answered {response.status} to {path.partition('?')[0]}: {words}")
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str], timeout: float
+    ) -> http.client.HTTPResponse:
+        try:
+            connection = self._connection()
+            connection.timeout = timeout
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout)
+            whole = {"Authorization": f"Bearer {self._folder.token}", **headers}
+            chunked = not (body is None or isinstance(body, bytes)) and "Content-Length" not in headers
+            if chunked:
+                whole["Transfer-Encoding"] = "chunked"
+            connection.request(method, self._prefix() + _BASE + path, body, whole, encode_chunked=chunked)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._drop()
+            raise _away(f"The server cannot be reached: {error}.") from error
+
+    def _connection(self) -> http.client.HTTPConnection:
+        connection = getattr(self._threads, "connection", None)
+        if connection is None:
+            url = self._url()
+            if url.scheme == "https":
+                connection = http.client.HTTPSConnection(
+                    url.hostname or "", url.port, timeout=10, context=ssl.create_default_context()
+                )
+            else:
+                connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=10)
+            connection.connect()
+            self._threads.connection = connection
+            self._threads.prefix = url.path.rstrip("/")
+        return connection
+
+    def _prefix(self) -> str:
+        return self._threads.prefix
+
+    def _drop(self) -> None:
+        connection = getattr(self._threads, "connection", None)
+        if connection is not None:
+            self._threads.connection = None
+            connection.close()
+
+    def _url(self) -> SplitResult:
+        told = read_json(self._folder.server_file)
+        if not isinstance(told, dict) or not told.get("url"):
+            raise OSError("the file that names the server is not there")
+        return urlsplit(told["url"])
+
+
+def persistently(call: Callable[[], T], stop: threading.Event, at_most_s: float = 1.0) -> T:
+    """`call` until the server is there: at once, then soon, then each `at_most_s`. Raises Stopped when `stop` is set
+    meanwhile; other failures pass through."""
+    delay = 0.02
+    while True:
+        if stop.is_set():
+            raise Stopped
+        try:
+            return call()
+        except Unavailable:
+            stop.wait(delay)
+            delay = min(delay * 1.6, at_most_s)
+
+
+def sentence(error: Exception) -> str:
+    return error.message if isinstance(error, MayflyError) else f"{type(error).__name__}: {error}"
+
+
+def _batches(sized: Iterable[tuple[Digest, int]]) -> Iterator[list[Digest]]:
+    batch: list[Digest] = []
+    total = 0
+    for digest, size in sized:
+        if batch and (len(batch) >= _BATCH_FILES or total + size > _BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(digest)
+        total += size
+    if batch:
+        yield batch
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = response.read(1 << 20)
+        except (OSError, http.client.HTTPException) as error:
+            raise _away(f"The server's answer broke off: {error}.") from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _file_chunks(scan: trees.Scan, digest: str) -> Iterator[bytes]:
+    with scan.files[Digest(digest)].open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
+
+
+def _read_quietly(response: http.client.HTTPResponse) -> str:
+    try:
+        return response.read(2000).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return ""

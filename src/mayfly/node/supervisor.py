@@ -1,0 +1,301 @@
+"""The parent of one process of a job: opens its log, starts it, waits, and leaves a record of how it ended.
+
+Run as a script, `python -I -S supervisor.py <process file>`, in a session of its own and outside the sandbox. It needs
+nothing of Mayfly and nobody's help: the agent and the server may die meanwhile. Only the standard library.
+
+The process file (JSON): argv, environment, folder, log, record, pids, timeout_s, grace_s, drop_uid, depth (processes
+between the first one and the job's own), cgroups (files to write the process's pid into), oom (file with an
+`oom_kill <n>` line, or ""), boot_id. Its own standard output gets the pid of the job's process, as a line.
+SIGTERM means: end it politely, then firmly. The record (JSON): code (128 + n for signal n), oom, timed_out, stopped,
+started (whether the sandbox reached the command), at_boottime_ns, wall_s, cpu_s.
+"""
+
+# ruff: noqa: PTH105, PTH112, PTH120, PTH208
+# (pathlib would cost a third of the time that a supervisor takes to start)
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+_PDEATHSIG = 1
+_SUBREAPER = 36
+_READY_FD = 9
+"""Where the innermost launcher says that the sandbox stands."""
+
+
+def passing(step: str) -> None:
+    """See `node/steps.py`."""
+    if os.environ.get("MAYFLY_KILL_AT") != "supervisor:" + step:
+        return
+    marker = os.environ.get("MAYFLY_KILL_ONCE", "")
+    if marker:
+        try:
+            os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def boottime_ns() -> int:
+    """Nanoseconds since boot, sleep included; the agent stamps its receipts with the same clock."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def write_durably(path: str, value: object) -> None:
+    part = f"{path}.{os.getpid()}.part"
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.write(descriptor, json.dumps(value).encode())
+    os.fsync(descriptor)
+    os.close(descriptor)
+    os.replace(part, path)
+    folder = os.open(os.path.dirname(path), os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def start_time(pid: int) -> int:
+    """When the process began, in clock ticks since boot: with the pid and the boot id it names a process for good."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def parents() -> dict[int, int]:
+    """Every process and its parent."""
+    found = {}
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    found[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+            except (OSError, ValueError, IndexError):
+                continue
+    return found
+
+
+def descendants(root: int) -> list[int]:
+    """All below `root`, nearest first."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents().items():
+        children.setdefault(parent, []).append(pid)
+    found, queue = [], [root]
+    while queue:
+        below = children.get(queue.pop(0), [])
+        found += below
+        queue += below
+    return found
+
+
+def prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def oom_kills(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def exec_child(spec: dict[str, Any], log: int, ready: int, parent: int) -> None:
+    """Become the job's process. Never returns; an error is written to the log and ends with status 127."""
+    try:
+        os.setsid()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        for path in spec["cgroups"]:
+            with open(path, "w", encoding="ascii") as file:
+                file.write(str(os.getpid()))
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.dup2(ready, _READY_FD)
+        os.set_inheritable(_READY_FD, True)
+        os.closerange(_READY_FD + 1, 4096)
+        os.closerange(3, _READY_FD)
+        if spec["drop_uid"]:
+            os.setgroups([])
+            os.setgid(spec["drop_uid"])
+            os.setuid(spec["drop_uid"])
+        prctl(_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(137)
+        os.chdir(spec["folder"])
+        os.execve(spec["argv"][0], spec["argv"], spec["environment"])
+    except OSError as error:
+        os.write(2, f"The command could not be started: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+class Supervision:
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
+        self.child = 0
+        self.inner = 0
+        self.started = False
+        self.stopped = False
+        self.timed_out = False
+        self.kill_at: float | None = None
+        self.begin = time.monotonic()
+
+    def run(self) -> None:
+        spec = self.spec
+        wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        prctl(_SUBREAPER, 1)
+        pids = {"boot_id": spec["boot_id"], "supervisor": os.getpid(), "supervisor_start": start_time(os.getpid())}
+        write_durably(spec["pids"], pids)
+        passing("supervising")
+        oom_before = oom_kills(spec["oom"])
+        log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
+        self.child = os.fork()
+        if self.child == 0:
+            exec_child(spec, log, ready_write, parent)
+        os.close(ready_write)
+        if self.stopped:
+            self._terminate()
+        pids |= {"child": self.child, "child_start": start_time(self.child)}
+        passing("spawned")
+        status, usage = self._wait(wake_read, ready_read, pids)
+        passing("reaped")
+        self._kill_tree()
+        record = {
+            "code": os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status),
+            "oom": oom_kills(spec["oom"]) > oom_before,
+            "timed_out": self.timed_out,
+            "stopped": self.stopped,
+            "started": self.started,
+            "at_boottime_ns": boottime_ns(),
+            "wall_s": time.monotonic() - self.begin,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+        }
+        os.fsync(log)
+        write_durably(spec["record"], record)
+        passing("recorded")
+
+    def _wait(self, wake: int, ready: int, pids: dict[str, Any]) -> tuple[int, Any]:
+        poller = select.poll()
+        poller.register(wake, select.POLLIN)
+        poller.register(ready, select.POLLIN)
+        while True:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if pid == self.child:
+                return status, usage
+            if pid:
+                continue
+            for descriptor, _event in poller.poll(self._patience_ms()):
+                if descriptor == ready:
+                    poller.unregister(ready)
+                    self.started = bool(os.read(ready, 1))
+                    pids["inner"] = self.inner = self._find_inner()
+                    write_durably(self.spec["pids"], pids)
+                    self._announce()
+                    if self.stopped:
+                        self._terminate()
+                else:
+                    os.read(wake, 4096)
+            self._deadlines()
+
+    def _announce(self) -> None:
+        """Tell the agent, if it is still there, which process is the job's own."""
+        try:
+            os.write(1, f"{self.inner}\n".encode())
+        except OSError:
+            pass
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    def _patience_ms(self) -> float | None:
+        moments = []
+        if self.kill_at is not None:
+            moments.append(self.kill_at)
+        elif self.spec["timeout_s"] is not None:
+            moments.append(self.begin + self.spec["timeout_s"])
+        return max(0.0, min(moments) - time.monotonic()) * 1000 + 1 if moments else None
+
+    def _deadlines(self) -> None:
+        now = time.monotonic()
+        if self.kill_at is not None:
+            if now >= self.kill_at:
+                self._kill_tree()
+                self.kill_at = now + 0.2
+        elif self.spec["timeout_s"] is not None and now >= self.begin + self.spec["timeout_s"]:
+            self.timed_out = True
+            self._terminate()
+            self.kill_at = now + self.spec["grace_s"]
+
+    def _stop(self, *_: object) -> None:
+        if not self.stopped:
+            self.stopped = True
+            if self.child:
+                self._terminate()
+            self.kill_at = time.monotonic() + self.spec["grace_s"]
+
+    def _find_inner(self) -> int:
+        """The job's own first process, below the launchers of the sandbox: the deepest only child."""
+        pid = self.child
+        for _ in range(self.spec["depth"]):
+            below = [child for child, parent in parents().items() if parent == pid]
+            if len(below) != 1:
+                break
+            pid = below[0]
+        return pid
+
+    def _terminate(self) -> None:
+        """SIGTERM to the job's processes; before the sandbox stands, nothing of the job runs and all may die."""
+        if not self.started:
+            self._kill_tree()
+            return
+        for pid in [self.inner, *descendants(self.inner)]:
+            _signal(pid, signal.SIGTERM)
+
+    def _kill_tree(self) -> None:
+        """SIGKILL to everything below us until nothing is left but what we have to reap."""
+        for _ in range(200):
+            alive = [pid for pid in descendants(os.getpid()) if _state(pid) not in ("Z", "X", "")]
+            if not alive:
+                return
+            for pid in alive:
+                _signal(pid, signal.SIGKILL)
+            time.sleep(0.002)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _state(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode()
+    except (OSError, IndexError):
+        return ""
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as _file:
+        Supervision(json.load(_file)).run()

@@ -1,0 +1,264 @@
+"""A scripted server for one node: speaks the agent protocol, keeps what it is told, wishes what a test says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from mayfly.transfer import packs, trees
+from mayfly.wire import agent as wire
+from mayfly.wire.agent import AnyReport, Assignment, Fence, Go, Peer, Wish, Wishes
+
+
+class AgentServer:
+    """Grants every rank of a job its start when all are ready. `stop` and `start` may be repeated; each start takes
+    another port and writes it to `server_file`."""
+
+    def __init__(self, server_file: Path) -> None:
+        self.server_file = server_file
+        self.changed = threading.Condition()
+        self.version = 0
+        self.node_wish = "keep"
+        self.unknown = False
+        self.orphan_s: float | None = None
+        self.wishes: dict[tuple[str, int, int], Wish] = {}
+        """(job, attempt, rank) → what is wished; which node it is for stands in `homes`."""
+        self.homes: dict[tuple[str, int, int], str] = {}
+        self.reports: list[AnyReport] = []
+        self.hellos: list[wire.Hello] = []
+        self.logs: dict[tuple[str, int, int, str], bytes] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.trees: dict[str, wire.Tree] = {}
+        self.tracked: list[tuple[str, str, str, bytes]] = []
+        """(method, path, attempt header, body) of calls at the tracking door."""
+        self._http: ThreadingHTTPServer | None = None
+
+    # --- what a test does ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        handler = type("Handler", (_Handler,), {"server_of": self})
+        http = self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        http.daemon_threads = True
+        http.block_on_close = False
+        part = self.server_file.with_suffix(".part")
+        part.write_text(json.dumps({"url": f"http://127.0.0.1:{http.server_address[1]}"}), encoding="utf-8")
+        part.replace(self.server_file)
+        threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        http, self._http = self._http, None
+        if http is not None:
+            http.shutdown()
+            http.server_close()
+        with self.changed:
+            self.changed.notify_all()
+
+    @property
+    def up(self) -> bool:
+        return self._http is not None
+
+    def assign(self, node: str, assignment: Assignment) -> None:
+        self._wish(node, Wish(fence=assignment.fence, action="prepare", assignment=assignment), assignment.rank)
+
+    def stop_attempt(self, job: str, attempt: int = 1, rank: int = 0, reason: str = "cancel") -> None:
+        old = self.wishes[job, attempt, rank]
+        self._wish(
+            self.homes[job, attempt, rank],
+            Wish(fence=old.fence, action="stop", assignment=old.assignment, go=old.go, stop_reason=reason),
+            rank,
+        )
+
+    def discard(self, job: str, attempt: int = 1, rank: int = 0) -> None:
+        old = self.wishes[job, attempt, rank]
+        self._wish(self.homes[job, attempt, rank], Wish(fence=old.fence, action="discard"), rank)
+
+    def wish_node(self, wish: str) -> None:
+        with self.changed:
+            self.node_wish = wish
+            self._bump()
+
+    def add_tree(self, files: dict[str, bytes], executable: tuple[str, ...] = ()) -> str:
+        """Its digest."""
+        entries = []
+        for path, data in sorted(files.items()):
+            digest = hashlib.sha256(data).hexdigest()
+            self.blobs[digest] = data
+            entries.append(wire.TreeEntry(path=path, digest=digest, size=len(data), executable=path in executable))
+        tree = wire.Tree(entries=tuple(entries))
+        digest = trees.digest_of(tree)
+        self.trees[digest] = tree
+        return digest
+
+    def wait(self, condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
+        """Until the condition holds; its value. It is looked at whenever something arrives."""
+        deadline = time.monotonic() + timeout_s
+        with self.changed:
+            while not (value := condition()):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    told = [(type(r).__name__, r.fence.job) for r in self.reports if not isinstance(r, wire.Sample)]
+                    raise AssertionError(f"{what or 'the condition'} did not come true; reports: {told}")
+                self.changed.wait(min(left, 0.05))
+        return value
+
+    def facts(self, kind: type, job: str, rank: int = 0) -> list[Any]:
+        return [r for r in self.reports if isinstance(r, kind) and r.fence.job == job and r.rank == rank]
+
+    def fact(self, kind: type, job: str, rank: int = 0, timeout_s: float = 20.0) -> Any:
+        """The first of its kind, waited for."""
+        return self.wait(lambda: self.facts(kind, job, rank), timeout_s, f"{kind.__name__} of {job}/{rank}")[0]
+
+    def log(self, job: str, file: str = "user_logs/std_log.txt", attempt: int = 1, rank: int = 0) -> str:
+        return self.logs.get((job, attempt, rank, file), b"").decode()
+
+    def output(self, collected: wire.Collected, name: str = "default") -> dict[str, bytes]:
+        """The files of a collected output."""
+        digest = next(output.tree for output in collected.outputs if output.name == name)
+        return {entry.path: self.blobs[entry.digest] for entry in self.trees[digest].entries}
+
+    # --- what a node says ---------------------------------------------------------------------------------------------
+
+    def answer(self, node: str) -> Wishes:
+        if self.unknown:
+            return Wishes(version=self.version, unknown=True)
+        mine = tuple(wish for key, wish in self.wishes.items() if self.homes[key] == node)
+        return Wishes(version=self.version, node=self.node_wish, attempts=mine)
+
+    def hear(self, body: wire.Reports) -> Wishes:
+        with self.changed:
+            for report in body.reports:
+                self.reports.append(report)
+                if isinstance(report, wire.Ready):
+                    self._grant(report.fence)
+            self.changed.notify_all()
+            return self.answer(body.node)
+
+    def long_poll(self, ask: wire.WishesAsk) -> Wishes:
+        deadline = time.monotonic() + ask.wait_s
+        with self.changed:
+            while self.version <= ask.seen and self.up and time.monotonic() < deadline:
+                self.changed.wait(deadline - time.monotonic())
+            return self.answer(ask.node)
+
+    def append_log(self, query: dict[str, list[str]], data: bytes) -> int:
+        key = (query["job"][0], int(query["attempt"][0]), int(query["rank"][0]), query["file"][0])
+        offset = int(query["offset"][0])
+        with self.changed:
+            have = self.logs.get(key, b"")
+            if offset <= len(have):
+                have += data[len(have) - offset :]
+                self.logs[key] = have
+            self.changed.notify_all()
+            return len(have)
+
+    def _grant(self, fence: Fence) -> None:
+        keys = [key for key in self.wishes if key[:2] == (fence.job, fence.attempt)]
+        assignment = next((self.wishes[key].assignment for key in keys if self.wishes[key].assignment), None)
+        if assignment is None or any(self.wishes[key].action != "prepare" for key in keys):
+            return
+        ready = {r.rank: r for r in self.reports if isinstance(r, wire.Ready) and r.fence == fence}
+        if set(ready) != set(range(assignment.node_count)):
+            return
+        go = Go(peers=tuple(Peer(address=r.address, ports=r.ports) for _, r in sorted(ready.items())))
+        for key in keys:
+            old = self.wishes[key]
+            self.wishes[key] = Wish(fence=fence, action="run", assignment=old.assignment, go=go)
+        self._bump()
+
+    def _wish(self, node: str, wish: Wish, rank: int) -> None:
+        with self.changed:
+            key = (wish.fence.job, wish.fence.attempt, rank)
+            self.wishes[key] = wish
+            self.homes[key] = node
+            self._bump()
+
+    def _bump(self) -> None:
+        self.version += 1
+        self.changed.notify_all()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_of: ClassVar[AgentServer]
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _any(self) -> None:
+        mine = self.server_of
+        if not mine.up:
+            self.close_connection = True
+            return
+        body = self._body()
+        url = urlsplit(self.path)
+        door = url.path.removeprefix("/agent/v1")
+        status, answer = self._answer(mine, door, parse_qs(url.query), body)
+        if not mine.up:
+            self.close_connection = True
+            return
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _answer(self, mine: AgentServer, door: str, query: dict[str, list[str]], body: bytes) -> tuple[int, bytes]:
+        encode, decode = msgspec.json.encode, msgspec.json.decode
+        if door == "/hello":
+            hello = decode(body, type=wire.Hello)
+            with mine.changed:
+                mine.hellos.append(hello)
+                mine.changed.notify_all()
+            return 200, encode(wire.Welcome(protocol=1, epoch=1, heartbeat_s=2.0, orphan_s=mine.orphan_s))
+        if door == "/wishes":
+            return 200, encode(mine.long_poll(decode(body, type=wire.WishesAsk)))
+        if door == "/reports":
+            return 200, encode(mine.hear(decode(body, type=wire.Reports)))
+        if door == "/logs":
+            return 200, encode(wire.LogAck(offset=mine.append_log(query, body)))
+        if door.startswith("/mlflow/"):
+            with mine.changed:
+                mine.tracked.append((self.command, door, self.headers.get("Mayfly-Attempt", ""), body))
+                mine.changed.notify_all()
+            return 200, b'{"tracked": true}'
+        return self._content(mine, door, body)
+
+    def _content(self, mine: AgentServer, door: str, body: bytes) -> tuple[int, bytes]:
+        if door.startswith("/content/trees/"):
+            digest = door.rsplit("/", 1)[1]
+            if self.command == "PUT":
+                mine.trees[digest] = trees.decode(body)
+                return 200, b"{}"
+            return (200, trees.canonical(mine.trees[digest])) if digest in mine.trees else (404, b"{}")
+        if door == "/content/missing":
+            wanted = json.loads(body)["digests"]
+            return 200, json.dumps({"missing": [digest for digest in wanted if digest not in mine.blobs]}).encode()
+        if door == "/content/fetch":
+            wanted = json.loads(body)["digests"]
+            return 200, b"".join(packs.write((d, len(mine.blobs[d]), [mine.blobs[d]]) for d in wanted))
+        if door == "/content/blobs":
+            stored = {digest: b"".join(chunks) for digest, _, chunks in packs.read([body])}
+            mine.blobs.update(stored)
+            return 200, json.dumps({"stored": len(stored)}).encode()
+        return 404, b"{}"
