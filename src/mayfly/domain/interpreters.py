@@ -99,5 +99,5 @@ def _holds(version: tuple[int, ...], clause: tuple[str, tuple[int, ...]]) -> boo
 
 
 def _distance(version: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, int, bool]:
-    minor = target[1] if len(target) > 1 else version[1]
+    minor = (*target, *version[len(target) :])[1]
     return abs(version[0] - target[0]), abs(version[1] - minor), version < target
