@@ -23,8 +23,6 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
         wanted["UV_FIND_LINKS"] = ",".join(wanted["UV_FIND_LINKS"].split())
     if "UV_INDEX" in wanted:
         wanted["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-    if settings.get("no-index", "").strip().lower() in _TRUE:
-        wanted["UV_NO_INDEX"] = "1"
     if settings.get("trusted-host", "").strip():
         wanted["UV_INSECURE_HOST"] = " ".join(settings["trusted-host"].split())
     certificates = settings.get("cert", "").strip()
@@ -32,6 +30,11 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
         wanted["SSL_CERT_FILE"] = certificates
     older = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
     return {k: v for k, v in wanted.items() if not environ.get(k) and not environ.get(older.get(k, k))}
+
+
+def uv_options(environ: Mapping[str, str]) -> list[str]:
+    """Options for what uv has no variable for."""
+    return ["--no-index"] if _settings(environ).get("no-index", "").strip().lower() in _TRUE else []
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from mayfly.drivers.pip_settings import uv_environment
+from mayfly.drivers.pip_settings import uv_environment, uv_options
 from mayfly.drivers.pythons import find_interpreters
 from mayfly.kit.errors import Broken, Unavailable
 from mayfly.ports.resolver import Interpreter
 
 _PIP = re.compile(r"pip(?![\w.-]*\w)\s*(?:[\[=<>!~;(]|\Z)")
+_UNREACHABLE = re.compile(r"error sending request|[Ff]ailed to fetch|dns error|[Cc]onnection refused")
 _WORDS = 4000
 """How many characters of uv's own words an error keeps."""
 
@@ -55,11 +56,18 @@ class UvResolver:
             wishes.append("pip")
         command = [self._uv, "pip", "compile", "-", "--generate-hashes", "--no-header", "--no-annotate"]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--color", "never", "--python", interpreter.path]
+        command += uv_options(self._environ)
         environment = {**self._environ, **uv_environment(self._environ), "UV_PYTHON_DOWNLOADS": "never"}
         say(f"Resolving {len(wishes)} requirement{'s' if len(wishes) > 1 else ''} for Python {interpreter.version}")
         with tempfile.TemporaryDirectory(prefix="mayfly-resolve-") as folder:
             run = _Run(command, environment, folder, "\n".join(wishes) + "\n")
             words = run.follow(say, cancelled or threading.Event(), self._limit_s)
+        if run.status != 0 and _UNREACHABLE.search(words):
+            raise Broken(
+                "PackageIndexUnreachable",
+                f"The package index could not be asked:\n{words[-_WORDS:].strip()}",
+                remedy="Look at the network, and at the index and certificate settings of pip or uv on the server.",
+            )
         if run.status != 0:
             raise Broken(
                 "EnvironmentUnsatisfiable",
