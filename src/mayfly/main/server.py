@@ -1,0 +1,212 @@
+"""The server's composition root: `python -m mayfly.main.server --home FOLDER [--automatic] [--database URL]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from mayfly import __version__
+from mayfly.api.app import build
+from mayfly.drivers.content_folder import ContentFolder
+from mayfly.drivers.local import LocalProvider
+from mayfly.drivers.log_folder import LogFolder
+from mayfly.drivers.mlflow_server import MlflowServer
+from mayfly.drivers.resolver_uv import UvResolver
+from mayfly.engine.ending import Ending
+from mayfly.engine.fleet import IDLE, tend
+from mayfly.engine.loop import Duty, Engine
+from mayfly.engine.resolving import Resolving
+from mayfly.engine.scheduling import schedule
+from mayfly.engine.watching import watch
+from mayfly.kit.clock import Millis
+from mayfly.kit.errors import MayflyError
+from mayfly.main.folder import StateFolder
+from mayfly.main.making import RandomIds, SteadyClock
+from mayfly.services import places, stopping
+from mayfly.services.contacts import Contacts
+from mayfly.services.places import DEFAULT, Place
+from mayfly.services.stopping import Stopping
+from mayfly.services.tokens import Tokens
+from mayfly.services.tracking import TrackingDoor
+from mayfly.services.wakeups import Wakeups
+from mayfly.services.world import World
+from mayfly.store import ledgers, schema
+from mayfly.store.tracking import StoredTracking
+from mayfly.store.unit import Store, database_url
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    options = _options()
+    _log_to_stderr()
+    try:
+        folder = StateFolder(options.home.absolute())
+        serve(folder, options)
+    except MayflyError as error:
+        hint = f" {error.remedy}" if error.remedy else ""
+        sys.exit(f"{error.code}: {error.message}{hint}")
+
+
+def serve(folder: StateFolder, options: argparse.Namespace) -> None:
+    """Run until told to stop; jobs that run then go on."""
+    world = _world(folder, options)
+    mlflow = MlflowServer(folder.path / "mlflow")
+    tracking = TrackingDoor(mlflow, StoredTracking(world.store), world.clock)
+    server: list[uvicorn.Server] = []
+    stop = Stopping(world, lambda: _end(server))
+    app = build(world, tracking, lambda: stopping.view(world), stop)
+    listener = folder.bind()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.append(_Announcing(_config(app), lambda: folder.announce(url, world.started_at, options.automatic)))
+    resolving = Resolving(world)
+    engine = Engine(world, f"{os.getpid()}@{world.started_at}", _duties(world, tracking, resolving, stop, options))
+    engine.start()
+    try:
+        server[0].run([listener])
+    finally:
+        folder.withdraw()
+        resolving.close()
+        engine.stop()
+        mlflow.close()
+        world.store.close()
+        log.info("server stopped")
+    sys.stderr.flush()
+    os._exit(0)  # threads that wait for a package resolver or a job's upload must not delay the end
+
+
+def _world(folder: StateFolder, options: argparse.Namespace) -> World:
+    clock = SteadyClock()
+    wakeups = Wakeups()
+    url = options.database or database_url(folder.path)
+    store = Store(url, wakeups.wake)
+    schema.upgrade(store)
+    tokens = Tokens(folder.secret())
+    folder.keep_user_token(tokens)
+    provider = LocalProvider(folder.path, folder.path / "cache", folder.path / "server.json")
+    fleet = provider.fleet()
+    isolation, note = _isolation()
+    started = clock.now()
+    world = World(
+        clock=clock,
+        ids=RandomIds(clock),
+        store=store,
+        content=ContentFolder(folder.path / "content"),
+        logs=LogFolder(folder.path / "logs"),
+        provider=provider,
+        resolver=UvResolver(),
+        tokens=tokens,
+        wakeups=wakeups,
+        contacts=Contacts(started),
+        fleet=fleet,
+        epoch=schema.epoch(store),
+        version=__version__,
+        state_folder=str(folder.path),
+        database=url if url.startswith("sqlite") else "postgresql",
+        started_at=started,
+        automatic=options.automatic,
+        isolation=isolation,
+        isolation_note=note,
+    )
+    store.write(lambda unit: ledgers.set_capacity(unit, fleet.provider, fleet.total))
+    places.create(world, Place(*DEFAULT))
+    return world
+
+
+def _duties(
+    world: World, tracking: TrackingDoor, resolving: Resolving, stop: Stopping, options: argparse.Namespace
+) -> tuple[Duty, ...]:
+    idle = Millis(int(float(os.environ.get("MAYFLY_IDLE_SECONDS", IDLE / 1000)) * 1000))
+    duties = (
+        Duty("scheduling", ("scheduling",), lambda: schedule(world)),
+        Duty("fleet", ("fleet",), lambda: tend(world, idle)),
+        Duty("watching", ("scheduling",), lambda: watch(world)),
+        Duty("resolving", ("environments",), resolving.work),
+        Duty("ending", ("ended",), Ending(world, tracking).work),
+    )
+    if not options.automatic:
+        return duties
+
+    def end_when_idle() -> float | None:
+        if stopping.idle(world):
+            log.info("no job, no node and no request for a while: the server ends by itself")
+            stop.down("stop")
+        return None
+
+    return (*duties, Duty("ending itself", (), end_when_idle))
+
+
+class _Announcing(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, announce) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets=None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+
+def _config(app) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+        lifespan="off",
+    )
+
+
+def _end(server: list[uvicorn.Server]) -> None:
+    if server:
+        server[0].should_exit = True
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _isolation() -> tuple[str, str]:
+    if shutil.which("bwrap"):
+        return "bubblewrap", ""
+    if os.geteuid() == 0:
+        return "uid", "bubblewrap is not installed: jobs run under users of their own, and see this machine's files."
+    return (
+        "none",
+        "bubblewrap is not installed: where user namespaces do not work either, a job can read what you can read. "
+        "Install bubblewrap to isolate jobs.",
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mayfly.main.server")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--automatic", action="store_true")
+    parser.add_argument("--database", default="")
+    return parser.parse_args()
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

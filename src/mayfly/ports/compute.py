@@ -32,6 +32,8 @@ class Presence(StrEnum):
     PENDING = "pending"
     READY = "ready"
     REFUSED = "refused"
+    DOWN = "down"
+    """Nothing of it answers, but its disk is there: `create` brings it back with all that it had recorded."""
     GONE = "gone"
 
 

@@ -21,7 +21,7 @@ def load(text: str) -> Any:
     return json.loads(text)
 
 
-def request_text(request: ResourceRequest) -> str:
+def request_json(request: ResourceRequest) -> str:
     return dump(
         {
             "instance_type": request.instance_type,

@@ -168,6 +168,16 @@ def counts(connection: Connection) -> dict[str, int]:
     return {row.state: row[1] for row in rows}
 
 
+def untidy(connection: Connection, most: int = 200) -> list[JobRow]:
+    """Ended jobs whose end has not been followed up."""
+    rows = connection.execute(select(jobs).where(jobs.c.tidy.is_(False), jobs.c.state.in_(TERMINAL_NAMES)).limit(most))
+    return [_row(row) for row in rows]
+
+
+def set_tidy(unit: Unit, job: str) -> None:
+    unit.connection.execute(update(jobs).where(jobs.c.id == job).values(tidy=True))
+
+
 def waiting_for(connection: Connection, environment: str, states: Iterable[JobState]) -> list[JobRow]:
     rows = connection.execute(
         select(jobs).where(jobs.c.environment == environment, jobs.c.state.in_([state.value for state in states]))

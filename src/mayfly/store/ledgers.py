@@ -21,22 +21,19 @@ class Overdrawn(Exception):
     """Another unit took what this one planned with: plan again."""
 
 
-def ensure(unit: Unit, defaults: Mapping[LedgerKey, int]) -> None:
-    """Make the rows that are missing, with their default limits."""
+def ensure(unit: Unit, defaults: Mapping[LedgerKey, int | None]) -> None:
+    """Make the rows that are missing, with their default limits (None: counted, not limited)."""
     rows = [
         {"scope": key.scope, "family": key.family, "tier": key.tier.value, "limit": limit, "held": 0}
         | {"set_by_user": False}
-        for key, limit in sorted(defaults.items())
+        for key, limit in sorted(defaults.items(), key=lambda item: item[0])
     ]
     dialect.insert_or_leave(unit.connection, ledgers, rows)
 
 
 def set_limit(unit: Unit, key: LedgerKey, limit: int) -> None:
-    dialect.insert_or_leave(
-        unit.connection,
-        ledgers,
-        [{"scope": key.scope, "family": key.family, "tier": key.tier.value, "limit": limit, "held": _held(unit, key)}],
-    )
+    """A person's limit. It may be below what is held: then nothing new is placed until enough has ended."""
+    ensure(unit, {key: limit})
     unit.connection.execute(update(ledgers).where(_is(key)).values(limit=limit, set_by_user=True))
 
 
@@ -46,7 +43,7 @@ def refresh_default(unit: Unit, key: LedgerKey, limit: int) -> None:
 
 
 def quotas(connection: Connection, scopes: Sequence[str] | None = None) -> dict[LedgerKey, Quota]:
-    statement = select(ledgers)
+    statement = select(ledgers).where(ledgers.c.limit.is_not(None))
     if scopes is not None:
         statement = statement.where(ledgers.c.scope.in_(scopes))
     return {
@@ -191,10 +188,10 @@ def held_by(connection: Connection, job: str, attempt: int) -> Iterable[tuple[st
     return [(row.scope, row.family, row.tier, row.amount) for row in rows]
 
 
-def _held(unit: Unit, key: LedgerKey) -> int:
-    """What live attempts already hold under a key that had no row: nothing, since `take` needs the row."""
-    found = unit.connection.scalar(select(ledgers.c.held).where(_is(key)))
-    return int(found or 0)
+def holders(connection: Connection, key: LedgerKey) -> int:
+    """How many attempts hold something under this key."""
+    mine = and_(holds.c.scope == key.scope, holds.c.family == key.family, holds.c.tier == key.tier.value)
+    return connection.scalar(select(func.count()).select_from(holds).where(mine)) or 0
 
 
 def _is(key: LedgerKey):

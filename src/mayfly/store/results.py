@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select
 
+from mayfly.domain.tracking import RunRole, TrackedRun
+from mayfly.kit.ids import JobId, RunId
 from mayfly.store import dialect
 from mayfly.store.tables import labels, metrics, outputs, runs
 from mayfly.store.unit import Unit
@@ -65,7 +69,7 @@ def add_metrics(unit: Unit, job: str, attempt: int, rows: Sequence[MetricRow]) -
                     "job": job,
                     "attempt": attempt,
                     "key": row.key,
-                    "value": row.value,
+                    "value": None if math.isnan(row.value) else row.value,
                     "step": row.step,
                     "timestamp": row.timestamp,
                 }
@@ -76,7 +80,7 @@ def add_metrics(unit: Unit, job: str, attempt: int, rows: Sequence[MetricRow]) -
 
 def metrics_of(connection: Connection, job: str) -> list[MetricRow]:
     rows = connection.execute(select(metrics).where(metrics.c.job == job).order_by(metrics.c.sequence))
-    return [MetricRow(row.key, row.value, row.step, row.timestamp) for row in rows]
+    return [MetricRow(row.key, _number(row.value), row.step, row.timestamp) for row in rows]
 
 
 def last_metrics(connection: Connection, job: str) -> dict[str, float]:
@@ -89,7 +93,7 @@ def last_metrics(connection: Connection, job: str) -> dict[str, float]:
     rows = connection.execute(
         select(metrics.c.key, metrics.c.value).join(newest, newest.c.sequence == metrics.c.sequence)
     )
-    return {row.key: row.value for row in rows}
+    return {row.key: _number(row.value) for row in rows}
 
 
 def set_labels(unit: Unit, job: str, kind: str, values: Mapping[str, str]) -> None:
@@ -104,23 +108,43 @@ def labels_of(connection: Connection, job: str, kind: str) -> dict[str, str]:
     return {row.key: row.value for row in rows}
 
 
-def add_run(unit: Unit, run: str, job: str) -> None:
-    unit.connection.execute(insert(runs).values(run=run, job=job))
+def bind_run(unit: Unit, run: TrackedRun) -> TrackedRun:
+    """Keep the pair unless our run has one already; the pair that holds."""
+    row = {"run": run.run, "mlflow_run": run.mlflow_run, "job": run.job, "role": run.role.value}
+    dialect.insert_or_leave(unit.connection, runs, [row])
+    return _run(unit.connection.execute(select(runs).where(runs.c.run == run.run)).one())
 
 
-def pair_run(unit: Unit, run: str, mlflow_run: str, experiment: str) -> None:
-    unit.connection.execute(
-        update(runs)
-        .where(runs.c.run == run, runs.c.mlflow_run.is_(None))
-        .values(mlflow_run=mlflow_run, mlflow_experiment=experiment)
+def find_runs(connection: Connection, ids: Sequence[str]) -> list[TrackedRun]:
+    found = connection.execute(select(runs).where(or_(runs.c.run.in_(ids), runs.c.mlflow_run.in_(ids))))
+    return [_run(row) for row in found]
+
+
+def runs_of(connection: Connection, job: str) -> list[TrackedRun]:
+    """The job's own first."""
+    found = [_run(row) for row in connection.execute(select(runs).where(runs.c.job == job))]
+    return sorted(found, key=lambda run: run.role is not RunRole.JOB)
+
+
+def has_point(connection: Connection, job: str, row: MetricRow) -> bool:
+    """Whether this very point is kept already."""
+    found = connection.scalar(
+        select(metrics.c.sequence)
+        .where(
+            metrics.c.job == job,
+            metrics.c.key == row.key,
+            metrics.c.step == row.step,
+            metrics.c.timestamp == row.timestamp,
+            metrics.c.value.is_(None) if math.isnan(row.value) else metrics.c.value == row.value,
+        )
+        .limit(1)
     )
+    return found is not None
 
 
-def run_pair(connection: Connection, run: str) -> tuple[str, str] | None:
-    """The MLflow run and experiment behind one of our runs, None before its first use."""
-    row = connection.execute(select(runs).where(runs.c.run == run)).one_or_none()
-    return None if row is None or row.mlflow_run is None else (row.mlflow_run, row.mlflow_experiment)
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
-def job_of_mlflow_run(connection: Connection, mlflow_run: str) -> str | None:
-    return connection.scalar(select(runs.c.job).where(runs.c.mlflow_run == mlflow_run))
+def _run(row: Row[Any]) -> TrackedRun:
+    return TrackedRun(RunId(row.run), row.mlflow_run, JobId(row.job), RunRole(row.role))

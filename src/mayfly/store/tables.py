@@ -86,9 +86,11 @@ jobs = Table(
     Column("suspected_since", BigInteger),
     Column("explanation", Text),  # why this size and here, once placed
     Column("revision", Integer, nullable=False, default=0),
+    Column("tidy", Boolean, nullable=False, default=False),  # what follows its end has been done
     UniqueConstraint("workspace", "name"),
     Index("ix_jobs_queue", "state", "class_key", "sequence"),
     Index("ix_jobs_page", "workspace", "sequence"),
+    Index("ix_jobs_tidy", "tidy", "state"),
 )
 
 class_waits = Table(  # why a class waits, written anew only when the reason changes
@@ -156,7 +158,7 @@ ledgers = Table(
     Column("scope", String(300), nullable=False),
     Column("family", String(64), nullable=False),
     Column("tier", String(12), nullable=False),
-    Column("limit", BigInteger, nullable=False),
+    Column("limit", BigInteger),  # NULL: no limit of its own; what is held is counted all the same
     Column("held", BigInteger, nullable=False),
     Column("set_by_user", Boolean, nullable=False, default=False),
     PrimaryKeyConstraint("scope", "family", "tier"),
@@ -232,13 +234,13 @@ logs = Table(
     PrimaryKeyConstraint("job", "attempt", "rank", "file"),
 )
 
-runs = Table(  # our run id ↔ the MLflow server's
+runs = Table(  # our run id and the MLflow server's; they differ only for a job's own run
     "runs",
     metadata,
     Column("run", String(32), primary_key=True),
+    Column("mlflow_run", String(32), nullable=False, unique=True),
     Column("job", String(40), nullable=False),
-    Column("mlflow_run", String(32), unique=True),
-    Column("mlflow_experiment", String(32)),
+    Column("role", String(12), nullable=False),
     Index("ix_runs_job", "job"),
 )
 
@@ -249,7 +251,7 @@ metrics = Table(
     Column("job", String(40), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("key", String(255), nullable=False),
-    Column("value", Float, nullable=False),
+    Column("value", Float),  # NULL is not-a-number
     Column("step", BigInteger, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
     Index("ix_metrics_job", "job", "key", "sequence"),

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from sqlalchemy import Connection, delete, func, select
 
-from mayfly.domain.compute import Amount, Fleet, InstanceType, LedgerKey, Quota
+from mayfly.domain.compute import Amount, Fleet, InstanceType
 from mayfly.domain.job import JobState
 from mayfly.domain.queue import ClassKey, Explanation, Head, JobClass, RunningGroup, Snapshot
 from mayfly.kit.clock import Millis
@@ -34,10 +34,6 @@ def snapshot(connection: Connection, fleet: Fleet, catalogue: dict[str, Instance
     )
 
 
-def quotas(connection: Connection) -> dict[LedgerKey, Quota]:
-    return ledgers.quotas(connection)
-
-
 def _classes(connection: Connection) -> list[JobClass]:
     queued = JobState.QUEUED.value
     counts = connection.execute(
@@ -47,15 +43,18 @@ def _classes(connection: Connection) -> list[JobClass]:
     for text, count in counts:
         key = codec.class_of(text)
         heads = connection.execute(
-            select(jobs.c.id, jobs.c.sequence, jobs.c.created_at)
+            select(jobs.c.id, jobs.c.sequence, jobs.c.created_at, jobs.c.request)
             .where(jobs.c.state == queued, jobs.c.class_key == text)
             .order_by(jobs.c.sequence)
             .limit(HEADS)
-        )
+        ).all()
+        if not heads:
+            continue
+        request = codec.request_of(heads[0].request)
         found.append(
             JobClass(
                 key,
-                codec.request_of(key.request),
+                request,
                 count,
                 tuple(Head(JobId(row.id), row.sequence, Millis(row.created_at)) for row in heads),
             )
@@ -112,11 +111,11 @@ def forget_wait(unit: Unit, key: ClassKey) -> None:
     unit.connection.execute(delete(class_waits).where(class_waits.c.class_key == codec.class_text(key)))
 
 
-def queued_of(connection: Connection, key: ClassKey, most: int = 500) -> list[JobId]:
-    """Ids of the waiting jobs of a class, oldest first."""
+def not_in_phase(connection: Connection, key: ClassKey, phase: str, most: int = 500) -> list[JobId]:
+    """Ids of the waiting jobs of a class whose phase is another, oldest first."""
     rows = connection.scalars(
         select(jobs.c.id)
-        .where(jobs.c.state == JobState.QUEUED.value, jobs.c.class_key == codec.class_text(key))
+        .where(jobs.c.state == JobState.QUEUED.value, jobs.c.class_key == codec.class_text(key), jobs.c.phase != phase)
         .order_by(jobs.c.sequence)
         .limit(most)
     )

@@ -90,7 +90,7 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(length=300), nullable=False),
         sa.Column("family", sa.String(length=64), nullable=False),
         sa.Column("tier", sa.String(length=12), nullable=False),
-        sa.Column("limit", sa.BigInteger(), nullable=False),
+        sa.Column("limit", sa.BigInteger(), nullable=True),
         sa.Column("held", sa.BigInteger(), nullable=False),
         sa.Column("set_by_user", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "family", "tier", name=op.f("pk_ledgers")),
@@ -118,7 +118,7 @@ def upgrade() -> None:
         sa.Column("job", sa.String(length=40), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
-        sa.Column("value", sa.Float(), nullable=False),
+        sa.Column("value", sa.Float(), nullable=True),
         sa.Column("step", sa.BigInteger(), nullable=False),
         sa.Column("timestamp", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_metrics")),
@@ -177,9 +177,9 @@ def upgrade() -> None:
     op.create_table(
         "runs",
         sa.Column("run", sa.String(length=32), nullable=False),
+        sa.Column("mlflow_run", sa.String(length=32), nullable=False),
         sa.Column("job", sa.String(length=40), nullable=False),
-        sa.Column("mlflow_run", sa.String(length=32), nullable=True),
-        sa.Column("mlflow_experiment", sa.String(length=32), nullable=True),
+        sa.Column("role", sa.String(length=12), nullable=False),
         sa.PrimaryKeyConstraint("run", name=op.f("pk_runs")),
         sa.UniqueConstraint("mlflow_run", name=op.f("uq_runs_mlflow_run")),
     )
@@ -238,6 +238,7 @@ def upgrade() -> None:
         sa.Column("suspected_since", sa.BigInteger(), nullable=True),
         sa.Column("explanation", sa.Text(), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("tidy", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["workspace"], ["workspaces.id"], name=op.f("fk_jobs_workspace")),
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_jobs")),
         sa.UniqueConstraint("id", name=op.f("uq_jobs_id")),
@@ -247,6 +248,7 @@ def upgrade() -> None:
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.create_index("ix_jobs_page", ["workspace", "sequence"], unique=False)
         batch_op.create_index("ix_jobs_queue", ["state", "class_key", "sequence"], unique=False)
+        batch_op.create_index("ix_jobs_tidy", ["tidy", "state"], unique=False)
 
     op.create_table(
         "attempts",

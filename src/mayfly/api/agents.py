@@ -1,0 +1,142 @@
+"""Routes of `/agent/v1`: the doors of wire.agent. A node's token names the node; its body must name the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated, TypeVar
+
+import msgspec
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from mayfly.api.bodies import packed, read_body, tree_response, unpack
+from mayfly.kit.errors import Forbidden, Invalid
+from mayfly.services import content, logs, nodes, reports
+from mayfly.services.attempts import context_of
+from mayfly.services.nodes import WishBook
+from mayfly.services.tracking import TrackingDoor
+from mayfly.services.world import World
+from mayfly.wire import agent
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+LONGEST_POLL_S = 5.0
+
+
+def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
+    routes = APIRouter(prefix="/agent/v1", include_in_schema=False)
+
+    @routes.post("/hello")
+    async def hello(request: Request) -> Response:
+        told = _decode(await request.body(), agent.Hello)
+        node = _node(request, told.node)
+        return _answer(await to_thread.run_sync(nodes.greet, world, node, told))
+
+    @routes.post("/wishes")
+    async def wishes(request: Request) -> Response:
+        ask = _decode(await request.body(), agent.WishesAsk)
+        node = _node(request, ask.node)
+        return _answer(await _wishes(world, book, node, ask))
+
+    @routes.post("/reports")
+    async def report(request: Request) -> Response:
+        told = _decode(await request.body(), agent.Reports)
+        node = _node(request, told.node)
+        world.contacts.hear(node, world.clock.now())
+        if told.reports:
+            await to_thread.run_sync(reports.apply, world, node, told.reports)
+        return _answer(await to_thread.run_sync(book.read, node))
+
+    @routes.post("/logs")
+    async def log(
+        request: Request,
+        job: str,
+        attempt: int,
+        rank: int,
+        file: str,
+        offset: Annotated[int, Query(ge=0)],
+    ) -> Response:
+        data = await request.body()
+        node = request.scope["principal"].subject
+        size = await to_thread.run_sync(logs.append, world, node, job, attempt, rank, file, offset, data)
+        return _answer(agent.LogAck(offset=size))
+
+    @routes.post("/content/missing")
+    async def missing(request: Request) -> Response:
+        return await read_body(request, lambda body: content.missing_answer(world, body))
+
+    @routes.post("/content/blobs")
+    async def blobs(request: Request) -> Response:
+        return await unpack(request, lambda chunks: content.store_pack(world, chunks))
+
+    @routes.post("/content/fetch")
+    async def fetch(request: Request) -> Response:
+        return await packed(request, lambda body: content.pack(world, body))
+
+    @routes.put("/content/trees/{digest}")
+    async def put_tree(digest: str, request: Request) -> Response:
+        return await read_body(request, lambda body: content.put_tree(world, digest, body))
+
+    @routes.get("/content/trees/{digest}")
+    def get_tree(digest: str) -> Response:
+        return tree_response(content.get_tree(world, digest))
+
+    @routes.api_route("/mlflow/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    async def mlflow(rest: str, request: Request) -> Response:
+        node = request.scope["principal"].subject
+        fence = request.headers.get("mayfly-attempt", "")
+        speaker = await to_thread.run_sync(context_of, world, node, fence)
+        path = request.scope["raw_path"].decode().split("/agent/v1/mlflow", 1)[1]
+        query = request.scope["query_string"].decode()
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+        answers: list[StreamingResponse] = []
+
+        def forward(chunks: Iterable[bytes]) -> None:
+            found = tracking.forward(speaker, request.method, path, query, headers, chunks)
+            answers.append(StreamingResponse(iter(found.body), found.status, dict(found.headers)))
+
+        await unpack(request, forward)
+        return answers[0]
+
+    return routes
+
+
+async def _wishes(world: World, book: WishBook, node: str, ask: agent.WishesAsk) -> agent.Wishes:
+    """A long poll: answered at once when the wishes are newer than `seen`, else when something may have changed."""
+    woken, listener = world.wakeups.on_loop([f"node:{node}", "nodes"])
+    try:
+        await to_thread.run_sync(nodes.heard, world, node)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + max(0.0, min(ask.wait_s, LONGEST_POLL_S))
+        while True:
+            woken.clear()
+            found = await to_thread.run_sync(book.read, node)
+            left = until - loop.time()
+            if found.version != ask.seen or left <= 0:
+                return found
+            try:
+                await asyncio.wait_for(woken.wait(), left)
+            except TimeoutError:
+                return found
+    finally:
+        listener.close()
+        world.contacts.hear(node, world.clock.now())
+
+
+def _node(request: Request, named: str) -> str:
+    node = request.scope["principal"].subject
+    if node != named:
+        raise Forbidden("NodeOfAnother", "The token is another node's.")
+    return node
+
+
+def _decode(body: bytes, shape: type[Shape]) -> Shape:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.DecodeError as error:
+        raise Invalid("RequestInvalid", f"The body is not a {shape.__name__}: {error}.") from error
+
+
+def _answer(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,0 +1,41 @@
+"""The application: guard, routes, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from mayfly.api import agents, people, problems
+from mayfly.api.doors import Guard
+from mayfly.services.nodes import WishBook
+from mayfly.services.stopping import Stopping
+from mayfly.services.tracking import TrackingDoor
+from mayfly.services.world import World
+from mayfly.wire import mayfly as wire
+
+
+def build(
+    world: World,
+    tracking: TrackingDoor,
+    server_view: Callable[[], wire.ServerView],
+    stop: Stopping,
+) -> ASGIApp:
+    """The doors of one server, behind their guard."""
+    app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.include_router(people.router(world, server_view, stop))
+    app.include_router(agents.router(world, WishBook(world), tracking))
+    return Guard(_noting(app, world), world.tokens)
+
+
+def _noting(app: ASGIApp, world: World) -> ASGIApp:
+    """Remember when a person's client last called: a server that started by itself ends when nobody does."""
+
+    async def noting(scope, receive, send) -> None:
+        if scope["type"] == "http" and scope["principal"].kind == "user":
+            world.contacts.request(world.clock.now())
+        await app(scope, receive, send)
+
+    return noting

@@ -1,0 +1,58 @@
+"""Bodies that are not JSON shapes: packs and trees, read and written in a thread while the loop goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any
+
+from anyio import to_thread
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from mayfly.kit.errors import Invalid
+from mayfly.transfer import packs
+
+
+async def read_body(request: Request, work: Callable[[bytes], Any]) -> Response:
+    """Run `work` on the whole body in a thread and answer its JSON."""
+    body = await request.body()
+    found = await to_thread.run_sync(work, body)
+    return Response(json.dumps(found), media_type="application/json")
+
+
+async def packed(request: Request, work: Callable[[bytes], Iterator[bytes]]) -> Response:
+    """Answer a pack; what could not be found is refused before the first byte."""
+    body = await request.body()
+    chunks = await to_thread.run_sync(work, body)
+    return StreamingResponse(chunks, media_type=packs.MEDIA_TYPE)
+
+
+async def unpack(request: Request, work: Callable[[Iterable[bytes]], Any]) -> Response:
+    """Run `work` in a thread over the chunks of the body as they come, in constant memory."""
+    loop = asyncio.get_running_loop()
+    stream = request.stream()
+
+    def chunks() -> Iterator[bytes]:
+        while True:
+            try:
+                chunk = asyncio.run_coroutine_threadsafe(_next(stream), loop).result()
+            except ClientDisconnect as error:
+                raise Invalid("UploadBroken", "The upload ended before its end.") from error
+            if chunk is None:
+                return
+            if chunk:
+                yield chunk
+
+    found = await to_thread.run_sync(lambda: work(chunks()))
+    return Response(json.dumps(found), media_type="application/json")
+
+
+async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(stream, None)
+
+
+def tree_response(data: bytes) -> Response:
+    return Response(data, media_type="application/json")

@@ -1,0 +1,81 @@
+"""Every door needs a token, loopback included: plain ASGI, before any route is looked at.
+
+`/mayfly/…` is for users, `/agent/…` for nodes; an attempt's token opens nothing here (a job speaks only to its node's
+gateway). Bodies that are kept in memory are bounded; streams are not.
+"""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mayfly.api import problems
+from mayfly.kit.errors import Denied, Forbidden, Invalid, MayflyError
+from mayfly.services.tokens import Principal, Tokens
+
+LARGEST_BODY = 32 << 20
+_STREAMED = ("/content/blobs", "/agent/v1/mlflow/")
+_KIND = {"mayfly": "user", "agent": "node", "openapi.json": "user"}
+
+
+class Guard:
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+        self._app = app
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            scope["principal"] = self._admit(scope)
+            if not any(part in scope["path"] for part in _STREAMED):
+                receive = _bounded(scope, receive)
+        except MayflyError as error:
+            await problems.response(error)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except _TooLarge:
+            await problems.response(_too_large())(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> Principal:
+        principal = self._tokens.verify(_bearer(scope))
+        wanted = _KIND.get(scope["path"].split("/")[1])
+        if wanted is None:
+            raise Denied("DoorUnknown", "There is no such door.")
+        if principal.kind != wanted:
+            raise Forbidden("TokenOfAnotherKind", f"This door is for a {wanted}'s token, not for a {principal.kind}'s.")
+        return principal
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _too_large() -> Invalid:
+    return Invalid("BodyTooLarge", f"A request's body may have {LARGEST_BODY >> 20} MiB.")
+
+
+def _bearer(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            return token.strip() if scheme.lower() == "bearer" else None
+    return None
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (not value.isdigit() or int(value) > LARGEST_BODY):
+            raise _too_large()
+    got = 0
+
+    async def counted() -> Message:
+        nonlocal got
+        message = await receive()
+        got += len(message.get("body", b""))
+        if got > LARGEST_BODY:
+            raise _TooLarge
+        return message
+
+    return counted

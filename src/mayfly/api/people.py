@@ -1,0 +1,173 @@
+"""Routes of `/mayfly/v1`: unwrap, one call, wrap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from mayfly.api.bodies import packed, read_body, tree_response, unpack
+from mayfly.api.streams import follow
+from mayfly.kit.errors import Invalid
+from mayfly.services import content, explanations, jobs, logs, quotas, results, submit
+from mayfly.services.places import Place
+from mayfly.services.stopping import Stopping
+from mayfly.services.views import job_view
+from mayfly.services.world import World
+from mayfly.wire import mayfly as wire
+
+WS = "/mayfly/v1/subscriptions/{subscription}/resourceGroups/{group}/workspaces/{workspace}"
+
+Name = Annotated[str, Path(max_length=255)]
+
+
+def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopping) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/mayfly/v1/server")
+    def server() -> wire.ServerView:
+        return server_view()
+
+    @routes.post("/mayfly/v1/server/down")
+    def server_down(ask: wire.DownAsk) -> wire.DownView:
+        return stop.down(ask.mode)
+
+    @routes.post(f"{WS}/jobs", status_code=201, responses={200: {"model": wire.JobView}})
+    def create_job(
+        subscription: Name, group: Name, workspace: Name, ask: wire.Submission, request: Request, response: Response
+    ) -> wire.JobView:
+        stop.check_accepting()
+        place = Place(subscription, group, workspace)
+        row, created = submit.submit(world, _user(request), place, ask)
+        response.status_code = 201 if created else 200
+        return world.store.read(lambda connection: job_view(world, connection, row))
+
+    @routes.post(f"{WS}/jobs:validate")
+    def validate(subscription: Name, group: Name, workspace: Name, ask: wire.Submission) -> wire.ValidationView:
+        return wire.ValidationView(notes=submit.prepare(world, Place(subscription, group, workspace), ask).notes)
+
+    @routes.post(f"{WS}/jobs:plan")
+    def plan(subscription: Name, group: Name, workspace: Name, ask: wire.Submission, request: Request) -> wire.PlanView:
+        return explanations.plan_submission(world, _user(request), Place(subscription, group, workspace), ask)
+
+    @routes.get(f"{WS}/jobs")
+    def list_jobs(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        after: str | None = None,
+        state: str | None = None,
+    ) -> wire.JobPage:
+        states = [one.strip() for one in state.split(",")] if state else None
+        return jobs.page(world, Place(subscription, group, workspace), limit, after, states)
+
+    @routes.get(f"{WS}/jobs/{{name}}")
+    def show_job(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.JobView:
+        return jobs.show(world, Place(subscription, group, workspace), name)
+
+    @routes.get(f"{WS}/jobs/{{name}}/explanation")
+    def explain(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.ExplanationView:
+        return explanations.explain(world, Place(subscription, group, workspace), name)
+
+    @routes.post(f"{WS}/jobs/{{name}}/cancel")
+    def cancel(
+        subscription: Name, group: Name, workspace: Name, name: Name, ask: wire.CancelAsk, request: Request
+    ) -> wire.JobView:
+        return jobs.cancel(world, Place(subscription, group, workspace), name, _user(request), ask.reason)
+
+    @routes.get(f"{WS}/jobs/{{name}}/stream")
+    def stream(
+        subscription: Name, group: Name, workspace: Name, name: Name, offsets: str | None = None
+    ) -> StreamingResponse:
+        row = jobs.find(world, Place(subscription, group, workspace), name)
+        return StreamingResponse(
+            follow(world, row.job.id, _offsets(offsets)),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    @routes.get(f"{WS}/jobs/{{name}}/logs")
+    def list_logs(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.LogPage:
+        row = jobs.find(world, Place(subscription, group, workspace), name)
+        found = logs.files(world, row.job.id)
+        return wire.LogPage(logs=[wire.LogView(file=one.name, size=one.size, sealed=one.sealed) for one in found])
+
+    @routes.get(f"{WS}/jobs/{{name}}/logs/{{file:path}}")
+    def read_log(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        name: Name,
+        file: str,
+        offset: Annotated[int, Query(ge=0)] = 0,
+    ) -> StreamingResponse:
+        row = jobs.find(world, Place(subscription, group, workspace), name)
+        log = logs.find(world, row.job.id, file)
+        return StreamingResponse(logs.chunks(world, row.job.id, log, offset), media_type="application/octet-stream")
+
+    @routes.get(f"{WS}/jobs/{{name}}/outputs")
+    def outputs(subscription: Name, group: Name, workspace: Name, name: Name) -> list[wire.OutputView]:
+        return results.outputs(world, Place(subscription, group, workspace), name)
+
+    @routes.get(f"{WS}/jobs/{{name}}/metrics")
+    def metrics(subscription: Name, group: Name, workspace: Name, name: Name) -> list[wire.MetricView]:
+        return results.metrics(world, Place(subscription, group, workspace), name)
+
+    @routes.get(f"{WS}/sizes")
+    def sizes(subscription: Name, group: Name, workspace: Name) -> list[wire.SizeView]:
+        return quotas.sizes(world, Place(subscription, group, workspace))
+
+    @routes.get(f"{WS}/quotas")
+    def list_quotas(subscription: Name, group: Name, workspace: Name) -> list[wire.QuotaView]:
+        return quotas.quotas(world, Place(subscription, group, workspace))
+
+    @routes.put(f"{WS}/quotas")
+    def update_quota(subscription: Name, group: Name, workspace: Name, ask: wire.QuotaUpdate) -> list[wire.QuotaView]:
+        return quotas.update(world, Place(subscription, group, workspace), ask)
+
+    @routes.get(f"{WS}/usage")
+    def usage(subscription: Name, group: Name, workspace: Name) -> list[wire.UsageView]:
+        return quotas.usage(world, Place(subscription, group, workspace))
+
+    _content(routes, world)
+    return routes
+
+
+def _content(routes: APIRouter, world: World) -> None:
+    @routes.post(f"{WS}/content/missing")
+    async def missing(request: Request) -> Response:
+        return await read_body(request, lambda body: content.missing_answer(world, body))
+
+    @routes.post(f"{WS}/content/blobs")
+    async def blobs(request: Request) -> Response:
+        return await unpack(request, lambda chunks: content.store_pack(world, chunks))
+
+    @routes.post(f"{WS}/content/fetch")
+    async def fetch(request: Request) -> Response:
+        return await packed(request, lambda body: content.pack(world, body))
+
+    @routes.put(f"{WS}/content/trees/{{digest}}")
+    async def put_tree(digest: str, request: Request) -> Response:
+        return await read_body(request, lambda body: content.put_tree(world, digest, body))
+
+    @routes.get(f"{WS}/content/trees/{{digest}}")
+    def get_tree(digest: str) -> Response:
+        return tree_response(content.get_tree(world, digest))
+
+
+def _user(request: Request) -> str:
+    return request.scope["principal"].subject
+
+
+def _offsets(text: str | None) -> dict[str, int]:
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+        return {str(file): max(0, int(offset)) for file, offset in found.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Invalid("OffsetsInvalid", "'offsets' is a JSON object: file → bytes at hand.") from error

@@ -1,0 +1,123 @@
+"""Move the world towards the wished nodes, and notice what has gone. Calls to the provider stand outside of every unit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from mayfly.domain.job import Cause
+from mayfly.kit.clock import Millis
+from mayfly.kit.errors import MayflyError
+from mayfly.kit.ids import NodeId
+from mayfly.ports.compute import GroupWish, NodeWish, Presence, Sighting
+from mayfly.services.moves import lose
+from mayfly.services.tokens import Principal
+from mayfly.services.world import World
+from mayfly.store import attempts, nodes
+from mayfly.store.nodes import NodeRow
+from mayfly.store.unit import Unit
+
+IDLE = Millis(120_000)
+"""How long a node stays warm (semantics §5.11)."""
+GREETING = Millis(60_000)
+"""How long a created node may take to greet before it is looked at as gone."""
+LOOK_S = 1.0
+
+
+def tend(world: World, idle: Millis = IDLE) -> float | None:
+    """One pass; seconds until the next look, None when there is no node."""
+    rows = world.store.read(nodes.present)
+    if not rows:
+        return None
+    _create(world, [row for row in rows if row.state == "wished"])
+    _retire(world, rows, idle)
+    rows = world.store.read(nodes.present)
+    leaving = [row.id for row in rows if row.state == "deleting"]
+    if leaving:
+        world.provider.delete(leaving)
+    seen = {sighting.node: sighting for sighting in world.provider.list([row.id for row in rows])}
+    _revive(world, [row for row in rows if seen[row.id].presence is Presence.DOWN])
+    for row in rows:
+        if seen[row.id].presence in (Presence.GONE, Presence.REFUSED) and row.state != "wished":
+            _gone(world, row, seen[row.id])
+    return LOOK_S
+
+
+def _wish(world: World, row: NodeRow) -> NodeWish:
+    return NodeWish(row.id, world.tokens.issue(Principal("node", row.id)), row.instance_type, row.amount)
+
+
+def _groups(world: World, rows: Sequence[NodeRow]) -> list[GroupWish]:
+    groups: dict[str, list[NodeRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.group].append(row)
+    return [GroupWish(members[0].group, tuple(_wish(world, row) for row in members)) for members in groups.values()]
+
+
+def _create(world: World, rows: Sequence[NodeRow]) -> None:
+    """Create first, then say so: killed in between, it is created again, which changes nothing."""
+    now = world.clock.now()
+    for group in _groups(world, rows):
+        members = [row for row in rows if row.group == group.group]
+        try:
+            world.provider.create(group)
+        except (MayflyError, OSError) as error:
+            for row in members:
+                _gone(world, row, Sighting(row.id, Presence.REFUSED, f"it could not be created: {error}"))
+            continue
+
+        def created(unit: Unit, members: list[NodeRow] = members) -> None:
+            for row in members:
+                fresh = nodes.lock(unit, row.id)
+                if fresh is not None and fresh.state == "wished":
+                    nodes.move(unit, fresh, "creating", now)
+            unit.passing("node created")
+
+        world.store.write(created)
+
+
+def _revive(world: World, rows: Sequence[NodeRow]) -> None:
+    """Its agent has died with its watchdog: bring it back, so that it can tell what is on its disk."""
+    for group in _groups(world, rows):
+        world.provider.create(group)
+
+
+def _retire(world: World, rows: Sequence[NodeRow], idle: Millis) -> None:
+    """Idle for too long, or left over from a job that ended before its node came."""
+    now = world.clock.now()
+    old = [row for row in rows if row.state in ("ready", "draining") and row.idle_since is not None]
+    old = [row for row in old if row.state == "draining" or now - (row.idle_since or now) >= idle]
+    if not old:
+        return
+
+    def retire(unit: Unit) -> None:
+        for row in old:
+            fresh = nodes.lock(unit, row.id)
+            if fresh is not None and fresh.idle_since is not None and not attempts.on_node(unit.connection, row.id):
+                nodes.set_idle(unit, row.id, None)
+                nodes.move(unit, fresh, "deleting", now, "idle")
+
+    world.store.write(retire)
+
+
+def _gone(world: World, row: NodeRow, sighting: Sighting) -> None:
+    now = world.clock.now()
+    why = sighting.reason or "its provider says it is gone"
+
+    def keep(unit: Unit) -> None:
+        fresh = nodes.lock(unit, row.id)
+        if fresh is None or fresh.state == "gone":
+            return
+        for rank in attempts.on_node(unit.connection, row.id):
+            cause = Cause(
+                "NodeLost",
+                f"Node {row.id} was lost: {why}.",
+                "Submit the job again; queue_settings.job_tier Spot is put back in the queue by itself.",
+            )
+            lose(unit, rank, cause, now, retry=True)
+        nodes.move(unit, nodes.lock(unit, row.id) or fresh, "gone", now, why)
+        unit.passing("node gone")
+        unit.wake("scheduling")
+
+    world.store.write(keep)
+    world.contacts.forget([NodeId(row.id)])

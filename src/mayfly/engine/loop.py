@@ -1,0 +1,85 @@
+"""One loop serves every duty: woken by hints, by a slow clock where nobody woke it, and only by one server at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from mayfly.kit.clock import Millis
+from mayfly.kit.errors import Unavailable
+from mayfly.services.world import World
+from mayfly.store import leases
+
+LEASE = Millis(30_000)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    name: str
+    topics: tuple[str, ...]
+    work: Callable[[], float | None]
+    """Do what the rows ask for; the seconds until it wants to look again without being woken (None: only if woken, or
+    after `net_s`). It must be repeatable: it may be killed at any line."""
+    net_s: float = 60.0
+    """The safety net: how long it waits at the most."""
+
+
+class Engine:
+    """A thread for each duty. `stop` lets the work in hand finish."""
+
+    def __init__(self, world: World, holder: str, duties: tuple[Duty, ...]) -> None:
+        self._world = world
+        self._holder = holder
+        self._stopping = threading.Event()
+        self._leased: dict[str, Millis] = {}
+        self._wakes: list[threading.Event] = []
+        self._threads = [
+            threading.Thread(target=self._serve, args=(duty,), name=f"duty-{duty.name}", daemon=True) for duty in duties
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        self._stopping.set()
+        for event in self._wakes:
+            event.set()
+        for thread in self._threads:
+            thread.join(timeout=timeout_s)
+
+    def _serve(self, duty: Duty) -> None:
+        woken, listener = self._world.wakeups.on_thread(duty.topics)
+        self._wakes.append(woken)
+        failures = 0
+        pause: float | None = 0.0
+        while not self._stopping.is_set():
+            woken.wait(timeout=duty.net_s if pause is None else min(pause, duty.net_s))
+            woken.clear()
+            if self._stopping.is_set():
+                break
+            try:
+                pause = duty.work() if self._mine(duty.name) else 5.0
+                failures = 0
+            except Unavailable as error:
+                log.warning("duty delayed", duty=duty.name, code=error.code, reason=error.message)
+                failures, pause = failures + 1, min(2.0**failures, 30.0)
+            except Exception:
+                log.exception("duty failed", duty=duty.name)
+                failures, pause = failures + 1, min(2.0**failures, 30.0)
+        listener.close()
+
+    def _mine(self, name: str) -> bool:
+        """Hold the lease; it is renewed when half of it has passed."""
+        now = self._world.clock.now()
+        if self._leased.get(name, Millis(0)) - now > LEASE // 2:
+            return True
+        taken = self._world.store.write(lambda unit: leases.claim(unit, name, self._holder, now, LEASE))
+        if taken:
+            self._leased[name] = Millis(now + LEASE)
+        return taken

@@ -1,0 +1,139 @@
+"""Place what waits: a snapshot by class, the pure plan, and its reservations in one unit of work."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from mayfly.domain.compute import Placement
+from mayfly.domain.job import JobState, Phase, Reserved, Waiting
+from mayfly.domain.placement import rank_amounts
+from mayfly.domain.queue import ClassKey, Explanation, Start
+from mayfly.domain.quota import default_limit
+from mayfly.domain.schedule import PATIENCE_MS, plan
+from mayfly.kit.clock import Millis
+from mayfly.kit.errors import Unavailable
+from mayfly.kit.ids import GroupId, NodeId
+from mayfly.services.moves import move
+from mayfly.services.world import World
+from mayfly.store import attempts, codec, jobs, ledgers, nodes, waiting
+from mayfly.store.attempts import Attempt
+from mayfly.store.nodes import NodeRow
+from mayfly.store.unit import Unit
+
+_ROUNDS = 100
+"""How many plans one pass may make before it lets others look."""
+_REASON = {"quota": Phase.QUOTA, "capacity": Phase.CAPACITY, "turn": Phase.CAPACITY}
+
+
+def schedule(world: World) -> float | None:
+    """One pass; seconds until a blocked head's patience may run out, None when nothing waits."""
+    for _ in range(_ROUNDS):
+        now = world.clock.now()
+        view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
+        if not view.classes:
+            return None
+        made = plan(view, now)
+        placed = [start for start in made.starts if _reserve(world, start, now)]
+        _keep_waits(world, made.waits, {one.key for one in view.classes}, now)
+        if len(placed) < len(made.starts):
+            continue  # somebody else took what this plan was made with: plan again
+        more = any(one.waiting > len(one.heads) for one in view.classes)
+        if not (placed and more):
+            return PATIENCE_MS / 1000 / 3 if made.waits else None
+    return 0.05
+
+
+def _reserve(world: World, start: Start, now: Millis) -> bool:
+    """All of the placement or nothing; True too when the job no longer waits."""
+    try:
+        world.store.write(lambda unit: _place(world, unit, start, now))
+    except (ledgers.Overdrawn, _Taken):
+        return False
+    return True
+
+
+class _Taken(Exception):
+    """A warm node went to somebody else."""
+
+
+def _place(world: World, unit: Unit, start: Start, now: Millis) -> None:
+    row = jobs.lock(unit, start.job)
+    if row is None or row.job.state is not JobState.QUEUED:
+        return
+    placement, number = start.placement, row.job.attempt + 1
+    ledgers.ensure(unit, {key: default_limit(key, world.fleet) for key in placement.quota})
+    ledgers.take(unit, start.job, number, world.fleet.provider, placement)
+    ids = _nodes_for(world, unit, placement, now)
+    attempts.add(unit, Attempt(start.job, number, world.epoch, placement, "live", None, now), ids)
+    jobs.explain(unit, start.job, codec.explanation_text(start.explanation))
+    move(unit, row, Reserved(number), now)
+    unit.passing("attempt reserved")
+    unit.wake("fleet", *(f"node:{node}" for node in ids))
+
+
+def _nodes_for(world: World, unit: Unit, placement: Placement, now: Millis) -> list[NodeId]:
+    """Warm nodes first; the rest are wished for together."""
+    ids = list(placement.reuse)
+    for node in ids:
+        if not nodes.claim_warm(unit, node):
+            raise _Taken
+    group = GroupId(world.ids.new("group"))
+    amounts = rank_amounts(placement)
+    fresh = [
+        NodeRow(
+            id=NodeId(world.ids.new("node")),
+            group=group,
+            provider=world.fleet.provider,
+            instance_type=placement.instance_type.name,
+            amount=amounts[rank],
+            state="wished",
+            state_since=now,
+            idle_since=None,
+            hello=None,
+            created_at=now,
+        )
+        for rank in range(len(ids), placement.node_count)
+    ]
+    nodes.add(unit, fresh)
+    return ids + [row.id for row in fresh]
+
+
+def _keep_waits(world: World, waits, classes: set[ClassKey], now: Millis) -> None:
+    """Write a class's explanation only when its reason has changed, and the phase of its jobs with it."""
+    kept: dict[ClassKey, tuple[Explanation, Millis]] = world.store.read(waiting.waits)
+    changed = {key: why for key, why in waits.items() if key not in kept or kept[key][0] != why}
+    ended = [key for key in kept if key not in waits]
+    if changed or ended:
+
+        def write(unit: Unit) -> None:
+            for key, why in changed.items():
+                waiting.keep_wait(unit, key, why, now)
+            for key in ended:
+                waiting.forget_wait(unit, key)
+
+        world.store.write(write)
+    for key in waits:
+        reason = _REASON.get(waits[key].missing or "", Phase.CAPACITY)
+        _tell(world, key, reason, now)
+
+
+def _tell(world: World, key: ClassKey, reason: Phase, now: Millis) -> None:
+    """Put the jobs of a class into the phase they wait in; only those that are not yet in it cost a write."""
+
+    def behind(connection: Connection) -> list[str]:
+        return waiting.not_in_phase(connection, key, reason.value)
+
+    late = world.store.read(behind)
+    if not late:
+        return
+
+    def write(unit: Unit) -> None:
+        for job in late:
+            row = jobs.lock(unit, job)
+            if row is not None:
+                move(unit, row, Waiting(reason), now)
+
+    try:
+        world.store.write(write)
+    except Unavailable:
+        return

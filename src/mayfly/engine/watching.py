@@ -1,0 +1,37 @@
+"""Suspect silent nodes. Suspicion is shown and never kills (promise 5)."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from mayfly.domain.job import Suspected
+from mayfly.services.moves import move
+from mayfly.services.world import World
+from mayfly.store import attempts, jobs, nodes
+from mayfly.store.unit import Unit
+
+
+def watch(world: World) -> float | None:
+    """One pass; None when no node works."""
+    now = world.clock.now()
+
+    def look(connection: Connection) -> tuple[bool, list[tuple[str, int]]]:
+        busy = attempts.busy_nodes(connection)
+        if not busy:
+            return False, []
+        silent = []
+        for node in nodes.present(connection):
+            if node.id in busy and node.hello is not None and world.contacts.silent(node.id, node.state_since, now):
+                silent += busy[node.id]
+        return True, silent
+
+    working, silent = world.store.read(look)
+    for job, attempt in silent:
+
+        def suspect(unit: Unit, job: str = job, attempt: int = attempt) -> None:
+            row = jobs.lock(unit, job)
+            if row is not None and row.job.suspected_since is None:
+                move(unit, row, Suspected(attempt), now)
+
+        world.store.write(suspect)
+    return 1.0 if working else None

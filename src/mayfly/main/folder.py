@@ -1,0 +1,102 @@
+"""The state folder as the server keeps it: private, locked by one live server, with the files that clients look for."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from mayfly import __version__
+from mayfly.kit.errors import Conflict, Forbidden
+from mayfly.services.tokens import Principal, Tokens
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class StateFolder:
+    """Holds `server.lock` for as long as it lives. Raises Conflict `ServerRunning` when another server does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.stat().st_uid != os.geteuid():
+            raise Forbidden(
+                "StateFolderOfAnother",
+                f"The state folder {path} belongs to another user.",
+                remedy="Set MAYFLY_HOME to a folder of your own.",
+            )
+        path.chmod(0o700)
+        self._lock = os.open(path / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(
+                "ServerRunning", f"A server runs already in {path}.", remedy="`mayfly status` shows it."
+            ) from error
+
+    def secret(self) -> bytes:
+        """What tokens are signed with, made at the first start."""
+        path = self.path / "secret"
+        if not path.exists():
+            _write(path, secrets.token_hex(32).encode())
+        return path.read_bytes()
+
+    def keep_user_token(self, tokens: Tokens) -> None:
+        _write(self.path / "token", tokens.issue(Principal("user", user_name())).encode() + b"\n")
+
+    def bind(self) -> socket.socket:
+        """A loopback port: the one of the last time where it is still free, so that URLs outlive a restart."""
+        for port in (self._last_port(), 0):
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                listener.close()
+                continue
+            listener.listen(2048)
+            _write(self.path / "port", str(listener.getsockname()[1]).encode())
+            return listener
+        raise Forbidden("NoPort", "No loopback port can be had.")
+
+    def announce(self, url: str, started_at: int, automatic: bool) -> None:
+        content = {
+            "url": url,
+            "pid": os.getpid(),
+            "version": __version__,
+            "started_at": started_at,
+            "automatic": automatic,
+            "token_file": str(self.path / "token"),
+            "boot_id": _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "",
+        }
+        _write(self.path / "server.json", json.dumps(content).encode())
+
+    def withdraw(self) -> None:
+        (self.path / "server.json").unlink(missing_ok=True)
+
+    def _last_port(self) -> int:
+        try:
+            return int((self.path / "port").read_text())
+        except (OSError, ValueError):
+            return 0
+
+
+def user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid{os.geteuid()}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".new")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)

@@ -1,0 +1,61 @@
+"""When each node was last heard. Kept in memory on purpose: after a restart of the server every node has a full window
+before it can be suspected (promise 5), and a heartbeat costs no write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from mayfly.kit.clock import Millis
+
+WINDOW = Millis(8_000)
+"""A node silent for this long is suspected. Suspicion never kills (house §3.5)."""
+
+
+class Contacts:
+    def __init__(self, since: Millis) -> None:
+        self._since = since
+        self._lock = threading.Lock()
+        self._heard: dict[str, Millis] = {}
+        self._extra: dict[str, frozenset[tuple[str, int, int]]] = {}
+        self._requests = since
+
+    def hear(self, node: str, now: Millis) -> None:
+        with self._lock:
+            self._heard[node] = now
+
+    def last(self, node: str, created: Millis) -> Millis:
+        """Never earlier than this server's start or the node's own."""
+        with self._lock:
+            return max(self._heard.get(node, Millis(0)), self._since, created)
+
+    def silent(self, node: str, created: Millis, now: Millis) -> bool:
+        return now - self.last(node, created) > WINDOW
+
+    def forget(self, nodes: Iterable[str]) -> None:
+        with self._lock:
+            for node in nodes:
+                self._heard.pop(node, None)
+                self._extra.pop(node, None)
+
+    def has(self, node: str, fences: Iterable[tuple[str, int, int]]) -> None:
+        """What an agent has found on its disk: (job, attempt, epoch)."""
+        with self._lock:
+            self._extra[node] = frozenset(fences)
+
+    def found_on(self, node: str) -> frozenset[tuple[str, int, int]]:
+        with self._lock:
+            return self._extra.get(node, frozenset())
+
+    def dropped(self, node: str, fence: tuple[str, int, int]) -> None:
+        with self._lock:
+            self._extra[node] = self._extra.get(node, frozenset()) - {fence}
+
+    def request(self, now: Millis) -> None:
+        """A person's client called."""
+        with self._lock:
+            self._requests = now
+
+    def last_request(self) -> Millis:
+        with self._lock:
+            return self._requests

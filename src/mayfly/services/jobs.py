@@ -1,0 +1,83 @@
+"""What may be asked of jobs that exist."""
+
+from __future__ import annotations
+
+from mayfly.domain.job import CancelAsked, Cause
+from mayfly.kit.errors import NotFound, nearest
+from mayfly.services import places
+from mayfly.services.moves import move
+from mayfly.services.places import Place
+from mayfly.services.views import job_view
+from mayfly.services.world import World
+from mayfly.store import jobs
+from mayfly.store.jobs import JobRow
+from mayfly.store.unit import Unit
+from mayfly.wire import mayfly as wire
+
+
+def find(world: World, place: Place, name: str) -> JobRow:
+    """Raises NotFound `JobNotFound` with a near name."""
+    workspace = places.find(world, place)
+    row = world.store.read(lambda connection: jobs.by_name(connection, workspace.id, name))
+    if row is not None:
+        return row
+    near = nearest(name, world.store.read(lambda connection: jobs.names_like(connection, workspace.id)))
+    raise NotFound(
+        "JobNotFound",
+        f"There is no job '{name}' in workspace {place}.",
+        remedy=f"Did you mean '{near}'?" if near else "'mayfly job list' shows the jobs there are.",
+    )
+
+
+def show(world: World, place: Place, name: str) -> wire.JobView:
+    row = find(world, place, name)
+    return world.store.read(lambda connection: job_view(world, connection, row))
+
+
+def view_of(world: World, job: str) -> wire.JobView | None:
+    """By id, as it is now."""
+
+    def look(connection):
+        row = jobs.by_id(connection, job)
+        return None if row is None else job_view(world, connection, row)
+
+    return world.store.read(look)
+
+
+def page(world: World, place: Place, most: int, after: str | None, states: list[str] | None) -> wire.JobPage:
+    """Newest first."""
+    workspace = places.find(world, place)
+    before = find(world, place, after).sequence if after else None
+
+    def look(connection):
+        rows = jobs.page(connection, workspace.id, most + 1, before, states)
+        views = [job_view(world, connection, row, whole=False) for row in rows[:most]]
+        return wire.JobPage(jobs=views, more=len(rows) > most)
+
+    return world.store.read(look)
+
+
+def cancel(world: World, place: Place, name: str, who: str, reason: str) -> wire.JobView:
+    """Durable when it returns. A job that has ended stays as it ended; that is no error."""
+    found = find(world, place, name)
+    cancel_by_id(world, found.job.id, _cause(who, reason))
+    return show(world, place, name)
+
+
+def cancel_by_id(world: World, job: str, cause: Cause) -> None:
+    now = world.clock.now()
+
+    def keep(unit: Unit) -> None:
+        row = jobs.lock(unit, job)
+        if row is None or row.job.state.terminal:
+            return
+        move(unit, row, CancelAsked(cause, unreachable=row.job.suspected_since is not None), now)
+        unit.passing("cancel accepted")
+        unit.wake("scheduling", "nodes", "fleet")
+
+    world.store.write(keep)
+
+
+def _cause(who: str, reason: str) -> Cause:
+    because = f": {reason}" if reason else "."
+    return Cause("CanceledByUser", f"Canceled by {who}{because}")

@@ -1,0 +1,161 @@
+"""The node's door: greetings, and the wishes a node must make true."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection
+
+from mayfly.domain.job import Heard, JobState, RankState
+from mayfly.kit.errors import Invalid
+from mayfly.services.assignments import assignment, fence_of
+from mayfly.services.contacts import WINDOW
+from mayfly.services.moves import move
+from mayfly.services.world import World
+from mayfly.store import attempts, events, jobs, nodes
+from mayfly.store.attempts import Attempt, RankRow
+from mayfly.store.jobs import JobRow
+from mayfly.store.unit import Unit
+from mayfly.wire import agent
+
+HEARTBEAT_S = WINDOW / 1000 / 4
+
+
+def greet(world: World, node: str, hello: agent.Hello) -> agent.Welcome:
+    """An agent (a new one, or one that came back) tells what it is and has. Raises Invalid `ProtocolUnsupported`."""
+    spoken = set(hello.protocols) & set(agent.SUPPORTED)
+    if not spoken:
+        raise Invalid(
+            "ProtocolUnsupported",
+            f"The agent speaks versions {sorted(hello.protocols)} of the protocol; this server {agent.SUPPORTED}.",
+            remedy="The node ends when its jobs have ended, and a new one takes its place.",
+        )
+    now = world.clock.now()
+
+    def keep(unit: Unit) -> None:
+        row = nodes.lock(unit, node)
+        if row is None or row.state == "gone":
+            return
+        nodes.greet(unit, row, hello)
+        if row.state in ("wished", "creating"):
+            nodes.move(unit, row, "ready", now)
+            unit.passing("node greeted")
+        elif row.hello is not None:
+            events.append(unit.connection, row.id, "NodeReturned", now, {"version": hello.version})
+
+    world.store.write(keep)
+    world.contacts.hear(node, now)
+    world.contacts.has(node, [(one.job, one.attempt, one.epoch) for one in hello.attempts])
+    return agent.Welcome(protocol=max(spoken), epoch=world.epoch, heartbeat_s=HEARTBEAT_S, orphan_s=None)
+
+
+def heard(world: World, node: str) -> None:
+    """A node called: every suspicion of its attempts ends."""
+    now = world.clock.now()
+    world.contacts.hear(node, now)
+
+    def suspected(connection: Connection) -> list[tuple[str, int]]:
+        found = []
+        for rank in attempts.on_node(connection, node):
+            row = jobs.by_id(connection, rank.job)
+            if row is not None and row.job.suspected_since is not None and row.job.attempt == rank.attempt:
+                found.append((rank.job, rank.attempt))
+        return found
+
+    for job, attempt in world.store.read(suspected):
+        world.store.write(lambda unit, job=job, attempt=attempt: _heard(unit, job, attempt, world))
+
+
+def _heard(unit: Unit, job: str, attempt: int, world: World) -> None:
+    row = jobs.lock(unit, job)
+    if row is not None:
+        move(unit, row, Heard(attempt), world.clock.now())
+
+
+@dataclass(slots=True)
+class _Page:
+    digest: bytes = b""
+    version: int = 0
+
+
+class WishBook:
+    """Gives each node's wishes a version that rises whenever they change, across restarts of the server too."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._lock = threading.Lock()
+        self._first = int(world.clock.now()) << 10
+        self._pages: dict[str, _Page] = {}
+        self._locks: dict[str, threading.Lock] = {}
+
+    def read(self, node: str) -> agent.Wishes:
+        with self._lock:
+            lock = self._locks.setdefault(node, threading.Lock())
+            page = self._pages.setdefault(node, _Page(version=self._first))
+        with lock:
+            wishes = self._world.store.read(lambda connection: _wishes(self._world, connection, node))
+            digest = hashlib.sha256(msgspec.json.encode(wishes)).digest()
+            if digest != page.digest:
+                page.digest = digest
+                page.version += 1
+            return msgspec.structs.replace(wishes, version=page.version)
+
+    def forget(self, node: str) -> None:
+        with self._lock:
+            self._pages.pop(node, None)
+            self._locks.pop(node, None)
+
+
+def _wishes(world: World, connection: Connection, node: str) -> agent.Wishes:
+    row = nodes.get(connection, node)
+    if row is None or row.state == "gone":
+        return agent.Wishes(version=0, unknown=True, node="end")
+    wishes = []
+    for rank in attempts.on_node(connection, node):
+        wish = _wish(world, connection, rank)
+        if wish is not None:
+            wishes.append(wish)
+    wished = {(one.fence.job, one.fence.attempt, one.fence.epoch) for one in wishes}
+    mine = {(rank.job, rank.attempt) for rank in attempts.on_node(connection, node)}
+    for job, attempt, epoch in sorted(world.contacts.found_on(node) - wished):
+        if (job, attempt) not in mine:
+            fence = agent.Fence(job=job, attempt=attempt, epoch=epoch)
+            wishes.append(agent.Wish(fence=fence, action="discard"))
+    state = "end" if row.state == "deleting" else "drain" if row.state == "draining" else "keep"
+    return agent.Wishes(version=0, node=state, attempts=tuple(wishes))
+
+
+def _wish(world: World, connection: Connection, rank: RankRow) -> agent.Wish | None:
+    row = jobs.by_id(connection, rank.job)
+    attempt = attempts.get(connection, rank.job, rank.attempt)
+    if row is None or attempt is None:
+        return None
+    fence = fence_of(attempt)
+    if row.job.attempt != rank.attempt or attempt.epoch != world.epoch or row.job.state.terminal:
+        return agent.Wish(fence=fence, action="discard")
+    told = assignment(world, connection, row, attempt, rank)
+    if told is None:
+        return None
+    return _action(row, attempt, rank, fence, told)
+
+
+def _action(row: JobRow, attempt: Attempt, rank: RankRow, fence: agent.Fence, told: agent.Assignment) -> agent.Wish:
+    job = row.job
+    if job.state is JobState.CANCEL_REQUESTED:
+        timed_out = job.cause is not None and job.cause.code == "JobTimedOut"
+        return agent.Wish(
+            fence=fence,
+            action="stop",
+            assignment=told,
+            go=attempt.go,
+            stop_reason="timeout" if timed_out else "cancel",
+        )
+    if job.state in (JobState.RUNNING, JobState.FINALIZING):
+        failed = job.cause is not None and not job.ranks[rank.rank].reached(RankState.EXITED)
+        if failed:
+            return agent.Wish(fence=fence, action="stop", assignment=told, go=attempt.go, stop_reason="peer")
+        return agent.Wish(fence=fence, action="run", assignment=told, go=attempt.go)
+    return agent.Wish(fence=fence, action="prepare", assignment=told)

@@ -1,0 +1,61 @@
+"""Subscription, resource group and workspace: names on the wire, one id in the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mayfly.kit.errors import Invalid, NotFound, nearest
+from mayfly.kit.ids import WorkspaceId
+from mayfly.services.world import World
+from mayfly.store import workspaces
+from mayfly.store.workspaces import Workspace
+
+DEFAULT = ("local", "local", "default")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    subscription: str
+    resource_group: str
+    workspace: str
+
+    def __str__(self) -> str:
+        return f"{self.subscription}/{self.resource_group}/{self.workspace}"
+
+
+def find(world: World, place: Place) -> Workspace:
+    """For reading. Raises NotFound `WorkspaceNotFound` with near names; the default one always exists."""
+    found = world.store.read(
+        lambda connection: workspaces.find(connection, place.subscription, place.resource_group, place.workspace)
+    )
+    if found is not None:
+        return found
+    if (place.subscription, place.resource_group, place.workspace) == DEFAULT:
+        return create(world, place)[0]
+    known = world.store.read(workspaces.names)
+    texts = [f"{one.subscription}/{one.resource_group}/{one.name}" for one in known]
+    near = nearest(str(place), texts)
+    raise NotFound(
+        "WorkspaceNotFound",
+        f"There is no workspace {place} here.",
+        remedy=f"Did you mean {near}?" if near else "A job submitted to it makes it.",
+    )
+
+
+def create(world: World, place: Place) -> tuple[Workspace, str | None]:
+    """For writing: on an embedded server an unknown one is made, and the second value says so."""
+    found = world.store.read(
+        lambda connection: workspaces.find(connection, place.subscription, place.resource_group, place.workspace)
+    )
+    if found is not None:
+        return found, None
+    for name in (place.subscription, place.resource_group, place.workspace):
+        if not name or len(name) > 200 or any(ord(letter) < 33 or letter in "/\\" for letter in name):
+            raise Invalid("WorkspaceNameInvalid", f"{name!r} cannot be a name of a subscription, group or workspace.")
+    if not world.embedded:
+        return find(world, place), None
+    wanted = Workspace(WorkspaceId(world.ids.new("ws")), place.subscription, place.resource_group, place.workspace)
+    now = world.clock.now()
+    made = world.store.write(lambda unit: workspaces.create(unit, wanted, now))
+    default = (place.subscription, place.resource_group, place.workspace) == DEFAULT
+    return made, None if default else f"The workspace {place} is new; it was made for this job."

@@ -1,0 +1,143 @@
+"""Facts from nodes, applied in order in one unit of work. A report whose fence is not the present one changes nothing
+that Mayfly publishes; what it says is kept as evidence (promise 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from mayfly.domain import job as life
+from mayfly.domain.job import Cause, JobState, Phase, RankState
+from mayfly.kit.clock import Millis
+from mayfly.services.moves import move, release
+from mayfly.services.world import World
+from mayfly.store import attempts, jobs, results
+from mayfly.store import logs as log_rows
+from mayfly.store.attempts import RankRow
+from mayfly.store.jobs import JobRow
+from mayfly.store.results import OutputRow
+from mayfly.store.unit import Unit
+from mayfly.wire import agent
+
+TIMED_OUT = Cause(
+    "JobTimedOut",
+    "The command ran longer than limits.timeout and was ended.",
+    "Raise limits.timeout, or save checkpoints to ./outputs.",
+)
+
+
+def apply(world: World, node: str, reports: tuple[agent.AnyReport, ...]) -> None:
+    """All or none; durable when it returns. May be repeated, and reports may come twice or late."""
+    if all(isinstance(report, agent.Sample) for report in reports):
+        world.store.submit(lambda unit: _apply(world, unit, node, reports)).result()
+        return
+    world.store.write(lambda unit: _apply(world, unit, node, reports))
+    for report in reports:
+        if isinstance(report, agent.Released):
+            world.contacts.dropped(node, (report.fence.job, report.fence.attempt, report.fence.epoch))
+
+
+def _apply(world: World, unit: Unit, node: str, reports: tuple[agent.AnyReport, ...]) -> None:
+    now = world.clock.now()
+    for report in reports:
+        rank = _rank(unit, node, report)
+        if rank is None:
+            continue
+        if isinstance(report, agent.Released):
+            release(unit, rank, now)
+            continue
+        row = jobs.lock(unit, rank.job)
+        if row is None:
+            continue
+        stale = row.job.attempt != rank.attempt or report.fence.epoch != world.epoch
+        if stale or (row.job.state.terminal and not isinstance(report, agent.Sample)):
+            attempts.note(unit, rank, late=msgspec.json.encode(report).decode())
+            continue
+        _HANDLERS[type(report)](unit, row, rank, report, now)
+
+
+def _rank(unit: Unit, node: str, report: agent.Report) -> RankRow | None:
+    for rank in attempts.ranks_of(unit.connection, report.fence.job, report.fence.attempt):
+        if rank.rank == report.rank and rank.node == node:
+            return rank
+    return None
+
+
+def _phase(unit: Unit, row: JobRow, rank: RankRow, report: agent.PhaseEntered, now: Millis) -> None:
+    try:
+        phase = Phase(report.phase)
+    except ValueError:
+        return
+    if phase in life.PREPARATION:
+        move(unit, row, life.PhaseEntered(rank.attempt, rank.rank, phase), now)
+        unit.passing("phase entered")
+
+
+def _ready(unit: Unit, row: JobRow, rank: RankRow, report: agent.Ready, now: Millis) -> None:
+    if not row.job.ranks[rank.rank].reached(RankState.READY):
+        attempts.note(unit, rank, address=report.address, ports=report.ports)
+    row = move(unit, row, life.RankReady(rank.attempt, rank.rank), now)
+    unit.passing("rank ready")
+    attempt = attempts.get(unit.connection, rank.job, rank.attempt)
+    if row.job.state is JobState.RUNNING and attempt is not None and attempt.go is None:
+        peers = tuple(
+            agent.Peer(address=one.address or "127.0.0.1", ports=one.ports)
+            for one in attempts.ranks_of(unit.connection, rank.job, rank.attempt)
+        )
+        attempts.set_go(unit, rank.job, rank.attempt, agent.Go(peers=peers))
+
+
+def _started(unit: Unit, row: JobRow, rank: RankRow, report: agent.Started, now: Millis) -> None:
+    attempts.note(unit, rank, isolation=report.isolation, limits=report.limits)
+    move(unit, row, life.RankStarted(rank.attempt, rank.rank), now)
+    unit.passing("rank started")
+
+
+def _exited(unit: Unit, row: JobRow, rank: RankRow, report: agent.Exited, now: Millis) -> None:
+    attempts.note(unit, rank, exits=report.exits)
+    if report.timed_out:
+        row = move(unit, row, life.CancelAsked(TIMED_OUT), now)
+    code = next((one.code for one in report.exits if one.code), 0)
+    cause = None
+    if report.lost:
+        code, cause = code or 137, Cause("SupervisorLost", f"The exit status is unknown: {report.lost}")
+    elif any(one.oom for one in report.exits):
+        cause = Cause(
+            "OutOfMemory",
+            "The command was ended because it used more memory than its node has.",
+            "Choose a size with more memory in resources.instance_type, or smaller batches.",
+        )
+    before = report.before_stop and not report.timed_out
+    move(unit, row, life.RankExited(rank.attempt, rank.rank, code, before, cause), now)
+    unit.passing("rank exited")
+
+
+def _unprepared(unit: Unit, row: JobRow, rank: RankRow, report: agent.PreparationFailed, now: Millis) -> None:
+    cause = Cause(report.code, report.message, report.remedy or None)
+    move(unit, row, life.PreparationFailed(rank.attempt, rank.rank, cause), now)
+
+
+def _collected(unit: Unit, row: JobRow, rank: RankRow, report: agent.Collected, now: Millis) -> None:
+    for output in report.outputs:
+        kept = OutputRow(rank.rank, output.name, output.tree, output.files, output.bytes)
+        results.add_output(unit, rank.job, rank.attempt, kept)
+    log_rows.seal(unit, rank.job, rank.attempt, rank.rank, report.logs, rank.node)
+    cause = Cause(report.code, report.message) if report.code else None
+    move(unit, row, life.RankCollected(rank.attempt, rank.rank, cause), now)
+
+
+def _sample(unit: Unit, row: JobRow, rank: RankRow, report: agent.Sample, now: Millis) -> None:
+    attempts.note(unit, rank, sample=report)
+
+
+_HANDLERS: Mapping[type, Callable[[Unit, JobRow, RankRow, Any, Millis], None]] = {
+    agent.PhaseEntered: _phase,
+    agent.Ready: _ready,
+    agent.Started: _started,
+    agent.Exited: _exited,
+    agent.PreparationFailed: _unprepared,
+    agent.Collected: _collected,
+    agent.Sample: _sample,
+}

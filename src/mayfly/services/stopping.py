@@ -1,0 +1,99 @@
+"""What the server is, and how it stops: which jobs go on without it, and for how long."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from mayfly.domain.job import Cause, JobState
+from mayfly.kit.clock import Millis
+from mayfly.kit.errors import Unavailable
+from mayfly.services import jobs as job_service
+from mayfly.services.world import World
+from mayfly.store import jobs, nodes
+from mayfly.store.unit import Unit
+from mayfly.wire import mayfly as wire
+
+IDLE = Millis(30 * 60_000)
+"""A server that a command started ends after this long with no unfinished job, no node and no request."""
+UNTIL = "until they end: on this machine a job outlives its server for as long as it runs"
+
+_PLACED = frozenset({JobState.PROVISIONING, JobState.PREPARING, JobState.RUNNING, JobState.FINALIZING})
+
+
+def view(world: World) -> wire.ServerView:
+    counts, present = world.store.read(lambda connection: (jobs.counts(connection), nodes.present(connection)))
+    return wire.ServerView(
+        version=world.version,
+        started_at=world.started_at,
+        state_folder=world.state_folder,
+        database=world.database,
+        automatic=world.automatic,
+        jobs=counts,
+        nodes=len(present),
+        isolation=world.isolation,
+        isolation_note=world.isolation_note,
+    )
+
+
+def idle(world: World) -> bool:
+    """Whether a server that nobody asked for may end."""
+    if world.clock.now() - world.contacts.last_request() < IDLE:
+        return False
+    return not world.store.read(jobs.unfinished) and not world.store.read(nodes.present)
+
+
+class Stopping:
+    """`end` is called once, when the server may go; `stop` modes wait for jobs first."""
+
+    def __init__(self, world: World, end: Callable[[], None]) -> None:
+        self._world = world
+        self._end = end
+        self._draining = threading.Event()
+
+    def check_accepting(self) -> None:
+        """Raises Unavailable `ServerStopping` once the server waits for its jobs to end."""
+        if self._draining.is_set():
+            raise Unavailable(
+                "ServerStopping",
+                "The server takes no new jobs: it stops when its jobs have ended.",
+                remedy="Submit again after `mayfly up`.",
+            )
+
+    def down(self, mode: str) -> wire.DownView:
+        """Answers at once; the server ends after the answer, or (drain, cancel-jobs) when its jobs have ended."""
+        if mode == "cancel-jobs":
+            cause = Cause("CanceledByServer", "Canceled because the server was told to stop and cancel its jobs.")
+            for job, _name, _state in self._world.store.read(jobs.unfinished):
+                job_service.cancel_by_id(self._world, job, cause)
+        unfinished = self._world.store.read(jobs.unfinished)
+        if mode == "stop":
+            threading.Timer(0.05, self._finish).start()
+        else:
+            self._draining.set()
+            threading.Thread(target=self._drain, name="drain", daemon=True).start()
+        continuing = [name for _job, name, state in unfinished if mode != "stop" or state in _PLACED]
+        return wire.DownView(continuing=continuing, until=UNTIL if continuing else "")
+
+    def _drain(self) -> None:
+        woken, listener = self._world.wakeups.on_thread(["ended", "fleet"])
+        while self._world.store.read(jobs.unfinished):
+            woken.wait(2.0)
+            woken.clear()
+        listener.close()
+        self._finish()
+
+    def _finish(self) -> None:
+        """End idle agents, then the server. Busy ones go on and are taken up again by the next."""
+        self._world.store.write(self._retire)
+        self._world.provider.delete(
+            [row.id for row in self._world.store.read(nodes.present) if row.state == "deleting"]
+        )
+        self._end()
+
+    def _retire(self, unit: Unit) -> None:
+        now = self._world.clock.now()
+        for row in nodes.present(unit.connection):
+            if row.state == "ready" and row.idle_since is not None:
+                nodes.set_idle(unit, row.id, None)
+                nodes.move(unit, row, "deleting", now, "the server stops")

@@ -1,0 +1,268 @@
+"""Submission: from what a person wrote to a job in the queue, in one unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from mayfly.domain.compute import ResourceRequest, Target, Tier
+from mayfly.domain.job import Job, Phase
+from mayfly.domain.outcome import Outcome, outcome
+from mayfly.domain.queue import ClassKey
+from mayfly.domain.quota import Owner
+from mayfly.kit.errors import Conflict, Invalid
+from mayfly.kit.ids import Digest, JobId
+from mayfly.kit.units import size_bytes
+from mayfly.services import environments, places
+from mayfly.services.environments import Wish
+from mayfly.services.places import Place
+from mayfly.services.world import World
+from mayfly.spec import job as spec
+from mayfly.spec import normal
+from mayfly.spec.job import CommandJob
+from mayfly.spec.models import DataInput, LiteralInput
+from mayfly.store import codec, jobs, waiting
+from mayfly.store.jobs import JobRow
+from mayfly.store.unit import Unit
+from mayfly.store.workspaces import Workspace
+from mayfly.transfer import trees
+from mayfly.wire.mayfly import Submission
+
+SPOT_RETRIES = 3
+"""How often a Spot job that lost its nodes goes back to the queue (semantics §8, §21.8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A submission understood: legal, placed in principle, not yet kept."""
+
+    job: CommandJob
+    workspace: Workspace
+    request: ResourceRequest
+    environment: Wish
+    outcome: Outcome
+    normal: dict[str, Any]
+    notes: list[str]
+
+    def class_key(self, submitter: str) -> ClassKey:
+        return ClassKey(
+            self.workspace.id,
+            self.workspace.subscription,
+            submitter,
+            self.job.priority,
+            codec.request_json(self.request),
+        )
+
+
+def prepare(world: World, place: Place, submission: Submission) -> Prepared:
+    """Decide everything that can be decided without keeping anything. Raises Invalid (with every fault of the file),
+    Refused (quota outcomes A, B and D)."""
+    job = spec.parse(submission.definition)
+    notes = list(spec.notes(job))
+    environment = environments.wish(world, _environment(submission.definition))
+    notes += environment.notes
+    request, said = _request(world, job, submission)
+    if said:
+        notes.append(said)
+    workspace, made = places.create(world, place)
+    if made:
+        notes.append(made)
+    owner = Owner(workspace.subscription, workspace.id)
+    view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
+    decided = outcome(request, owner, view)
+    if decided.message:
+        notes.append(decided.message)
+    return Prepared(
+        job=job,
+        workspace=workspace,
+        request=request,
+        environment=environment,
+        outcome=decided,
+        normal=normal.normalised(job, submission.uploads),
+        notes=notes,
+    )
+
+
+def submit(world: World, submitter: str, place: Place, submission: Submission) -> tuple[JobRow, bool]:
+    """Accept a job; durable when it returns. The second value is False when the same job (same name, same definition)
+    was there already; its labels are then updated. Raises as `prepare`, Conflict `JobNameTaken` for another
+    definition, Invalid `UploadMissing`."""
+    prepared = prepare(world, place, submission)
+    work = _work(world, prepared.job, submission)
+    row = _row(world, submitter, submission, prepared, work)
+
+    def keep(unit: Unit) -> tuple[JobRow, bool]:
+        existing = jobs.by_name(unit.connection, row.workspace, row.name)
+        if existing is not None:
+            return _same(unit, existing, row), False
+        prepared.environment.keep(unit, world)
+        sequence = jobs.add(unit, row)
+        unit.passing("job accepted")
+        unit.wake("scheduling", "environments")
+        return replace(row, sequence=sequence), True
+
+    try:
+        return world.store.write(keep)
+    except IntegrityError:  # two servers accepted one name at once: the other one's is there now
+        return world.store.write(keep)
+
+
+def _same(unit: Unit, existing: JobRow, row: JobRow) -> JobRow:
+    if existing.definition_digest != row.definition_digest:
+        raise Conflict(
+            "JobNameTaken",
+            f"A job named '{row.name}' exists with another definition. Names of jobs are never reused.",
+            remedy="Choose another name, or leave 'name' out and get a fresh one.",
+            pointer="/name",
+        )
+    jobs.relabel(unit, existing, row.display_name, row.description, row.tags, row.properties)
+    return replace(
+        existing,
+        display_name=row.display_name,
+        description=row.description,
+        tags=row.tags,
+        properties=row.properties,
+    )
+
+
+def _environment(definition: Mapping[str, Any]) -> Any:
+    return definition["environment"]
+
+
+def _request(world: World, job: CommandJob, submission: Submission) -> tuple[ResourceRequest, str | None]:
+    target, said = Target.SERVERLESS, None
+    name = job.target_name
+    if name == "local":
+        target = Target.LOCAL
+    elif name not in (None, "serverless"):
+        said = f"compute '{name}' is not known here: the job runs on serverless compute instead."
+    sent = sum(_tree_bytes(world, digest) for digest in submission.uploads.values())
+    return (
+        ResourceRequest(
+            instance_type=job.resources.instance_type,
+            node_count=job.resources.instance_count,
+            tier=Tier.SPOT if job.tier == "Spot" else Tier.STANDARD,
+            target=target,
+            disk_gib=_disk(sent),
+        ),
+        said,
+    )
+
+
+def _disk(sent: int) -> float | None:
+    """What is known to be needed, in whole GiB so that classes stay few; None below 1 GiB."""
+    return None if sent < 1 << 30 else float((sent >> 30) + 1)
+
+
+def _tree_bytes(world: World, digest: str) -> int:
+    if world.content.missing([Digest(digest)]):
+        raise Invalid(
+            "UploadMissing",
+            f"The files of this job ({digest[:12]}…) are not on the server.",
+            remedy="Submit again; what is missing is then sent.",
+        )
+    tree = trees.decode(b"".join(world.content.open(Digest(digest))))
+    return sum(entry.size for entry in tree.entries)
+
+
+def _work(world: World, job: CommandJob, submission: Submission) -> dict[str, Any]:
+    """What every rank will be told."""
+    uploads, files = submission.uploads, set(submission.files)
+    literals, inputs = {}, []
+    for name, given in job.inputs.items():
+        if isinstance(given, LiteralInput):
+            literals[name] = spec.render_literal(given.value)
+        elif isinstance(given, DataInput):
+            pointer = f"/inputs/{_escape(name)}/path"
+            if pointer not in uploads:
+                raise Invalid("UploadMissing", f"The files of input '{name}' were not sent.", pointer=pointer)
+            mode = given.mode or "ro_mount"
+            inputs.append({"name": name, "tree": uploads[pointer], "is_file": pointer in files, "mode": mode})
+    for digest in uploads.values():
+        _tree_bytes(world, digest)
+    if job.code is not None and "/code" not in uploads:
+        raise Invalid("UploadMissing", "The code folder was not sent.", pointer="/code")
+    return {
+        "command": job.command,
+        "code": uploads.get("/code"),
+        "literals": literals,
+        "inputs": inputs,
+        "outputs": [
+            {"name": name, "is_file": output.type == "uri_file", "mode": output.mode}
+            for name, output in job.outputs.items()
+        ],
+        "variables": {
+            key: spec.render_literal(value) for key, value in job.environment_variables.items() if value is not None
+        },
+        "distribution": _distribution(job),
+        "timeout_s": None if job.limits.timeout is None else float(job.limits.timeout),
+        "shm_mib": max(1, size_bytes(job.resources.shm_size) >> 20) if job.resources.shm_size else 2048,
+    }
+
+
+def _distribution(job: CommandJob) -> dict[str, Any]:
+    given, nodes = job.distribution, job.resources.instance_count
+    if given is None:
+        return {"kind": "none"}
+    if given.type == "tensorflow":
+        return {
+            "kind": "tensorflow",
+            "workers": given.worker_count or nodes,
+            "parameter_servers": given.parameter_server_count,
+        }
+    return {"kind": "pytorch", "processes": given.process_count_per_instance}
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _row(world: World, submitter: str, submission: Submission, prepared: Prepared, work: dict[str, Any]) -> JobRow:
+    job, now = prepared.job, world.clock.now()
+    name = job.name or world.ids.name()
+    properties = {key: spec.render_literal(value) for key, value in job.properties.items()}
+    if submission.git is not None:
+        git = submission.git
+        found = {
+            "azureml.git.repository_uri": git.repository,
+            "azureml.git.branch": git.branch,
+            "azureml.git.commit": git.commit,
+            "azureml.git.dirty": str(git.dirty) if git.commit else None,
+        }
+        properties |= {key: value for key, value in found.items() if value}
+    life = Job(
+        id=JobId(world.ids.new("job")),
+        node_count=prepared.request.node_count,
+        created_at=now,
+        phase_since=now,
+        phase=Phase.VALIDATE,
+        retries_left=SPOT_RETRIES if prepared.request.tier is Tier.SPOT else 0,
+    )
+    return JobRow(
+        sequence=0,
+        workspace=prepared.workspace.id,
+        subscription=prepared.workspace.subscription,
+        name=name,
+        type="command",
+        display_name=job.display_name or name,
+        description=job.description,
+        experiment=job.experiment_name or submission.working_folder_name or "Default",
+        tags={key: spec.render_literal(value) for key, value in job.tags.items()},
+        properties=properties,
+        submitter=submitter,
+        definition_digest=normal.definition_digest(prepared.normal),
+        body=submission.model_dump_json(),
+        spec=codec.dump(prepared.normal),
+        work=codec.dump(work),
+        notes=prepared.notes,
+        request=codec.request_json(prepared.request),
+        class_key=codec.class_text(prepared.class_key(submitter)),
+        priority=job.priority,
+        environment=prepared.environment.digest,
+        run=world.ids.run(),
+        explanation=None,
+        job=life,
+    )

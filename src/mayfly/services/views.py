@@ -1,0 +1,141 @@
+"""Jobs as people see them: rows turned into wire shapes, in one place."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from mayfly.domain.compute import Placement, Price, Target, Tier
+from mayfly.domain.job import Cause, Job
+from mayfly.domain.phases import spans
+from mayfly.kit.clock import Millis
+from mayfly.services.world import World
+from mayfly.store import attempts, codec, environments, results, waiting
+from mayfly.store.attempts import RankRow
+from mayfly.store.jobs import JobRow
+from mayfly.wire import mayfly as wire
+
+
+def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool = True) -> wire.JobView:
+    """`whole`: with definition, outputs, metrics and use; without, what a list shows."""
+    job, now = row.job, world.clock.now()
+    attempt = attempts.get(connection, job.id, job.attempt) if job.attempt else None
+    ranks = attempts.ranks_of(connection, job.id, job.attempt) if job.attempt else []
+    placement = attempt.placement if attempt is not None else None
+    request = codec.request_of(row.request)
+    view = wire.JobView(
+        name=row.name,
+        id=job.id,
+        display_name=row.display_name,
+        description=row.description,
+        experiment_name=row.experiment,
+        status=status(job),
+        status_reason=_reason(connection, row),
+        phase=job.phase.value,
+        phases=phase_views(job, now),
+        error=_problem(job.cause) if job.cause is not None else None,
+        not_responding_since=None if job.state.terminal else job.suspected_since,
+        submitter=row.submitter,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        compute="local" if request.target is Target.LOCAL else "serverless",
+        instance_type=placement.instance_type.name if placement is not None else request.instance_type,
+        instance_count=request.node_count,
+        job_tier=request.tier.value,
+        emulated=placement.emulated if placement is not None else False,
+        attempt=job.attempt,
+        tags=row.tags,
+        properties=row.properties,
+        notes=row.notes,
+        run_id=row.run,
+    )
+    if placement is not None:
+        view.price_per_hour, view.list_price_per_hour = prices(placement)
+    if whole:
+        _complete(connection, row, view, ranks, placement, now)
+    return view
+
+
+def status(job: Job) -> str:
+    """Azure's word for it; NotResponding while its node is silent (promise 3)."""
+    if job.suspected_since is not None and not job.state.terminal:
+        return "NotResponding"
+    return job.state.value
+
+
+def phase_views(job: Job, now: Millis) -> list[wire.PhaseView]:
+    return [
+        wire.PhaseView(phase=phase.value, milliseconds=spent, open=open_) for phase, spent, open_ in spans(job, now)
+    ]
+
+
+def prices(placement: Placement) -> tuple[float | None, float | None]:
+    """Dollars an hour for all nodes: what it costs here, and the list price to compare with; None when unknown."""
+    price: Price | None = placement.instance_type.prices.get(placement.tier)
+    if price is None and placement.instance_type.own:
+        price = placement.instance_type.prices.get(Tier.STANDARD)
+    listed = None if price is None else round(price.usd_per_hour * placement.node_count, 4)
+    return 0.0, listed
+
+
+def _reason(connection: Connection, row: JobRow) -> str:
+    if row.job.cause is not None:
+        return row.job.cause.message
+    if row.job.state.value == "Queued":
+        wait = waiting.wait_of(connection, row.class_key)
+        return wait[0].sentence if wait is not None else ""
+    return codec.explanation_of(row.explanation).sentence if row.explanation else ""
+
+
+def _problem(cause: Cause) -> wire.ProblemView:
+    return wire.ProblemView(code=cause.code, message=cause.message, remedy=cause.remedy)
+
+
+def _complete(
+    connection: Connection,
+    row: JobRow,
+    view: wire.JobView,
+    ranks: list[RankRow],
+    placement: Placement | None,
+    now: Millis,
+) -> None:
+    environment = environments.get(connection, row.environment)
+    if environment is not None:
+        view.environment = environment.definition["name"]
+        view.environment_note = environment.definition["note"]
+    view.isolation = next((rank.isolation for rank in ranks if rank.isolation), "")
+    view.limits_enforced = list(next((rank.limits for rank in ranks if rank.isolation), ()))
+    view.exit_codes = [one.code for rank in ranks for one in rank.exits]
+    view.outputs = output_views(connection, row)
+    view.metrics = results.last_metrics(connection, row.job.id)
+    view.params = results.labels_of(connection, row.job.id, "param")
+    view.definition = codec.load(row.body)["definition"]
+    view.use = _use(ranks, placement)
+
+
+def output_views(connection: Connection, row: JobRow) -> list[wire.OutputView]:
+    """One for each name; further ranks' folders of the same name carry their rank."""
+    views = []
+    for output in results.outputs_of(connection, row.job.id, row.job.attempt):
+        name = output.name if output.rank == 0 else f"{output.name}@{output.rank}"
+        path = f"azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.{row.name}/"
+        if output.name != "default":
+            path = f"azureml://datastores/workspaceblobstore/paths/azureml/{row.name}/{output.name}/"
+        views.append(wire.OutputView(name=name, tree=output.tree, files=output.files, bytes=output.bytes, path=path))
+    return views
+
+
+def _use(ranks: list[RankRow], placement: Placement | None) -> wire.UseView | None:
+    samples = [rank.sample for rank in ranks if rank.sample is not None]
+    if not samples or placement is None:
+        return None
+    cpu = sum(one.cpu_s for one in samples)
+    wall = max(one.wall_s for one in samples)
+    cores = max(1, placement.capacity.cores)
+    return wire.UseView(
+        cpu_seconds=round(cpu, 2),
+        cpu_percent=round(100 * cpu / (wall * cores), 1) if wall > 0 else 0.0,
+        memory_peak_mib=round(sum(one.memory_peak_mib for one in samples), 1),
+        memory_given_mib=placement.capacity.memory_mib,
+        disk_mib=round(sum(one.disk_mib for one in samples), 1),
+    )

@@ -1,0 +1,66 @@
+"""Wake-ups: hints that rows have changed. Whoever hears one reads the rows; whoever misses one polls, more slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+
+
+class Listener:
+    """Remembers that one of its topics was woken since it was last asked."""
+
+    def __init__(self, notify: Callable[[], None], close: Callable[[Listener], None], topics: frozenset[str]) -> None:
+        self.notify = notify
+        self.topics = topics
+        self._close = close
+
+    def close(self) -> None:
+        self._close(self)
+
+
+class Wakeups:
+    """Any thread may wake; threads and event loops may listen."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: dict[str, set[Listener]] = {}
+
+    def wake(self, topics: Iterable[str]) -> None:
+        with self._lock:
+            heard = {listener for topic in topics for listener in self._listeners.get(topic, ())}
+        for listener in heard:
+            listener.notify()
+
+    def on_thread(self, topics: Iterable[str]) -> tuple[threading.Event, Listener]:
+        event = threading.Event()
+        return event, self._listen(event.set, topics)
+
+    def on_loop(self, topics: Iterable[str]) -> tuple[asyncio.Event, Listener]:
+        """Call from the loop that will wait."""
+        loop = asyncio.get_running_loop()
+        event = asyncio.Event()
+
+        def notify() -> None:
+            try:
+                loop.call_soon_threadsafe(event.set)
+            except RuntimeError:
+                pass  # the loop has ended: nobody waits any more
+
+        return event, self._listen(notify, topics)
+
+    def _listen(self, notify: Callable[[], None], topics: Iterable[str]) -> Listener:
+        listener = Listener(notify, self._forget, frozenset(topics))
+        with self._lock:
+            for topic in listener.topics:
+                self._listeners.setdefault(topic, set()).add(listener)
+        return listener
+
+    def _forget(self, listener: Listener) -> None:
+        with self._lock:
+            for topic in listener.topics:
+                rest = self._listeners.get(topic)
+                if rest is not None:
+                    rest.discard(listener)
+                    if not rest:
+                        del self._listeners[topic]

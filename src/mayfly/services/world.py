@@ -1,0 +1,49 @@
+"""Everything a service may use, handed in by `main.server`. Services are functions that take it first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mayfly.domain.catalogue import CATALOGUE
+from mayfly.domain.compute import Fleet, InstanceType
+from mayfly.kit.clock import Clock, Millis
+from mayfly.kit.ids import IdMaker
+from mayfly.ports.compute import ComputeProvider
+from mayfly.ports.content import ContentStore
+from mayfly.ports.logs import LogStore
+from mayfly.ports.resolver import PackageResolver
+from mayfly.services.contacts import Contacts
+from mayfly.services.tokens import Tokens
+from mayfly.services.wakeups import Wakeups
+from mayfly.store.unit import Store
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    clock: Clock
+    ids: IdMaker
+    store: Store
+    content: ContentStore
+    logs: LogStore
+    provider: ComputeProvider
+    resolver: PackageResolver
+    tokens: Tokens
+    wakeups: Wakeups
+    contacts: Contacts
+    fleet: Fleet
+    epoch: int
+    version: str
+    state_folder: str
+    database: str
+    started_at: Millis
+    automatic: bool
+    isolation: str
+    isolation_note: str
+    embedded: bool = True
+    """One person's server: unknown subscriptions, groups and workspaces are made on first write, and said."""
+
+    @property
+    def sizes(self) -> Mapping[str, InstanceType]:
+        """Every size there is to name, by lower-case name: the catalogue's and this fleet's own."""
+        return {**CATALOGUE, **{size.name.lower(): size for size in self.fleet.own_sizes}}
