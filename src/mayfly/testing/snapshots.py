@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mayfly.domain.catalogue import CATALOGUE, own_sizes
-from mayfly.domain.compute import Amount, Fleet, LedgerKey, Quota, ResourceRequest, Tier
+from mayfly.domain.compute import Amount, Fleet, InstanceType, LedgerKey, Quota, ResourceRequest, Tier
 from mayfly.domain.queue import ClassKey, Head, JobClass, Snapshot
 from mayfly.domain.quota import TOTAL, Owner, default_limit, ledger_keys
 from mayfly.kit.clock import Millis
@@ -67,11 +67,12 @@ def snapshot(
     held: Amount | None = None,
     warm: Mapping[str, tuple[NodeId, ...]] | None = None,
     recent: Mapping[str, float] | None = None,
+    catalogue: Mapping[str, InstanceType] = CATALOGUE,
 ) -> Snapshot:
     """Rows that are not given have their default limits."""
     return Snapshot(
         fleet=fleet or machine(),
-        catalogue=CATALOGUE,
+        catalogue=catalogue,
         classes=tuple(classes),
         quotas=dict(quotas or {}),
         capacity_held=held or Amount(),
