@@ -22,9 +22,9 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock) -> int:
     """Run one command; its exit status. Every failure is said on standard error, as JSON where `-o json` asks so."""
-    args = args[1:] if args[:1] == ["ml"] else args
+    args = list(args)[1:] if list(args[:1]) == ["ml"] else list(args)
     try:
-        status = _root(environ, clock).main(list(args), prog_name="mayfly", standalone_mode=False)
+        status = _root(environ, clock).main(args, prog_name="mayfly", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else root_help())

@@ -42,11 +42,11 @@ _COLOURS = {
     "dim": "2",
     "bold": "1",
 }
-_LOCATED = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?(?::\s*(?P<rest>.*))?\Z", re.DOTALL)
+_LOCATED = re.compile(r"(?P<file>(?:(?!://).)+?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<message>.*)\Z", re.DOTALL)
 _UNSAFE_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 Locate = Callable[[Fault], str]
-"""A fault → 'file:line: …' where the job file has it, else ''."""
+"""A fault → 'file:line: message' where the job file has its place, else its message."""
 
 
 def exit_status(error: MayflyError) -> int:
@@ -176,7 +176,7 @@ class Screen:
             own = self._fault_json(Fault(error.code, error.message, error.pointer, error.remedy))
             self.err.write(_json({"error": {**own, "details": details if error.faults else []}}) + "\n")
         else:
-            for fault in faults:
+            for fault in sorted(faults, key=self._line):
                 self._fault(fault)
             if error.faults and error.remedy and error.remedy not in {fault.remedy for fault in faults}:
                 self._say(f"{self.paint_err('hint', 'hint:')} {text.clean(error.remedy)}")
@@ -184,26 +184,31 @@ class Screen:
         return exit_status(error)
 
     def _fault(self, fault: Fault) -> None:
-        where = self._place(fault)
-        head = f"{where}: " if where else f"{self.paint_err('error', 'error:')} "
-        self._say(f"{text.clean(head) if where else head}{text.clean(fault.message)} [{text.clean(fault.code)}]")
+        located, message = self._located(fault)
+        head = "" if located else f"{self.paint_err('error', 'error:')} "
+        self._say(f"{head}{text.clean(message)} [{text.clean(fault.code)}]")
         if fault.remedy:
             self._say(f"{self.paint_err('hint', 'hint:')} {text.clean(fault.remedy)}")
 
-    def _place(self, fault: Fault) -> str:
-        """'job.yml:12', or ''."""
-        match = _LOCATED.match(self.locate(fault)) if self.locate is not None else None
-        return f"{match['file']}:{match['line']}" if match else ""
+    def _located(self, fault: Fault) -> tuple[re.Match[str] | None, str]:
+        """Where it is in the job file, if anywhere, and what to print."""
+        message = self.locate(fault) if self.locate is not None else fault.message
+        return (_LOCATED.match(message) if self.locate is not None else None), message
+
+    def _line(self, fault: Fault) -> tuple[bool, int]:
+        """An order: as the file has them, those without a place last."""
+        located, _ = self._located(fault)
+        return located is None, int(located["line"]) if located else 0
 
     def _fault_json(self, fault: Fault) -> dict[str, Any]:
-        shown: dict[str, Any] = {"code": fault.code, "message": fault.message}
+        located, _ = self._located(fault)
+        shown: dict[str, Any] = {"code": fault.code, "message": located["message"] if located else fault.message}
         if fault.pointer is not None:
             shown["target"] = fault.pointer
         if fault.remedy:
             shown["remedy"] = fault.remedy
-        if place := self._place(fault):
-            file, _, line = place.rpartition(":")
-            shown |= {"file": file, "line": int(line)}
+        if located:
+            shown |= {"file": located["file"], "line": int(located["line"])}
         return shown
 
 

@@ -13,6 +13,7 @@ from mayfly.cli.run import Run
 from mayfly.cli.watch import watch
 from mayfly.client import jobfile, snapshot
 from mayfly.client.doors import Doors, View
+from mayfly.client.home import cache_folder
 from mayfly.client.jobfile import JobFile
 from mayfly.kit.errors import Refused
 
@@ -69,8 +70,12 @@ def plan(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> None:
 
 
 def _read(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> JobFile:
-    run.screen.locate = jobfile.locate
-    return jobfile.read(file, [*sets, f"name={name}"] if name else list(sets))
+    """The file, checked as far as that needs no server, so that a wrong one starts none."""
+    run.screen.locate = lambda fault: fault.message
+    job_file = jobfile.read(file, [*sets, f"name={name}"] if name else list(sets))
+    run.screen.locate = job_file.locate
+    job_file.check()
+    return job_file
 
 
 def _prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
@@ -84,7 +89,13 @@ def _prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
             remedy="Leave out 'compute:' to run there, or unset MAYFLY_SERVER to run here.",
         )
     with Upload(run.screen) as progress:
-        submission = snapshot.prepare(job_file, doors, progress)
+        submission = snapshot.prepare(
+            job_file,
+            doors,
+            progress,
+            cache=cache_folder(run.environ) / "digests.json",
+            say=lambda note: run.screen.notes([note]),
+        )
     return submission.model_dump(mode="json", exclude_none=True)
 
 

@@ -60,6 +60,13 @@ def state_folder(environ: Mapping[str, str]) -> Path:
     return _own_folder(environ) / ".local" / "share" / "mayfly"
 
 
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """For what may be lost: $XDG_CACHE_HOME/mayfly or ~/.cache/mayfly. It need not exist."""
+    if (cache := environ.get("XDG_CACHE_HOME")) and Path(cache).is_absolute():
+        return Path(cache) / "mayfly"
+    return _own_folder(environ) / ".cache" / "mayfly"
+
+
 def read_record(folder: Path) -> ServerRecord | None:
     """What `server.json` says, None where there is none or it cannot be understood."""
     try:

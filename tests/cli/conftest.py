@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mayfly.cli import app
+from mayfly.kit.clock import Millis
+from mayfly.testing.scripted_server import TOKEN, Script, scripted_server
+
+
+class WallClock:
+    def now(self) -> Millis:
+        return Millis(time.time_ns() // 1_000_000)
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    out: str
+    err: str
+
+
+Mayfly = Callable[..., Done]
+
+
+@pytest.fixture
+def server() -> Iterator[Script]:
+    with scripted_server() as script:
+        yield script
+
+
+@pytest.fixture
+def mayfly(server: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Mayfly:
+    """Run a command against the scripted server."""
+
+    def run(*args: str, **environ: str) -> Done:
+        own = {"HOME": str(tmp_path), "MAYFLY_HOME": str(tmp_path / "state")}
+        remote = {"MAYFLY_SERVER": server.url, "MAYFLY_TOKEN": TOKEN}
+        capsys.readouterr()
+        status = app.main(args, {**own, **remote, **environ}, WallClock())
+        said = capsys.readouterr()
+        return Done(status, said.out, said.err)
+
+    return run
