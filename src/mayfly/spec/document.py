@@ -50,7 +50,7 @@ def load(text: str | bytes, name: str) -> Document:
     `YamlNotAMapping`."""
     source = _text(text, name)
     node = _compose(source, name)
-    if node is None:
+    if node is None or node.tag == "tag:yaml.org,2002:null":
         raise Invalid("YamlEmpty", f"{name}: the file is empty.", remedy="A job needs a command and an environment.")
     if not isinstance(node, MappingNode):
         kind = "a list" if isinstance(node, SequenceNode) else "a single value"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from mayfly.spec.fields import Count, Filled, Labels, Name, Scalar, Shape, Size, Whole, choice
+from mayfly.spec.fields import Count, Filled, Labels, Name, Scalar, Shape, Size, Whole, choice, show, wrong
 
 DATA_TYPES = ("uri_file", "uri_folder")
 MODEL_TYPES = ("mlflow_model", "custom_model", "triton_model")
@@ -61,6 +61,12 @@ class Output(Shape):
     description: str | None = None
 
 
+def _conda_file(value: Any) -> Any:
+    if isinstance(value, (dict, str)) and value:
+        return value
+    raise wrong(f"Expected conda's 'key: value' lines or the path of a file, found {show(value)}.", code="WrongType")
+
+
 class BuildContext(Shape):
     path: Filled
     dockerfile_path: str | None = None
@@ -70,7 +76,8 @@ class Environment(Shape):
     """An inline one. `name` and `version` are allowed and mean nothing (semantics §21.12)."""
 
     image: Filled | None = None
-    conda_file: dict[str, Any] | str | None = None
+    conda_file: Annotated[Any, BeforeValidator(_conda_file)] = None
+    """A mapping as conda has it, or a path to a file that holds one."""
     build: BuildContext | None = None
     name: str | None = None
     version: Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, (int, float)) else v)] | None = None

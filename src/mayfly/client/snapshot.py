@@ -1,0 +1,169 @@
+"""From a job file to a submission: what it points to is scanned and sent, as far as the server lacks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from mayfly.client import gitstate
+from mayfly.client.jobfile import JobFile
+from mayfly.kit.errors import Fault, Invalid, MayflyError, Unavailable
+from mayfly.kit.ids import Digest
+from mayfly.spec.job import LocalPath
+from mayfly.transfer import ignore, trees
+from mayfly.transfer.stats import StatCache
+from mayfly.transfer.trees import Scan
+from mayfly.wire.mayfly import Submission
+
+ASKED_AT_ONCE = 5_000
+"""Digests in one question."""
+PACK_BYTES = 64 << 20
+"""A pack is closed when it has at least this much; what one holds is never sent again when a later one fails."""
+ROUNDS = 3
+"""How often a broken upload is taken up again."""
+
+Progress = Callable[[str, int, int], None]
+"""What is sent ('code', 'inputs.data'), bytes so far, bytes in all."""
+
+
+class ContentDoors(Protocol):
+    def missing(self, digests: Sequence[Digest]) -> list[Digest]: ...
+
+    def store(self, items: Iterable[tuple[Digest, int, Iterable[bytes]]]) -> int: ...
+
+    def put_tree(self, digest: Digest, canonical: bytes) -> None: ...
+
+
+def prepare(
+    job_file: JobFile,
+    doors: ContentDoors,
+    progress: Progress = lambda _what, _done, _total: None,
+    *,
+    cache: Path | None = None,
+    say: Callable[[str], None] = lambda _note: None,
+    working_folder: Path | None = None,
+) -> Submission:
+    """Check the file, send what is missing, and give the request to make.
+
+    `cache`: a file that remembers digests between calls. `say` gets notes for people. Raises Invalid with every fault
+    of the file (`JobFile.check`), what `trees.scan` raises, with its pointer, and what the doors raise.
+    """
+    job = job_file.check()
+    stats = StatCache(cache) if cache is not None else None
+    scans = {
+        pointer: _scan(job_file, pointer, wanted, stats, say)
+        for pointer, wanted in job.local_paths().items()
+        if wanted.kind != "text"
+    }
+    if stats is not None:
+        stats.save()
+    for pointer, (scan, _) in scans.items():
+        send(scan, doors, _what(pointer), progress)
+    code = job.local_paths().get("/code")
+    folder = (working_folder or Path.cwd()).resolve()
+    return Submission(
+        definition=job_file.definition,
+        uploads={pointer: scan.digest for pointer, (scan, _) in scans.items()},
+        files=[pointer for pointer, (_, is_file) in scans.items() if is_file],
+        source_name=job_file.path.name,
+        working_folder_name=folder.name or "Default",
+        git=gitstate.of(_folder(job_file.local(code.path)) if code else _folder(job_file.path)),
+    )
+
+
+def scan_code(folder: Path, stats: StatCache | None = None) -> tuple[Scan, list[str]]:
+    """The snapshot of a code folder, and the notes about it. Links out of it are refused."""
+    rules = ignore.load(folder)
+    scan = trees.scan(folder, rules.ignored, links="inside", cache=stats)
+    notes = []
+    dropped = ignore.dropped_by_git(folder.resolve(), [entry.path for entry in scan.tree.entries])
+    if dropped:
+        shown = ", ".join(dropped[:3]) + (f" and {len(dropped) - 3} more" if len(dropped) > 3 else "")
+        source = rules.source or "nothing (there is no .amlignore or .gitignore in the code folder)"
+        notes.append(f"code: git would leave out {shown}; the snapshot follows {source}")
+    if scan.skipped:
+        notes.append(f"code: left out, being no files: {', '.join(scan.skipped[:3])}")
+    return scan, notes
+
+
+def send(scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> None:
+    """Send what the server lacks of a tree. May be called again; a broken connection is taken up where it broke.
+    Raises what the doors raise."""
+    for attempt in range(1, ROUNDS + 1):
+        try:
+            return _send(scan, doors, what, progress)
+        except Unavailable as error:
+            if attempt == ROUNDS or error.code == "ServerUnreachable":
+                raise
+    return None
+
+
+def _send(scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> None:
+    digests = [scan.digest, *scan.files]
+    lacking: list[Digest] = []
+    for start in range(0, len(digests), ASKED_AT_ONCE):
+        lacking += doors.missing(digests[start : start + ASKED_AT_ONCE])
+    sizes = {Digest(entry.digest): entry.size for entry in scan.tree.entries}
+    blobs = [digest for digest in lacking if digest in scan.files]
+    total, done = sum(sizes[digest] for digest in blobs), 0
+
+    def sent(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(what, done, total)
+
+    for batch in _batches(blobs, sizes):
+        doors.store((digest, sizes[digest], _chunks(scan.files[digest], sent)) for digest in batch)
+    if scan.digest in lacking:
+        doors.put_tree(scan.digest, trees.canonical(scan.tree))
+
+
+def _batches(digests: list[Digest], sizes: dict[Digest, int]) -> Iterator[list[Digest]]:
+    batch: list[Digest] = []
+    held = 0
+    for digest in digests:
+        batch.append(digest)
+        held += sizes[digest]
+        if held >= PACK_BYTES or len(batch) >= ASKED_AT_ONCE:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def _chunks(path: Path, sent: Callable[[int], None]) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(trees.CHUNK):
+                yield chunk
+                sent(len(chunk))
+    except OSError as error:
+        raise Invalid("FileUnreadable", f"'{path}' cannot be read: {error.strerror or error}.") from error
+
+
+def _scan(
+    job_file: JobFile, pointer: str, wanted: LocalPath, stats: StatCache | None, say: Callable[[str], None]
+) -> tuple[Scan, bool]:
+    """The second value: whether it is a single file."""
+    place = job_file.local(wanted.path)
+    try:
+        if place.is_file():
+            return trees.tree_of_file(place, cache=stats), wanted.kind == "file"
+        if wanted.kind == "code":
+            scan, notes = scan_code(place, stats)
+            for note in notes:
+                say(note)
+            return scan, False
+        return trees.scan(place, cache=stats), False
+    except MayflyError as error:
+        fault = Fault(error.code, error.message, pointer, error.remedy)
+        raise Invalid(error.code, error.message, remedy=error.remedy, pointer=pointer, faults=[fault]) from error
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.absolute().parent
+
+
+def _what(pointer: str) -> str:
+    return pointer.strip("/").removesuffix("/path").replace("/", ".")
