@@ -31,7 +31,9 @@ def run_agent(folder: Path) -> int:
     for descriptor in keep:
         os.set_inheritable(descriptor, False)
     forbidden = tuple(os.environ.get("MAYFLY_SANDBOX_WITHOUT", "").split())
-    return agent.main(folder, now, agent.Settings(forbidden=forbidden, keep=keep))
+    grace = os.environ.get("MAYFLY_GRACE_S")
+    settings = agent.Settings(forbidden=forbidden, keep=keep, grace_s=float(grace) if grace else None)
+    return agent.main(folder, now, settings)
 
 
 ROLES: dict[str, Callable[[Path], int]] = {"--agent": run_agent}

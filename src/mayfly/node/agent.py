@@ -115,6 +115,7 @@ class Agent:
         self._orphan_s = welcome.orphan_s
         self._version = -1
         self._greeted = True
+        (self._folder.root / "greeted").touch()
         self._touch()
 
     def _hello(self, fences: tuple[Fence, ...]) -> Hello:
@@ -210,6 +211,9 @@ class Agent:
     def _sample(self) -> None:
         while not self._ended.wait(sampling.PERIOD_S):
             with self._lock:
+                if (self._folder.root / "delete").exists():  # the provider's polite word, heard without the server too
+                    self._node_wish = "end"
+                    self._maybe_end()
                 attempts = [attempt for attempt in self._attempts.values() if attempt.running]
             for attempt in attempts:
                 attempt.sample()

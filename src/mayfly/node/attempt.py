@@ -235,13 +235,14 @@ class Attempt:
         for process in processes:
             self._ship(process.log)
         self._supervised = [
-            Supervised(self.folder, process.index, marker(self.assignment, process.index)) for process in processes
+            Supervised(self.folder, process.index, self._marker(process.index)) for process in processes
         ]
         first = not self.folder.record("launch").exists()
         if first or not all(one.ever_began for one in self._supervised):
             enclosure = self._enclose(ready)
             for process in processes:
                 write_process_file(
+                    self._marker(process.index),
                     self.assignment,
                     process,
                     self.folder,
@@ -447,6 +448,9 @@ class Attempt:
     @property
     def group_name(self) -> str:
         return f"{self._around.node.node}-{self.fence.job}-{self.fence.attempt}"
+
+    def _marker(self, index: int) -> str:
+        return marker(self._around.node.node, self.assignment, index)
 
     def _kill(self) -> None:
         for one in self._supervised:

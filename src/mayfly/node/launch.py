@@ -46,6 +46,7 @@ def shell() -> str:
 
 
 def write_process_file(
+    mark: str,
     assignment: Assignment,
     process: Process,
     folder: AttemptFolder,
@@ -59,7 +60,7 @@ def write_process_file(
     limits = assignment.limits
     spec = {
         "argv": [*enclosure.prefix, shell(), "-c", command],
-        "environment": {MARKER: marker(assignment, process.index), **variables},
+        "environment": {MARKER: mark, **variables},
         "folder": str(folder.code) if not enclosure.depth else str(folder.root),
         "log": str(folder.root / process.log),
         "record": str(folder.exit(process.index)),
@@ -75,9 +76,9 @@ def write_process_file(
     write_json(folder.process(process.index), spec)
 
 
-def marker(assignment: Assignment, index: int) -> str:
+def marker(node: str, assignment: Assignment, index: int) -> str:
     fence = assignment.fence
-    return f"{fence.job}/{fence.attempt}/{fence.epoch}/{assignment.rank}/{index}"
+    return f"{node}/{fence.job}/{fence.attempt}/{fence.epoch}/{assignment.rank}/{index}"
 
 
 class Supervised:

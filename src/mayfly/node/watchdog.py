@@ -1,7 +1,8 @@
 """The node's smallest part: keeps the agent alive, and ends the node when the server has been gone for too long.
 
-It imports nothing of Mayfly. The lock on `node.lock` is held by it, the agent and every supervisor: while somebody
-holds it, something of the node runs; once it is free, nothing does and nothing will.
+It imports nothing of Mayfly. `watchdog.lock` is its own: one watchdog a node. A shared lock on `node.lock` is held by
+it, the agent and every supervisor: while it cannot be taken alone, something of the node runs; once it can, nothing
+does.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ _STEADY_S = 30.0
 
 def watch(folder: Path, idle_s: float = IDLE_S) -> int:
     """Until the agent is done or the node must end. Exit status 0: ended as it should; 3: another one is watching."""
-    lock = os.open(folder / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    mine = os.open(folder / "watchdog.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 3
+    lock = os.open(folder / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     born = time.monotonic()

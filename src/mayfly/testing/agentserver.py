@@ -66,6 +66,11 @@ class AgentServer:
     def up(self) -> bool:
         return self._http is not None
 
+    @property
+    def current(self) -> ThreadingHTTPServer | None:
+        """The one that answers; connections of an earlier one are dead."""
+        return self._http
+
     def assign(self, node: str, assignment: Assignment) -> None:
         self._wish(node, Wish(fence=assignment.fence, action="prepare", assignment=assignment), assignment.rank)
 
@@ -196,14 +201,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         mine = self.server_of
-        if not mine.up:
+        if mine.current is not self.server:
             self.close_connection = True
             return
         body = self._body()
         url = urlsplit(self.path)
         door = url.path.removeprefix("/agent/v1")
         status, answer = self._answer(mine, door, parse_qs(url.query), body)
-        if not mine.up:
+        if mine.current is not self.server:
             self.close_connection = True
             return
         self.send_response(status)

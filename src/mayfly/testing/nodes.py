@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class Nodes:
     def folder(self, node: str) -> Path:
         return self.state / "nodes" / node
 
-    def start(self, node: str = "node_a", orphan_s: float | None = None, **environment: str) -> str:
+    def start(self, node: str = "", orphan_s: float | None = None, **environment: str) -> str:
+        node = node or f"node_{uuid.uuid4().hex[:12]}"
         folder = self.folder(node)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         told = {
@@ -62,6 +64,18 @@ class Nodes:
         """The agent is the watchdog's only child."""
         return until(lambda: children(self._watchdogs[node].pid))[0]
 
+    def processes(self, node: str, job: str) -> list[int]:
+        """Those of the job that live, wherever they went."""
+        wanted = f"MAYFLY_PROCESS={node}/{job}/".encode()
+        found = []
+        for place in Path("/proc").iterdir():
+            try:
+                if place.name.isdigit() and wanted in (place / "environ").read_bytes():
+                    found.append(int(place.name))
+            except OSError:
+                continue
+        return found
+
     def is_free(self, node: str) -> bool:
         """Whether the node's lock is free: nothing of it runs."""
         with (self.folder(node) / "node.lock").open("rb") as file:
@@ -92,8 +106,14 @@ class Nodes:
 
 
 def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(child) for child in text.split()]
+    """The processes whose parent is `pid`, whichever of its threads made them."""
+    found = []
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in tasks.read_text(encoding="ascii").split()]
+        except OSError:
+            continue
+    return sorted(found)
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
