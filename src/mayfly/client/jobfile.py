@@ -4,7 +4,7 @@ asked. Every fault finds its way back to a file and line."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,9 @@ def _with_environment(job: JobFile) -> JobFile:
     try:
         part = _part(job.local(local(text)), "/environment")
     except Invalid as error:
-        return _faulty(job, error, "/environment")
+        # `check` raises for this whatever stands there; one fault about it is enough.
+        stand_in = {**job.definition, "environment": {"image": "unreadable"}}
+        return _faulty(replace(job, definition=stand_in), error, "/environment")
     body = dict(part.document.data)
     relative = Path(os.path.relpath(part.path.parent, job.folder))
     if isinstance(body.get("conda_file"), str):
@@ -216,6 +218,3 @@ def _wanted(definition: dict[str, Any]) -> dict[str, LocalPath]:
         if isinstance(path, str) and path.strip() and refers(path) is Refers.LOCAL:
             found[f"/inputs/{document.escape(name)}/path"] = LocalPath(local(path), "code")
     return found
-
-
-Locate = Callable[[Fault], str]
