@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mayfly.drivers.pip_settings import uv_environment
 from mayfly.drivers.pythons import find_interpreters
 from mayfly.drivers.resolver_uv import UvResolver
 from mayfly.kit.errors import Broken, Unavailable
+from mayfly.transfer.pip_settings import uv_environment
 
 
 def wheel(folder: Path, name: str, version: str, requires: str = "") -> None:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from mayfly.drivers.pip_settings import uv_environment, uv_options
 from mayfly.drivers.pythons import find_interpreters
 from mayfly.kit.errors import Broken, Unavailable
 from mayfly.ports.resolver import Interpreter
+from mayfly.transfer.pip_settings import uv_environment, uv_options
 
 _PIP = re.compile(r"pip(?![\w.-]*\w)\s*(?:[\[=<>!~;(]|\Z)")
 _UNREACHABLE = re.compile(r"error sending request|[Ff]ailed to fetch|dns error|[Cc]onnection refused")
