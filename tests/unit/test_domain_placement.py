@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from mayfly.domain.compute import Amount, Fleet, InstanceType, Placement, Price, Quota, ResourceRequest, Tier
-from mayfly.domain.placement import WEIGHTS, candidates, place, rank_amounts
+from mayfly.domain.placement import candidates, place, rank_amounts
 from mayfly.domain.queue import Explanation, Snapshot
+from mayfly.domain.score import WEIGHTS
 from mayfly.kit.ids import NodeId
 from mayfly.testing.snapshots import OWNER, family_key, machine, snapshot
 

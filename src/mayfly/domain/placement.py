@@ -1,14 +1,13 @@
 """Where one gang would go: every size looked at, the first predicate that refused it, the score of those that passed.
 
 A size that the job names is taken or not. Otherwise Mayfly chooses among the sizes the fleet really gives, and only among
-those that fit *now* as long as one does, so that no job waits while quota and capacity are left. The formula is written
-out in docs/placement.md.
+those that fit *now* as long as one does, so that no job waits while quota and capacity are left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mayfly.domain.catalogue import find
 from mayfly.domain.compute import (
@@ -19,8 +18,8 @@ from mayfly.domain.compute import (
     Placement,
     Quota,
     ResourceRequest,
-    Tier,
 )
+from mayfly.domain.fitting import amount_of, disk_of, is_emulated, is_own, largest_possible
 from mayfly.domain.queue import Candidate, Explanation, Snapshot
 from mayfly.domain.quota import (
     LedgerLine,
@@ -31,17 +30,9 @@ from mayfly.domain.quota import (
     quota_of,
     row_name,
 )
+from mayfly.domain.score import score, steady_factors
 from mayfly.kit.errors import Invalid
 from mayfly.kit.ids import NodeId
-
-WEIGHTS: Mapping[str, float] = {"quota": 0.25, "cost": 0.2, "performance": 0.45, "disk": 0.1}
-"""They add up to 1, so a score lies in 0 … 1."""
-HALF_COST_USD = 0.2
-"""Dollars an hour for one node at which the cost factor is a half."""
-HALF_CORES = 2.0
-"""Cores times speed at which the performance factor is a half: twice the cores is never twice the training."""
-HALF_DISK_GIB = 32.0
-"""Free disk at which the disk factor is a half."""
 
 PERMANENT = (
     "InstanceTypeUnknown",
@@ -68,6 +59,8 @@ class Room:
     warm: dict[str, tuple[NodeId, ...]]
     reserved: Amount = field(default_factory=Amount)
     reserved_rows: dict[LedgerKey, int] = field(default_factory=dict)
+    asked: dict[tuple[ResourceRequest, Owner], tuple[Judgement | Terms, ...]] = field(default_factory=dict)
+    """What no other job's end can change, worked out once for each kind of request."""
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Room:
@@ -75,10 +68,16 @@ class Room:
             snapshot.fleet, snapshot.catalogue, dict(snapshot.quotas), snapshot.capacity_held, dict(snapshot.warm)
         )
 
+    def quota(self, key: LedgerKey) -> Quota | None:
+        """The row as it stands, None where nothing limits."""
+        if (kept := self.quotas.get(key)) is None and (kept := quota_of(key, self.quotas, self.fleet)) is not None:
+            self.quotas[key] = kept
+        return kept
+
     def take(self, placement: Placement) -> None:
         """Hold what a placement holds: quota rows, capacity and warm nodes."""
         for key, vcpus in placement.quota.items():
-            if (quota := quota_of(key, self.quotas, self.fleet)) is not None:
+            if (quota := self.quota(key)) is not None:
                 self.quotas[key] = Quota(quota.limit, quota.held + vcpus)
         self.held = self.held.plus(placement.capacity)
         if placement.reuse:
@@ -98,6 +97,19 @@ class Room:
             and gpus <= len(total.gpus)
             and not (need.gpus & held.gpus)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A size that nothing permanent refuses for a request, with what a placement on it would take."""
+
+    size: InstanceType
+    rows: Mapping[LedgerKey, int]
+    need: Amount
+    """Without GPUs, unless the gang is emulated and takes the whole fleet."""
+    per_node: Amount
+    emulated: bool
+    steady: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,80 +141,30 @@ class Judgement:
         )
 
 
-def score(factors: Mapping[str, float]) -> float:
-    """The weighted sum of the four factors, rounded so that equal sizes compare equal."""
-    return round(sum(WEIGHTS[name] * value for name, value in factors.items()), 6)
-
-
-def _factors(
-    request: ResourceRequest, size: InstanceType, lines: tuple[LedgerLine, ...], need: Amount, room: Room
-) -> Mapping[str, float]:
+def _factors(terms: Terms, need: Amount, room: Room) -> Mapping[str, float]:
     cores = room.fleet.total.cores
     share = max(0, cores - room.held.cores - need.cores) / cores if cores else 0.0
-    for line in lines:
-        share = min(share, max(0, line.limit - line.held - line.needed) / line.limit if line.limit else 0.0)
-    price = size.prices.get(request.tier) or (size.prices.get(Tier.STANDARD) if size.own else None)
-    spare = max(0.0, disk_of(size, request.node_count, room.fleet) - (request.disk_gib or 0.0))
-    power = size.vcpus * size.speed
-    return {
-        "quota": round(share, 4),
-        "cost": round(HALF_COST_USD / (HALF_COST_USD + price.usd_per_hour), 4) if price else 0.0,
-        "performance": round(power / (power + HALF_CORES), 4),
-        "disk": round(spare / (spare + HALF_DISK_GIB), 4),
-    }
+    for key, needed in terms.rows.items():
+        if (quota := room.quota(key)) is not None:
+            share = min(share, max(0, quota.limit - quota.held - needed) / quota.limit if quota.limit else 0.0)
+    return {"quota": round(share, 4), **terms.steady}
 
 
-def disk_of(size: InstanceType, node_count: int, fleet: Fleet) -> float:
-    """GiB of disk that each node of a gang would have: an own size its share; a named one an equal share of what the
-    fleet has, and no more than the size declares (sizes that declare none use the disk they boot from)."""
-    if _is_own(size, fleet):
-        return size.disk_gib
-    share = fleet.disk_gib / node_count
-    return min(share, size.disk_gib) if size.disk_gib > 0 else share
-
-
-def amount_of(size: InstanceType) -> Amount:
-    """Cores and memory of one node at its declared size."""
-    return Amount(size.vcpus, round(size.memory_gib * 1024))
-
-
-def is_emulated(size: InstanceType, node_count: int, fleet: Fleet) -> bool:
-    """Whether the gang, at its declared size, is more than the whole fleet: then it runs on what there is."""
-    return not _is_own(size, fleet) and fleet.emulates and _most(size, fleet) < node_count
-
-
-def largest_possible(size: InstanceType, fleet: Fleet) -> int:
-    """The largest gang of this size that the fleet could ever give, emulated where the fleet does that; 0: none."""
-    if _is_own(size, fleet):
-        return min(_most(size, fleet), fleet.max_nodes)
-    return fleet.max_nodes if fleet.emulates else 0
-
-
-def _is_own(size: InstanceType, fleet: Fleet) -> bool:
-    return any(size.name == own.name for own in fleet.own_sizes)
-
-
-def _most(size: InstanceType, fleet: Fleet) -> int:
-    one, total = amount_of(size), fleet.total
-    most = min(total.cores // one.cores, total.memory_mib // max(1, one.memory_mib))
-    return min(most, len(total.gpus) // size.gpus) if size.gpus else most
-
-
-def _needs(size: InstanceType, node_count: int, room: Room) -> tuple[Amount, Amount, bool]:
-    """Real resources of the gang and of each of its nodes, and whether it is emulated.
+def _terms(request: ResourceRequest, owner: Owner, size: InstanceType, fleet: Fleet) -> Terms:
+    """Real resources of the gang and of each of its nodes.
 
     An emulated gang takes the whole machine; its nodes share the cores and memory equally, and where there are more
     nodes than cores they share cores, one each in name. GPUs of a gang of several nodes stand in the gang's amount only
     (`rank_amounts` deals them out).
     """
-    total = room.fleet.total
-    if is_emulated(size, node_count, room.fleet):
-        gpus = total.gpus if node_count == 1 else frozenset[str]()
-        return total, Amount(max(1, total.cores // node_count), total.memory_mib // node_count, gpus), True
+    count, total = request.node_count, fleet.total
+    rows, steady = needed_rows(request, owner, size), steady_factors(request, size, fleet)
+    if is_emulated(size, count, fleet):
+        gpus = total.gpus if count == 1 else frozenset[str]()
+        each = Amount(max(1, total.cores // count), total.memory_mib // count, gpus)
+        return Terms(size, rows, total, each, True, steady)
     one = amount_of(size)
-    gpus = frozenset(sorted(total.gpus - room.held.gpus)[: size.gpus * node_count]) if size.gpus else frozenset[str]()
-    need = Amount(one.cores * node_count, one.memory_mib * node_count, gpus)
-    return need, Amount(one.cores, one.memory_mib, gpus if node_count == 1 else frozenset()), False
+    return Terms(size, rows, Amount(one.cores * count, one.memory_mib * count), one, False, steady)
 
 
 def rank_amounts(placement: Placement) -> tuple[Amount, ...]:
@@ -217,9 +179,13 @@ def rank_amounts(placement: Placement) -> tuple[Amount, ...]:
 
 def judge(request: ResourceRequest, owner: Owner, size: InstanceType, room: Room) -> Judgement:
     """Ask the predicates in order; score the size and place the gang on it when none refuses."""
+    return _judge_now(request, owner, _judge_forever(request, owner, size, room), room)
+
+
+def _judge_forever(request: ResourceRequest, owner: Owner, size: InstanceType, room: Room) -> Judgement | Terms:
     fleet, count = room.fleet, request.node_count
     if request.instance_type is None:
-        if not _is_own(size, fleet):
+        if not is_own(size, fleet):
             said = "Not a size of this fleet; name it to have it emulated." if fleet.emulates else "Not of this fleet."
             return Judgement(size, "NotOfThisFleet", said)
         if size.gpus:
@@ -233,7 +199,7 @@ def judge(request: ResourceRequest, owner: Owner, size: InstanceType, room: Room
     if request.disk_gib is not None and request.disk_gib > (disk := disk_of(size, count, fleet)):
         said = f"The job needs {request.disk_gib:.1f} GiB of disk on each node and {size.name} has {disk:.1f} GiB here."
         return Judgement(size, "DiskTooSmall", said, lines=lines)
-    return _judge_now(request, owner, size, lines, room)
+    return _terms(request, owner, size, fleet)
 
 
 def _over_limit(size: InstanceType, lines: tuple[LedgerLine, ...], allowed: int, count: int) -> Judgement:
@@ -255,44 +221,50 @@ def _over_fleet(size: InstanceType, fleet: Fleet, lines: tuple[LedgerLine, ...],
     return Judgement(size, "ExceedsFleet", said, lines=lines, largest=most)
 
 
-def _judge_now(
-    request: ResourceRequest, owner: Owner, size: InstanceType, lines: tuple[LedgerLine, ...], room: Room
-) -> Judgement:
-    need, per_node, emulated = _needs(size, request.node_count, room)
-    rows = needed_rows(request, owner, size)
-
-    def no(code: str, reason: str) -> Judgement:
-        return Judgement(size, code, reason, need=need, rows=rows, lines=lines)
-
-    for line in lines:
-        if not line.fits_now:
-            return no(
-                "QuotaInUse",
-                f"{line.needed} vCPUs are needed, and other jobs use too much of the {row_name(line.key)} ({line.limit}).",
-            )
-    if len(need.gpus) < size.gpus * request.node_count and not emulated:
-        return no("CapacityInUse", "Other jobs hold the GPUs.")
-    if not room.fits(need, reserved=False):
-        whole = (
-            "the whole machine, because it is emulated" if emulated else f"{need.cores} cores, {need.memory_mib} MiB"
-        )
-        return no("CapacityInUse", f"It needs {whole}, and other jobs hold too much of the fleet.")
-    if not room.fits(need, reserved=True) or any(
-        n.held + n.needed + room.reserved_rows.get(n.key, 0) > n.limit for n in lines
-    ):
-        return no("TurnOfAnother", "What is left is kept for a job that has waited longer.")
+def _judge_now(request: ResourceRequest, owner: Owner, terms: Judgement | Terms, room: Room) -> Judgement:
+    if isinstance(terms, Judgement):
+        return terms
+    size, need, per_node = terms.size, terms.need, terms.per_node
+    if size.gpus and not terms.emulated:
+        free = sorted(room.fleet.total.gpus - room.held.gpus)
+        need = replace(need, gpus=frozenset(free[: size.gpus * request.node_count]))
+        per_node = replace(per_node, gpus=need.gpus) if request.node_count == 1 else per_node
+    if (refused := _refused_now(terms, need, room)) is not None:
+        lines = ledger_lines(request, owner, size, room.quotas, room.fleet)
+        return Judgement(size, *refused, need=need, rows=terms.rows, lines=lines)
     placement = Placement(
         instance_type=size,
         node_count=request.node_count,
         tier=request.tier,
-        emulated=emulated,
-        quota=rows,
+        emulated=terms.emulated,
+        quota=terms.rows,
         capacity=need,
         per_node=per_node,
-        reuse=() if emulated else tuple(room.warm.get(size.name, ())[: request.node_count]),
+        reuse=() if terms.emulated else tuple(room.warm.get(size.name, ())[: request.node_count]),
     )
-    factors = _factors(request, size, lines, need, room)
-    return Judgement(size, factors=factors, placement=placement, need=need, rows=rows, lines=lines)
+    return Judgement(size, factors=_factors(terms, need, room), placement=placement, need=need, rows=terms.rows)
+
+
+def _refused_now(terms: Terms, need: Amount, room: Room) -> tuple[str, str] | None:
+    """The first predicate that says no, as its code and a sentence, because of what others hold or keep."""
+    turn = False
+    for key, needed in terms.rows.items():
+        if (quota := room.quota(key)) is None:
+            continue
+        if quota.held + needed > quota.limit:
+            others = f"other jobs use too much of the {row_name(key)} ({quota.limit})"
+            return "QuotaInUse", f"{needed} vCPU{'s are' if needed > 1 else ' is'} needed, and {others}."
+        turn = turn or quota.held + needed + room.reserved_rows.get(key, 0) > quota.limit
+    if not room.fits(need, reserved=False) or (not terms.emulated and len(need.gpus) < _gpus_of(terms)):
+        whole = "the whole machine, because it is emulated" if terms.emulated else _said(need)
+        return "CapacityInUse", f"It needs {whole}, and other jobs hold too much of the fleet."
+    if turn or not room.fits(need, reserved=True):
+        return "TurnOfAnother", "What is left is kept for a job that has waited longer."
+    return None
+
+
+def _gpus_of(terms: Terms) -> int:
+    return terms.size.gpus * (terms.need.cores // terms.per_node.cores)
 
 
 def _said(amount: Amount) -> str:
@@ -301,9 +273,14 @@ def _said(amount: Amount) -> str:
 
 def judgements(request: ResourceRequest, owner: Owner, room: Room) -> tuple[Judgement, ...]:
     """The named size alone, or every size of the fleet in rising order. Raises Invalid `InstanceTypeUnknown`."""
-    if request.instance_type is not None:
-        return (judge(request, owner, find(request.instance_type, room.fleet.own_sizes, room.catalogue), room),)
-    return tuple(judge(request, owner, size, room) for size in room.fleet.own_sizes)
+    asked = room.asked.get((request, owner))
+    if asked is None:
+        sizes: tuple[InstanceType, ...] = room.fleet.own_sizes
+        if request.instance_type is not None:
+            sizes = (find(request.instance_type, room.fleet.own_sizes, room.catalogue),)
+        asked = tuple(_judge_forever(request, owner, size, room) for size in sizes)
+        room.asked[(request, owner)] = asked
+    return tuple(_judge_now(request, owner, terms, room) for terms in asked)
 
 
 def candidates(
@@ -318,7 +295,7 @@ def candidates(
         return (Candidate(str(request.instance_type), refused=error.code, reason=error.message),)
     found = ranked(judged)
     if whole_catalogue and request.instance_type is None:
-        rest = (s for s in snapshot.catalogue.values() if not _is_own(s, snapshot.fleet))
+        rest = (s for s in snapshot.catalogue.values() if not is_own(s, snapshot.fleet))
         found += tuple(judge(request, owner, s, room).candidate() for s in rest)
     return found
 

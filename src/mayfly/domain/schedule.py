@@ -10,8 +10,8 @@ if what is held, what is reserved and the job itself fit together. So whatever e
 it starts at the latest when the jobs that run now, and those before it in the order, have ended. One head at a time
 reserves: the first in the order. A head that nothing could ever fit reserves nothing.
 
-Cost: one look at a class's candidates for each start and each blocked class; jobs that wait behind a blocked head of
-their class cost nothing.
+Cost: one look at the candidates for each start and each kind of request that is blocked (nothing is given back within a
+plan, so it stays blocked); jobs that wait behind a blocked head of their class cost nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
+from mayfly.domain.compute import ResourceRequest
 from mayfly.domain.placement import Judgement, Room, decide
 from mayfly.domain.queue import ClassKey, Explanation, Head, JobClass, Plan, Snapshot, Start
 from mayfly.domain.quota import Owner
@@ -49,6 +50,7 @@ def plan(snapshot: Snapshot, now: Millis) -> Plan:
     starts: list[Start] = []
     waits: dict[ClassKey, Explanation] = {}
     reserved_for: Head | None = None
+    blocked: dict[tuple[ResourceRequest, Owner], tuple[None, Explanation, Judgement | None]] = {}
     for priority in sorted({key.priority for key in by_key}, reverse=True):
         lines = _lines(snapshot.classes, priority)
         order = [(shares.get(who, 0.0), line.classes[0][0], who) for who, line in lines.items()]
@@ -59,7 +61,8 @@ def plan(snapshot: Snapshot, now: Millis) -> Plan:
             _, key, index = heapq.heappop(line.classes)
             one = by_key[key]
             head = one.heads[index]
-            placement, explanation, judged = decide(one.request, owner_of(key), room)
+            asked = (one.request, owner_of(key))
+            placement, explanation, judged = blocked.get(asked) or decide(*asked, room)
             if placement is not None:
                 room.take(placement)
                 shares[who] = shares.get(who, 0.0) + placement.capacity.cores
@@ -70,6 +73,7 @@ def plan(snapshot: Snapshot, now: Millis) -> Plan:
                     waits[key] = Explanation("Waits its turn: older jobs of its kind start first.", "turn")
             else:
                 waits[key] = explanation
+                blocked[asked] = (None, explanation, judged)
                 if reserved_for is None and judged is not None and now - head.queued_at >= PATIENCE_MS:
                     reserved_for = head
                     _reserve(room, judged)
