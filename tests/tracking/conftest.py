@@ -90,7 +90,7 @@ class World:
         """Run a job's script as the node would."""
         script = folder / "train.py"
         script.write_text(text, encoding="utf-8")
-        clean = {k: v for k, v in os.environ.items() if "MLFLOW" not in k}
+        clean = {k: v for k, v in os.environ.items() if "MLFLOW" not in k and k != "PYTHONDONTWRITEBYTECODE"}
         return subprocess.run(
             [sys.executable, str(script)],
             cwd=folder,
@@ -101,6 +101,7 @@ class World:
                 "MLFLOW_EXPERIMENT_NAME": job.experiment,
                 "MLFLOW_TRACKING_TOKEN": "secret-of-the-job",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT": "1",
                 "MPLBACKEND": "Agg",
                 "GIT_PYTHON_REFRESH": "quiet",
             },

@@ -198,8 +198,12 @@ class MlflowServer:
 def settings(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of the MLflow process. MLflow's settings of whoever started the server are not its business, and
     the server has no use for telemetry, nor for helper processes that run jobs. Host checks guard a TCP port against
-    browsers; a socket in a private folder has no need of them."""
-    kept = {name: value for name, value in environ.items() if not name.startswith(("MLFLOW_", "_MLFLOW_"))}
+    browsers; a socket in a private folder has no need of them. Bytecode is kept: it halves the next start."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(("MLFLOW_", "_MLFLOW_")) and name != "PYTHONDONTWRITEBYTECODE"
+    }
     database = f"sqlite:///{folder.absolute() / 'mlflow.db'}"
     return kept | {
         "_MLFLOW_SERVER_FILE_STORE": database,
