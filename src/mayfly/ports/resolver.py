@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +23,15 @@ class PackageResolver(Protocol):
         """What this machine has, best first: the server's own, then others found."""
         ...
 
-    def resolve(self, requirements: Sequence[str], interpreter: Interpreter, say: Callable[[str], None]) -> str:
-        """The lock: pinned requirements with hashes, no download addresses. `say` gets the resolver's own lines as they
-        come. Raises Broken `EnvironmentUnsatisfiable` with the resolver's words."""
+    def resolve(
+        self,
+        requirements: Sequence[str],
+        interpreter: Interpreter,
+        say: Callable[[str], None],
+        cancelled: threading.Event | None = None,
+    ) -> str:
+        """The lock: pinned requirements with hashes, pip among them, no download addresses. `say` gets the resolver's
+        own lines as they come. Raises Broken `EnvironmentUnsatisfiable` with the resolver's words,
+        `PackageIndexUnreachable` when it could not ask, `EnvironmentResolveTimeout`; Unavailable
+        `EnvironmentResolveCancelled` soon after `cancelled` is set."""
         ...
