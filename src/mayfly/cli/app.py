@@ -15,7 +15,7 @@ from mayfly.cli.run import Run
 from mayfly.client.connecting import read_settings
 from mayfly.client.doors import Place
 from mayfly.kit.clock import Clock
-from mayfly.kit.errors import Invalid, MayflyError, nearest
+from mayfly.kit.errors import Broken, Invalid, MayflyError, nearest
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -41,6 +41,9 @@ def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock) -> int:
     except BrokenPipeError:
         show.silence()
         return 0
+    except OSError as error:
+        words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return show.open_screen(environ, _asked_format(args)).problem(Broken("FileUnusable", words))
 
 
 class LazyGroup(click.Group):

@@ -73,8 +73,10 @@ def size(view: View) -> str:
 def advice(view: View, file: str | None = None) -> list[str]:
     """The smallest change that would start the job now, with the command that makes it."""
     found = view.get("advice")
-    if not found:
+    if not found or view.get("starts_now"):
         return []
+    if found["change"] == "none":
+        return ["", f"No change would start it now: {clean(found['sentence'])}"]
     lines = ["", f"To start it now: {clean(found['sentence'])}"]
     if sets := found.get("set"):
         if found["change"] == "quota":
@@ -108,7 +110,7 @@ def final_report(job: View, why: str) -> list[str]:
         lines.append(field("Use", used(use)))
     for label, output in zip(_labels("Outputs"), job.get("outputs") or [], strict=False):
         lines.append(
-            field(label, f"{output['name']}: {_counted(output['files'], 'file')}, {format_bytes(output['bytes'])}")
+            field(label, f"{output['name']}: {counted(output['files'], 'file')}, {format_bytes(output['bytes'])}")
         )
     if not job.get("outputs"):
         lines.append(field("Outputs", "none"))
@@ -148,7 +150,7 @@ def _labels(first: str) -> list[str]:
     return [first, *[""] * 1000]
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 

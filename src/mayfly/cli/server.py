@@ -31,6 +31,9 @@ def up(run: Run, detach: bool, database: str | None) -> int:
     """Start the server of this machine and stay with it; Ctrl-C stops it as `mayfly down` does."""
     folder, screen = run.settings.folder, run.screen
     options = ("--database", database) if database else ()
+    if not detach:
+        for name in ("SIGTERM", "SIGHUP"):
+            signal.signal(getattr(signal, name), _interrupt)
     log_begins = _size(folder / SERVER_LOG)
     started = embedded.ensure(folder, run.environ, run.clock, answers, options=options, notice=screen.note)
     embedded.check_version(started.record)
@@ -39,9 +42,10 @@ def up(run: Run, detach: bool, database: str | None) -> int:
         if started.record.automatic:
             screen.note("A command started it: it ends after 30 idle minutes. To keep it: mayfly down && mayfly up")
         return 0
-    _say_where(run, started.record, "is ready")
     if run.settings.remote:
         screen.note("MAYFLY_SERVER is set: the other commands talk to that server, not to this one.")
+    if detach:
+        _say_where(run, started.record, "is ready")
     return 0 if detach else _stay(run, started.record, started.process, log_begins)
 
 
@@ -80,10 +84,9 @@ def status(run: Run) -> None:
 
 def _stay(run: Run, record: ServerRecord, process: subprocess.Popen[bytes], log_begins: int) -> int:
     """In the foreground: the server's log on standard error until it ends, or until Ctrl-C (TERM and HUP do the same)."""
-    run.screen.note("Ctrl-C stops it.")
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), _interrupt)
     try:
+        _say_where(run, record, "is ready")
+        run.screen.note("Ctrl-C stops it.")
         _tail(run, process, run.settings.folder / SERVER_LOG, log_begins)
     except KeyboardInterrupt:
         return _stop(run, record, process)

@@ -111,9 +111,8 @@ def _planned(run: Run, view: View, file: str) -> list[str]:
     lines.append(report.field("Size", report.size(view)))
     lines += [report.field("Note", note) for note in view.get("notes") or []]
     total, held = view["capacity_total"], view["capacity_held"]
-    lines.append(
-        report.field("Capacity", f"{view['capacity_needed']} cores needed, {held} of {total} held, {total - held} left")
-    )
+    needed = report.counted(view["capacity_needed"], "core")
+    lines.append(report.field("Capacity", f"{needed} needed, {held} of {total} held, {total - held} left"))
     if view["quota"]:
         lines += ["", *run.screen.table(report.QUOTA, report.quota_rows(view["quota"]))]
     if view["candidates"]:

@@ -69,8 +69,11 @@ def ensure(
             remedy="Set MAYFLY_SERVER and MAYFLY_TOKEN to those of a server on Linux or macOS.",
         )
     make_folder(folder)
-    with _start_lock(folder):
-        return _start(folder, environ, clock, answers, options, notice)
+    try:
+        with _start_lock(folder):
+            return _start(folder, environ, clock, answers, options, notice)
+    except OSError as error:
+        raise _unusable(folder, f"{error.strerror or error} ({error.filename})") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -122,19 +125,26 @@ def _start(
 ) -> Started:
     process: subprocess.Popen[bytes] | None = None
     deadline = clock.now() + _READY_WITHIN_MS
-    while True:
-        if (record := find(folder, answers)) is not None:
-            ours = process is not None and process.pid == record.pid
-            return Started(record, process if ours else None)
-        if process is None:
-            if not locked(folder):
-                notice(f"Starting the embedded Mayfly server in {folder} …")
-                process = _spawn(folder, environ, options)
-        elif process.poll() is not None:
-            raise _failed(folder, f"The embedded server ended with status {process.returncode} before it was ready.")
-        if clock.now() > deadline:
-            raise _failed(folder, f"The embedded server was not ready within {_READY_WITHIN_MS // 1000} s.")
-        time.sleep(_PAUSE_S)
+    try:
+        while True:
+            if (record := find(folder, answers)) is not None:
+                ours = process is not None and process.pid == record.pid
+                return Started(record, process if ours else None)
+            if process is None:
+                if not locked(folder):
+                    notice(f"Starting the embedded Mayfly server in {folder} …")
+                    process = _spawn(folder, environ, options)
+            elif process.poll() is not None:
+                raise _failed(
+                    folder, f"The embedded server ended with status {process.returncode} before it was ready."
+                )
+            if clock.now() > deadline:
+                raise _failed(folder, f"The embedded server was not ready within {_READY_WITHIN_MS // 1000} s.")
+            time.sleep(_PAUSE_S)
+    except KeyboardInterrupt:
+        if process is not None:
+            process.terminate()
+        raise
 
 
 def _spawn(folder: Path, environ: Mapping[str, str], options: Sequence[str]) -> subprocess.Popen[bytes]:

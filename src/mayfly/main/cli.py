@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
 from mayfly import __version__
 from mayfly.cli.catalogue import root_help
-from mayfly.kit.clock import Millis
-
-
-class SystemClock:
-    """The wall clock at the start plus monotonic time since, so that it never goes backwards."""
-
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
-
-    def now(self) -> Millis:
-        return Millis((self._offset + time.monotonic_ns()) // 1_000_000)
 
 
 def main() -> int:
@@ -37,8 +25,9 @@ def main() -> int:
 def _command_line(args: list[str]) -> int:
     # The command loader's one exception: everything else is imported only when a command is really run.
     from mayfly.cli import app
+    from mayfly.main.making import SteadyClock
 
-    return app.main(args, os.environ, SystemClock())
+    return app.main(args, os.environ, SteadyClock())
 
 
 if __name__ == "__main__":

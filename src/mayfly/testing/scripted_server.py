@@ -68,7 +68,8 @@ class Script:
         """`route` as 'GET jobs/x', relative to the default workspace, or 'GET /absolute'; `answer`: an `Answer`, or JSON."""
         method, _, path = route.partition(" ")
         full = path if path.startswith("/") else f"{WORKSPACE}/{path}"
-        self.answers[f"{method} {full}"] = answer if isinstance(answer, Reply) or callable(answer) else Reply(answer)
+        given: Answer = answer if isinstance(answer, Reply) or callable(answer) else Reply(answer)  # pyright: ignore
+        self.answers[f"{method} {full}"] = given
 
     def asked(self, route: str) -> list[Call]:
         method, _, path = route.partition(" ")
