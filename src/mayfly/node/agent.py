@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import threading
@@ -224,4 +225,11 @@ def main(folder: Path, now: Callable[[], int], settings: Settings) -> int:
     if platform.system() == "Windows":
         raise SystemExit("A node needs a POSIX system.")
     os.umask(0o022)
-    return Agent(NodeFolder.load(folder), now, settings).run()
+    node = NodeFolder.load(folder)
+    # An agent that outlived its watchdog is still at work: wait for its end, then take over what it leaves.
+    lock = os.open(node.root / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return Agent(node, now, settings).run()
+    finally:
+        os.close(lock)

@@ -268,9 +268,9 @@ class Attempt:
     def _enclose(self, ready: Materialised) -> Enclosure:
         user = self._uid or os.getuid()
         write_etc(self.folder.etc, user, user, self.user, self.folder.home)
-        if self._uid:
-            self.folder.own(self._uid)
         downloads = [self.folder.inputs / data.name for data in self.assignment.inputs if data.mode == "download"]
+        if self._uid:
+            self.folder.own(self._uid, downloads)
         return self._around.strategy.enclose(
             Room(
                 folder=self.folder.root,

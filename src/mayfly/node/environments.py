@@ -19,6 +19,7 @@ import uv
 from mayfly.kit.errors import Broken
 from mayfly.node.cache import built_once
 from mayfly.node.disk import read_json, remove_tree, write_json
+from mayfly.transfer.pip_settings import uv_environment, uv_options
 from mayfly.wire.agent import EnvironmentPlan
 
 _ASK = (
@@ -30,12 +31,6 @@ _ASK = (
     "'exec_prefix':sys.base_exec_prefix,"
     "'version':'%d.%d'%sys.version_info[:2],'full':'%d.%d.%d'%sys.version_info[:3],'pip':w[-1] if w else ''}))"
 )
-_UV_FROM_PIP = {
-    "UV_DEFAULT_INDEX": "PIP_INDEX_URL",
-    "UV_INDEX": "PIP_EXTRA_INDEX_URL",
-    "UV_FIND_LINKS": "PIP_FIND_LINKS",
-    "UV_NO_INDEX": "PIP_NO_INDEX",
-}
 _LAST_LINES = 12
 
 
@@ -134,7 +129,7 @@ class Environments:
                 [tool, "venv", "--quiet", "--allow-existing", "--python", plan.python, str(part)],
                 [
                     *(tool, "pip", "install", "--python", str(python), "--require-hashes", "--no-deps"),
-                    *("--compile-bytecode", "-r", str(lock)),
+                    *("--compile-bytecode", "-r", str(lock), *uv_options(self._variables)),
                 ],
             ):
                 process = subprocess.Popen(
@@ -150,12 +145,10 @@ class Environments:
     def _tool_variables(self) -> dict[str, str]:
         kept = ("UV_", "SSL_", "PIP_CERT", "PATH", "HOME", "LANG", "TMPDIR", "http", "HTTP", "no_proxy", "NO_PROXY")
         found = {name: value for name, value in self._variables.items() if name.startswith(kept)}
-        for name, source in _UV_FROM_PIP.items():
-            if name not in found and self._variables.get(source):
-                found[name] = self._variables[source]
+        found |= uv_environment(self._variables)
         found.setdefault("UV_CACHE_DIR", str(self._cache / "uv"))
         found.setdefault("UV_PYTHON_DOWNLOADS", "never")
-        return found | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "UV_NO_CONFIG": found.get("UV_NO_CONFIG", "1")}
+        return found | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 
 
 def uv_tool() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,9 +123,9 @@ class AttemptFolder:
         for folder in (self.home, self.tmp, self.inputs, self.outputs, self.logs, self.etc):
             folder.mkdir(exist_ok=True, mode=0o755)
 
-    def own(self, uid: int) -> None:
-        """Give the writable folders to the job's user."""
-        for folder in self.writable:
+    def own(self, uid: int, more: Iterable[Path] = ()) -> None:
+        """Give the writable folders, and `more`, to the job's user."""
+        for folder in (*self.writable, *more):
             for parent, names, files in os.walk(folder):
                 os.chown(parent, uid, uid)
                 for name in [*names, *files]:

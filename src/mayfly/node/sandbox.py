@@ -131,13 +131,9 @@ def _works(strategy: Strategy, root: bool, cache: Path | None) -> bool:
     room = Room(scratch, (scratch,), (), scratch, Path("/etc"), scratch, uid=60000 if root else 0)
     argv = [*strategy.enclose(room).prefix, "/bin/true"]
     try:
-        return subprocess.run(argv, capture_output=True, timeout=10, check=False, preexec_fn=_fd_nine).returncode == 0
+        return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
-
-
-def _fd_nine() -> None:
-    os.dup2(1, 9)
 
 
 def _works_as_another_user(cache: Path | None) -> bool:
@@ -219,17 +215,18 @@ def _parents(places: Sequence[Path]) -> list[Path]:
 def _namespaces(tools: Mapping[str, str], room: Room) -> Enclosure:
     argv = [tools["python"], "-I", "-S", str(Path(__file__).with_name("enter.py"))]
     for kind, source, seen in system_mounts():
-        argv += [f"--{kind}", source, seen]
+        argv += [f"--{kind}", source if kind == "link" else str(Path(source).resolve()), seen]
     for name in ("passwd", "group"):
         if (room.etc / name).exists():
             argv += ["--read", str(room.etc / name), f"/etc/{name}"]
+    argv += ["--write", str(room.tmp.resolve()), "/tmp"]
     for source, seen in room.readable:
-        argv += ["--read", str(source), str(seen)]
+        argv += ["--read", str(source.resolve()), str(seen)]
     for place in room.writable:
-        argv += ["--write", str(place), str(place)]
-    argv += ["--write", str(room.tmp), "/tmp", "--shm", str(room.shm_mib << 20), "--user", str(room.uid)]
+        argv += ["--write", str(place.resolve()), str(place)]
+    argv += ["--shm", str(room.shm_mib << 20), "--user", str(room.uid)]
     if room.gpus:
         for device in sorted(Path("/dev").glob("nvidia*")):
             argv += ["--device", str(device), str(device)]
     argv += ["--folder", str(room.working), "--"]
-    return Enclosure((*argv, *LAUNCHER), 1)
+    return Enclosure((*argv, *LAUNCHER), 2)

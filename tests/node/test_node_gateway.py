@@ -1,0 +1,55 @@
+"""Tracking calls of a job, through its node."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from mayfly.testing.nodes import Nodes, assignment, until
+from mayfly.wire import agent as wire
+
+CALL = (
+    "import os,urllib.request as u;"
+    "r=u.Request(os.environ['MLFLOW_TRACKING_URI']+'/api/2.0/mlflow/runs/log-metric?x=1',data=b'{{\"key\":\"{key}\"}}',"
+    "headers={{'Authorization':'Bearer '+os.environ['MLFLOW_TRACKING_TOKEN'],'Content-Type':'application/json'}});"
+    "print(u.urlopen(r).read().decode(),flush=True)"
+)
+
+
+def test_a_call_arrives_with_the_attempts_name_and_survives_the_server(nodes: Nodes) -> None:
+    node = nodes.start()
+    first, second = CALL.format(key="a"), CALL.format(key="b")
+    command = f'python -c "{_quoted(first)}"; echo first; read line < <(sleep 0.4); python -c "{_quoted(second)}"; echo second'
+    nodes.server.assign(node, assignment("j", command))
+    nodes.server.wait(lambda: "first" in nodes.server.log("j"))
+    nodes.server.stop()
+    log = nodes.folder(node) / "attempts" / "j-1" / "user_logs" / "std_log.txt"
+    until(lambda: "first" in log.read_text(encoding="utf-8"))
+    nodes.server.start()
+    nodes.server.fact(wire.Collected, "j")
+    assert nodes.server.log("j").count('{"tracked": true}') == 2
+    assert [(method, path, fence, json.loads(body)["key"]) for method, path, fence, body in nodes.server.tracked] == [
+        ("POST", "/mlflow/api/2.0/mlflow/runs/log-metric", "j/1", "a"),
+        ("POST", "/mlflow/api/2.0/mlflow/runs/log-metric", "j/1", "b"),
+    ]
+
+
+def test_no_token_no_door(nodes: Nodes) -> None:
+    node = nodes.start()
+    nodes.server.assign(node, assignment("j", "sleep 60"))
+    nodes.server.fact(wire.Started, "j")
+    port = json.loads((nodes.folder(node) / "gateway.json").read_bytes())["port"]
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer secret-of-{node}"}):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search", headers=headers)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request)
+        assert refused.value.code == 401
+        refused.value.close()
+    assert nodes.server.tracked == []
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

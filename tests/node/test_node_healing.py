@@ -1,0 +1,55 @@
+"""Death at every persisted step, then life goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mayfly.node.steps import STEPS, SUPERVISOR_STEPS
+from mayfly.testing.nodes import Nodes, assignment
+from mayfly.wire import agent as wire
+
+pytestmark = pytest.mark.fault
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "stopping"])
+def test_agent_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
+    marker = tmp_path / "killed"
+    node = nodes.start(MAYFLY_KILL_AT=step, MAYFLY_KILL_ONCE=str(marker))
+    code = nodes.server.add_tree({"f": b"x"})
+    nodes.server.assign(node, assignment("j", "echo once >> outputs/o; echo out; cat f; exit 3", code=code))
+    collected = nodes.server.fact(wire.Collected, "j")
+    nodes.server.discard("j")
+    nodes.server.fact(wire.Released, "j")
+    assert marker.exists()
+    assert {exited.exits[0].code for exited in nodes.server.facts(wire.Exited, "j")} == {3}
+    assert nodes.server.log("j") == "out\nx"
+    assert nodes.server.output(collected)["outputs/o"] == b"once\n"
+
+
+def test_agent_killed_while_stopping(nodes: Nodes, tmp_path: Path) -> None:
+    marker = tmp_path / "killed"
+    node = nodes.start(MAYFLY_KILL_AT="stopping", MAYFLY_KILL_ONCE=str(marker))
+    nodes.server.assign(node, assignment("j", "echo up; sleep 60"))
+    nodes.server.wait(lambda: "up" in nodes.server.log("j"))
+    nodes.server.stop_attempt("j")
+    exited = nodes.server.fact(wire.Exited, "j")
+    assert marker.exists()
+    assert not exited.before_stop and exited.exits[0].code == 143
+    nodes.server.fact(wire.Collected, "j")
+
+
+@pytest.mark.parametrize("step", SUPERVISOR_STEPS)
+def test_supervisor_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
+    marker = tmp_path / "killed"
+    node = nodes.start(MAYFLY_KILL_AT=f"supervisor:{step}", MAYFLY_KILL_ONCE=str(marker))
+    nodes.server.assign(node, assignment("j", "echo out; exit 3"))
+    exited = nodes.server.fact(wire.Exited, "j")
+    assert marker.exists()
+    if step == "recorded":
+        assert exited.exits[0].code == 3 and not exited.lost
+    else:
+        assert exited.exits[0].code == 137 and "supervisor" in exited.lost
+    nodes.server.fact(wire.Collected, "j")
+    assert not nodes.processes(node, "j")
