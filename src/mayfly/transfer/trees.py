@@ -145,12 +145,12 @@ def hash_file(path: Path, cache: StatCache | None = None) -> tuple[Digest, int, 
     """Digest, size and executable bit. Raises Invalid `FileUnreadable`; `FileChanged` when it grows or changes
     meanwhile."""
     try:
+        if cache is not None:
+            seen = path.stat()
+            if (known := cache.get(path, Stamp.of(seen))) is not None:
+                return known, seen.st_size, _executable(seen)
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
-            stamp = Stamp.of(before)
-            executable = bool(before.st_mode & stat.S_IXUSR) and os.name != "nt"
-            if cache is not None and (known := cache.get(path, stamp)) is not None:
-                return known, before.st_size, executable
             digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
             after = os.fstat(file.fileno())
     except OSError as error:
@@ -164,8 +164,12 @@ def hash_file(path: Path, cache: StatCache | None = None) -> tuple[Digest, int, 
             "FileChanged", f"'{path}' changed while it was read.", remedy="Try again when nothing writes to it."
         )
     if cache is not None:
-        cache.put(path, stamp, digest)
-    return digest, before.st_size, executable
+        cache.put(path, Stamp.of(before), digest)
+    return digest, before.st_size, _executable(before)
+
+
+def _executable(found: os.stat_result) -> bool:
+    return bool(found.st_mode & stat.S_IXUSR) and os.name != "nt"
 
 
 @dataclass(slots=True)
