@@ -104,7 +104,7 @@ def _other_sizes(request: ResourceRequest, owner: Owner, snapshot: Snapshot) -> 
     own = {size.name for size in snapshot.fleet.own_sizes}
     others = [*snapshot.fleet.own_sizes, *(s for s in snapshot.catalogue.values() if not s.retired)]
     usable = [s for s in others if s.name in own or asked is None or bool(s.gpus) == bool(asked.gpus)]
-    for size in sorted(usable, key=lambda s: (s.name not in own, abs(s.vcpus - cores), s.name)):
+    for size in sorted(usable, key=lambda s: (s.name not in own, abs(s.vcpus - cores), -s.speed, s.name)):
         if asked is not None and size.name == asked.name:
             continue
         other = replace(request, instance_type=size.name)
