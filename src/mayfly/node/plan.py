@@ -199,9 +199,10 @@ def variables(assignment: Assignment, process: Process, around: Surroundings) ->
         "MLFLOW_TRACKING_URI": around.tracking_uri,
         "MLFLOW_TRACKING_TOKEN": assignment.token,
         "MLFLOW_RUN_ID": tracking.run,
-        "MLFLOW_EXPERIMENT_ID": tracking.experiment_id,
+        # By name only: MLflow's own id of the experiment is made on first use, and its client refuses a pair that differs.
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "900",
     }
     for key, name in (

@@ -13,7 +13,7 @@ from mayfly.domain import tracking
 from mayfly.domain.job import JobState
 from mayfly.domain.tracking import RunRole, TrackedRun
 from mayfly.kit.clock import Clock, Millis
-from mayfly.kit.errors import Broken, Forbidden, Invalid, NotFound
+from mayfly.kit.errors import Broken, Forbidden, Invalid, NotFound, Unavailable
 from mayfly.kit.ids import JobId, RunId
 from mayfly.ports.tracking import Response, TrackingRows, TrackingServer
 
@@ -119,7 +119,7 @@ class TrackingDoor:
         runs = self._known(tracking.ids_in(path.encode()), own)
         tracking.check(asked, method, {}, runs, attempt.job)
         kept = [*_kept(headers), *((n, v) for n, v in headers if n.lower() == "content-length")]
-        answer = self._server.request(method, _theirs(path, runs), "", kept, body)
+        answer = self._server.request(method, _theirs(path, runs), "", kept, body if asked.writes else b"")
         return Response(answer.status, _answered(answer.headers), answer.body)
 
     def _call(
@@ -257,8 +257,8 @@ class TrackingDoor:
         return str(found["experiment_id"])
 
     def _ask(self, method: str, operation: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Our own request; {} when MLflow refuses it (missing, deleted or there already). Raises Broken
-        `TrackingBroken` when MLflow fails."""
+        """Our own request; {} when MLflow refuses it (missing, deleted or there already). Raises Unavailable
+        `TrackingUnavailable` when MLflow itself fails."""
         query, body = "", b""
         if method == "GET":
             query = urlencode(content)
@@ -269,7 +269,7 @@ class TrackingDoor:
         text = b"".join(answer.body)
         if answer.status >= 500:
             words = text[:300].decode(errors="replace")
-            raise Broken("TrackingBroken", f"MLflow failed at {operation} with status {answer.status}: {words}")
+            raise Unavailable("TrackingUnavailable", f"MLflow failed at {operation} ({answer.status}): {words}")
         return _payload(text) if answer.status < 300 else {}
 
 
