@@ -116,6 +116,12 @@ def test_outcome_c_waits_and_says_so() -> None:
     assert "waits in Queued" in (found.message or "")
 
 
+def test_an_emulated_job_that_waits_says_both() -> None:
+    found = decide(R("Standard_DS4_v2"), held=Amount(1, 4096))
+    assert found.placement is None and found.emulated and found.need == machine().total
+    assert "waits in Queued" in (found.message or "") and "emulated" in (found.message or "")
+
+
 def test_a_busy_machine_waits_for_capacity() -> None:
     found = decide(R(), held=machine().total)
     assert found.placement is None and found.explanation.missing == "capacity"

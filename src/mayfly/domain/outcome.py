@@ -6,10 +6,11 @@ disk too small refuse the job; C (enough, but in use) is a message, and the job 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mayfly.domain.catalogue import LOCAL_FAMILY
-from mayfly.domain.compute import InstanceType, Placement, ResourceRequest
+from mayfly.domain.compute import Amount, InstanceType, Placement, ResourceRequest
+from mayfly.domain.fitting import is_emulated
 from mayfly.domain.placement import Judgement, Room, decide, furthest, judge, judgements, ranked
 from mayfly.domain.queue import Candidate, Explanation, Snapshot
 from mayfly.domain.quota import Owner, raise_command
@@ -29,6 +30,10 @@ class Outcome:
     message: str | None
     """Outcome C, or that the size is emulated: to be said at submit and kept with the job; else None."""
     candidates: tuple[Candidate, ...] = ()
+    emulated: bool = False
+    """Whether it runs, now or later, on less than its declared size."""
+    need: Amount = field(default_factory=Amount)
+    """Real resources of the whole gang, now or later."""
 
     @property
     def starts_now(self) -> bool:
@@ -47,21 +52,26 @@ def outcome(request: ResourceRequest, owner: Owner, snapshot: Snapshot) -> Outco
         raise _refusal(request, owner, furthest(judged), room)
     placement, explanation, head = decide(request, owner, room)
     assert head is not None  # not all are permanent, so one stands for the request
-    return Outcome(head.size, explanation, placement, _message(placement, head, room), ranked(judged))
+    emulated = is_emulated(head.size, request.node_count, snapshot.fleet)
+    message = " ".join(filter(None, (_waits(placement, head), _emulation(request, head, room) if emulated else None)))
+    return Outcome(head.size, explanation, placement, message or None, ranked(judged), emulated, head.need)
 
 
-def _message(placement: Placement | None, head: Judgement, room: Room) -> str | None:
-    if placement is None:
-        if head.refused == "QuotaInUse":
-            return f"There is enough quota, but other jobs use it. The job waits in Queued. {head.reason}"
-        return f"The job waits in Queued until others end. {head.reason}"
-    if placement.emulated:
-        size, count = placement.instance_type, placement.node_count
-        return (
-            f"{count} × {size.name} is emulated: it is accounted at {count * size.vcpus} vCPUs and runs on this "
-            f"fleet's {room.fleet.total.cores} cores, all of which it takes while it runs."
-        )
-    return None
+def _waits(placement: Placement | None, head: Judgement) -> str | None:
+    """Outcome C, or that the machine is busy."""
+    if placement is not None:
+        return None
+    if head.refused == "QuotaInUse":
+        return f"There is enough quota, but other jobs use it. The job waits in Queued. {head.reason}"
+    return f"The job waits in Queued until others end. {head.reason}"
+
+
+def _emulation(request: ResourceRequest, head: Judgement, room: Room) -> str:
+    size, count, cores = head.size, request.node_count, room.fleet.total.cores
+    return (
+        f"{count} × {size.name} is emulated: it is accounted at {count * size.vcpus} vCPUs and runs on this fleet's "
+        f"{cores} core{'s' if cores > 1 else ''}, all of which it takes while it runs."
+    )
 
 
 def _refusal(request: ResourceRequest, owner: Owner, judged: Judgement | None, room: Room) -> Refused:
