@@ -50,9 +50,9 @@ def _into(place: Any, part: str, so_far: str, setting: str) -> Any:
 
 def _index(place: Any, part: str, so_far: str, setting: str) -> int:
     if not part.isdigit() or int(part) >= len(place):
-        raise _wrong(setting, f"'{so_far}' is not in the list of {len(place)}", "Count from 0.")
+        raise _wrong(setting, f"asks for '{so_far}', which is not in the list of {len(place)}", "Count from 0.")
     return int(part)
 
 
 def _wrong(setting: str, what: str, remedy: str) -> Invalid:
-    return Invalid("SetInvalid", f"--set {setting}: {what}.", remedy=remedy)
+    return Invalid("SetInvalid", f"--set {setting} {what}.", remedy=remedy)
