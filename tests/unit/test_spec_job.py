@@ -138,6 +138,7 @@ def test_what_azure_takes_is_taken(text: str) -> None:
         ("identity: {type: robot}", "InvalidValue", "/identity/type", "managed"),
         ("inputs: [1]", "WrongType", "/inputs", "a list"),
         ("inputs: {a: [1]}", "WrongType", "/inputs/a/value", "a list"),
+        ("inputs: {a: {type: number, value: 3}}", "UnknownKey", "/inputs/a/type", "'a: 3'"),
         ("inputs: {a: null}", "MissingKey", "/inputs/a", "no value"),
         ("inputs: {a: {type: uri_file}}", "MissingKey", "/inputs/a/path", "missing"),
         ("inputs: {a: {type: urifile2, path: x}}", "InvalidValue", "/inputs/a/type", "uri_file"),

@@ -80,6 +80,14 @@ def _fault(path: Path, error: ErrorDetails, data: dict[str, Any]) -> Fault:
 def _unknown(path: Path, data: dict[str, Any]) -> Fault:
     allowed = _allowed(path[:-1], data)
     name = str(path[-1])
+    beside = _at(data, path[:-1])
+    if path[0] == "inputs" and isinstance(beside, dict) and "value" in beside:
+        return Fault(
+            "UnknownKey",
+            f"The key '{name}'{_inside(path)} does not go with 'value'.",
+            pointer(path),
+            f"For a literal write '{path[1]}: {beside['value']}'; for data write 'path' instead of 'value'.",
+        )
     close = nearest(name, allowed)
     elsewhere = _elsewhere(name) if len(path) == 1 else None
     if close is None and elsewhere:
@@ -140,7 +148,7 @@ def _order(data: dict[str, Any], place: str) -> tuple[int, str]:
 
 
 def _take_out(data: dict[str, Any], path: Path) -> None:
-    top = path[0] if path else ""
+    top = str(path[0]) if path else ""
     if top in _STAND_INS:
         data[top] = _STAND_INS[top]
     elif top == "inputs" and len(path) > 1 and isinstance(data.get(top), dict):
@@ -150,4 +158,4 @@ def _take_out(data: dict[str, Any], path: Path) -> None:
     else:
         if top in ("inputs", "outputs"):
             data["command"] = _STAND_INS["command"]
-        data.pop(str(top), None)
+        data.pop(top, None)

@@ -34,7 +34,7 @@ class LiteralInput(Shape):
 
 def _input_kind(value: Any) -> str:
     if isinstance(value, dict):
-        return "<literal>" if "value" in value and "path" not in value and "type" not in value else "<data>"
+        return "<literal>" if "value" in value else "<data>"
     if isinstance(value, (DataInput, LiteralInput)):
         return "<data>" if isinstance(value, DataInput) else "<literal>"
     return "<bare>"
