@@ -6,8 +6,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mayfly.node.disk import remove_tree
@@ -34,8 +35,10 @@ def built_once(place: Path, build: Callable[[Path], None]) -> Path:
     with single_flight(place.with_name(place.name + ".lock")):
         if place.exists():
             return place
-        part = place.with_name(place.name + ".part")
-        remove_tree(part)
+        for stale in place.parent.glob(f"{place.name}.*.part"):  # left by a build whose agent was killed
+            with suppress(OSError):
+                remove_tree(stale)
+        part = place.with_name(f"{place.name}.{os.getpid()}-{time.monotonic_ns()}.part")
         part.mkdir(parents=True)
         try:
             build(part)

@@ -81,9 +81,8 @@ class Environments:
         interpreter = self.interpreter(plan.python or sys.executable)
         root = None
         if plan.digest and plan.lock is not None:
-            root = built_once(
-                self._cache / "environments" / plan.digest, lambda part: self._make(plan, part, log, running)
-            )
+            place = self._cache / "environments" / plan.digest
+            root = built_once(place, lambda part: self._make(plan, part, place, log, running))
         return Built(interpreter, root, self._pip(interpreter))
 
     def interpreter(self, python: str) -> Interpreter:
@@ -116,10 +115,15 @@ class Environments:
         return built_once(self._cache / "pip" / name, unpack)
 
     def _make(
-        self, plan: EnvironmentPlan, part: Path, log: Path, running: Callable[[subprocess.Popen[bytes]], None]
+        self,
+        plan: EnvironmentPlan,
+        part: Path,
+        place: Path,
+        log: Path,
+        running: Callable[[subprocess.Popen[bytes]], None],
     ) -> None:
         tool = uv_tool()
-        lock = part.with_name(part.name + ".lock.txt")
+        lock = part / "requirements.lock"
         lock.write_text(plan.lock or "", encoding="utf-8")
         python = part / "bin" / "python"
         with log.open("ab") as output:
@@ -138,8 +142,7 @@ class Environments:
                 running(process)
                 if process.wait() != 0:
                     raise Broken("EnvironmentBuildFailed", _failure(plan, log), remedy="See the build log.")
-        lock.unlink()
-        _write_wrappers(part)
+        _write_wrappers(part, place)
         part.chmod(0o755)
 
     def _tool_variables(self) -> dict[str, str]:
@@ -194,11 +197,10 @@ def lay(built: Built, folder: Path) -> None:
     (site / "_mayfly.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _write_wrappers(root: Path) -> None:
+def _write_wrappers(root: Path, final: Path) -> None:
     """One small script for each console script of the environment, which runs it in the job's own layer."""
     folder = root / "wrappers"
     folder.mkdir()
-    final = root.with_name(root.name.removesuffix(".part"))
     for script in sorted((root / "bin").iterdir()):
         if script.is_symlink() or not script.is_file() or re.match(r"python|activate|pip\d*\Z", script.name):
             continue

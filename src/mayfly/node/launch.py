@@ -167,6 +167,7 @@ class Supervised:
     def _ending(self) -> Ending:
         record = read_json(self._folder.exit(self.index))
         if record is not None:
+            outside = not (record["started"] or record["stopped"] or record["timed_out"] or record["oom"])
             return Ending(
                 self.index,
                 int(record["code"]),
@@ -174,6 +175,7 @@ class Supervised:
                 bool(record["timed_out"]),
                 int(record["at_boottime_ns"]),
                 float(record["cpu_s"]),
+                "The sandbox could not be made, so the command never ran; the job's log says why." if outside else "",
             )
         if not self.ever_began:
             return Ending(self.index, 137)
