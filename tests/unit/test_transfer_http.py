@@ -1,4 +1,5 @@
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,7 +137,12 @@ def test_a_second_attempt_may_succeed_and_pauses_grow_to_a_bound() -> None:
 
 
 def test_nobody_there() -> None:
-    with Session("http://127.0.0.1:9", retry=Retry(attempts=1)) as talk, pytest.raises(errors.Unavailable) as raised:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with (
+        Session(f"http://127.0.0.1:{port}", retry=Retry(attempts=1)) as talk,
+        pytest.raises(errors.Unavailable) as raised,
+    ):
         talk.get("/")
     assert raised.value.code == "ServerUnreachable"
     assert raised.value.remedy
@@ -228,7 +234,7 @@ def test_a_silent_stream_is_broken() -> None:
         release.wait(20)
         door.close_connection = True
 
-    with serving(handle) as address, Session(address, timeouts=Timeouts(stream=0.1)) as talk:
+    with serving(handle) as address, Session(address, timeouts=Timeouts(stream=1.0)) as talk:
         events = talk.events("/stream")
         assert next(events) == ("message", 1)
         with pytest.raises(errors.Unavailable) as raised:
