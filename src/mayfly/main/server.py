@@ -67,7 +67,7 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.append(_Announcing(_config(app), lambda: folder.announce(url, world.started_at, options.automatic)))
     resolving = Resolving(world)
-    engine = Engine(world, f"{os.getpid()}@{world.started_at}", _duties(world, tracking, resolving, stop, options))
+    engine = Engine(world, _holder(world), _duties(world, tracking, resolving, stop, options))
     engine.start()
     try:
         server[0].run([listener])
@@ -118,6 +118,12 @@ def _world(folder: StateFolder, options: argparse.Namespace) -> World:
     store.write(lambda unit: ledgers.set_capacity(unit, fleet.provider, fleet.total))
     places.create(world, Place(*DEFAULT))
     return world
+
+
+def _holder(world: World) -> str:
+    """Who holds the duties' leases. An SQLite store has one server (its folder is locked), so the next one takes up its
+    leases at once; on PostgreSQL every server is somebody else."""
+    return "the embedded server" if world.database != "postgresql" else f"{os.getpid()}@{world.started_at}"
 
 
 def _duties(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from mayfly.domain.compute import Amount, LedgerKey, Placement, Quota, Tier
 from mayfly.kit.ids import JobId
@@ -83,7 +83,7 @@ def take(unit: Unit, job: JobId, attempt: int, provider: str, placement: Placeme
     for key, cores in sorted(placement.quota.items()):
         done = connection.execute(
             update(ledgers)
-            .where(_is(key), ledgers.c.held + cores <= ledgers.c.limit)
+            .where(_is(key), or_(ledgers.c.limit.is_(None), ledgers.c.held + cores <= ledgers.c.limit))
             .values(held=ledgers.c.held + cores)
         )
         if done.rowcount != 1:
