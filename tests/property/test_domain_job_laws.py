@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mayfly.domain.job import (
@@ -34,7 +34,7 @@ from mayfly.domain.phases import spans
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId
 
-LAWS = settings(max_examples=150, deadline=None)
+LAWS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CAUSES = st.sampled_from([Cause("Canceled", "Canceled."), Cause("NodeLost", "A node was lost.")])
 ATTEMPTS = st.integers(0, 3)
 RANKS = st.integers(0, 2)

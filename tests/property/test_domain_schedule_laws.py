@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mayfly.domain.advice import advise, apply
@@ -19,7 +19,8 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid, Refused
 from mayfly.testing.snapshots import OWNER, family_key, machine, snapshot, waiting_class
 
-LAWS = settings(max_examples=80, deadline=None)
+SLOW_MACHINE = [HealthCheck.too_slow]
+LAWS = settings(max_examples=60, deadline=None, suppress_health_check=SLOW_MACHINE)
 SIZES = (None, None, "local_1", "local_2", "Standard_DS3_v2", "Standard_D2s_v3", "Standard_NC24")
 FEW = {size.name.lower(): size for size in (find(name) for name in SIZES if name and name.startswith("Standard"))}
 REQUESTS = st.builds(
@@ -163,7 +164,7 @@ def test_with_patience_left_nothing_waits_while_quota_and_capacity_are_left(view
         assert not isinstance(place(one.request, OWNER, replace(view, capacity_held=held, quotas=rows)), Placement)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW_MACHINE)
 @given(snapshots(), NOW)
 def test_advice_taken_starts_the_job(view: Snapshot, now: Millis) -> None:
     for one in view.classes:
@@ -188,7 +189,7 @@ def test_what_is_accepted_can_start_on_an_idle_fleet_and_what_is_refused_never(
         assert isinstance(found, Placement)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW_MACHINE)
 @given(
     st.integers(2, 6).flatmap(lambda cores: st.tuples(st.just(cores), st.integers(2, cores))),
     st.lists(st.tuples(st.integers(1, 2), st.integers(1, 9)), min_size=1, max_size=6),
