@@ -7,6 +7,7 @@ import re
 from mayfly.cli import report, show, text
 from mayfly.cli.run import Run
 from mayfly.client.doors import Doors, View
+from mayfly.client.downloading import ENDED
 from mayfly.client.following import Away, Back, Following, JobSeen, LogPiece
 from mayfly.kit.errors import MayflyError
 
@@ -58,14 +59,15 @@ class _Watcher:
             screen.note("The server is back.")
 
     def _phase(self, job: View, ended: bool) -> None:
+        """A line for each change; the reason only when it is another than the one just said."""
         screen, reason = self._run.screen, job.get("status_reason") or ""
         state = (job["status"], job["phase"], reason)
-        if ended or state == self._shown:
+        if ended or state == self._shown or job["status"] in ENDED:
             return
+        news = f" ({reason})" if reason and (self._shown is None or reason != self._shown[2]) else ""
         self._shown = state
         screen.break_line()
-        words = f"{job['status']}: {job['phase']}" if not reason else f"{job['status']}: {job['phase']} ({reason})"
-        screen.dim(f"[{text.span(report.total(job)):>8}] {words}")
+        screen.dim(f"[{text.span(report.total(job)):>8}] {job['status']}: {job['phase']}{news}")
 
     def _prefix(self, file: str) -> str:
         """'' for a job of one process, else the rank (or the file's name) in brackets."""
