@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from mayfly.domain.job import Cause
-from mayfly.kit.clock import Millis
+from mayfly.domain.node import IDLE_MS, Created, IdleTimedOut, NodeState, SeenGone, idle_too_long
 from mayfly.kit.errors import MayflyError
 from mayfly.kit.ids import NodeId
 from mayfly.ports.compute import GroupWish, NodeWish, Presence, Sighting
@@ -17,48 +17,46 @@ from mayfly.store import attempts, nodes
 from mayfly.store.nodes import NodeRow
 from mayfly.store.unit import Unit
 
-IDLE = Millis(120_000)
-"""How long a node stays warm (semantics §5.11)."""
-GREETING = Millis(60_000)
-"""How long a created node may take to greet before it is looked at as gone."""
 LOOK_S = 1.0
 
 
-def tend(world: World, idle: Millis = IDLE) -> float | None:
+def tend(world: World, idle: int = IDLE_MS) -> float | None:
     """One pass; seconds until the next look, None when there is no node."""
     rows = world.store.read(nodes.present)
     if not rows:
         return None
-    _create(world, [row for row in rows if row.state == "wished"])
+    _create(world, [row for row in rows if row.state is NodeState.WISHED])
     _retire(world, rows, idle)
     rows = world.store.read(nodes.present)
-    leaving = [row.id for row in rows if row.state == "deleting"]
+    leaving = [row.id for row in rows if row.state is NodeState.DELETING]
     if leaving:
         world.provider.delete(leaving)
     seen = {sighting.node: sighting for sighting in world.provider.list([row.id for row in rows])}
     _revive(world, [row for row in rows if seen[row.id].presence is Presence.DOWN])
     for row in rows:
-        if seen[row.id].presence in (Presence.GONE, Presence.REFUSED) and row.state != "wished":
+        if seen[row.id].presence in (Presence.GONE, Presence.REFUSED) and row.state is not NodeState.WISHED:
             _gone(world, row, seen[row.id])
     return LOOK_S
 
 
 def _wish(world: World, row: NodeRow) -> NodeWish:
-    return NodeWish(row.id, world.tokens.issue(Principal("node", row.id)), row.instance_type, row.amount)
+    return NodeWish(row.id, world.tokens.issue(Principal("node", row.id)), row.node.instance_type, row.amount)
 
 
 def _groups(world: World, rows: Sequence[NodeRow]) -> list[GroupWish]:
     groups: dict[str, list[NodeRow]] = defaultdict(list)
     for row in rows:
-        groups[row.group].append(row)
-    return [GroupWish(members[0].group, tuple(_wish(world, row) for row in members)) for members in groups.values()]
+        groups[row.node.group].append(row)
+    return [
+        GroupWish(members[0].node.group, tuple(_wish(world, row) for row in members)) for members in groups.values()
+    ]
 
 
 def _create(world: World, rows: Sequence[NodeRow]) -> None:
     """Create first, then say so: killed in between, it is created again, which changes nothing."""
     now = world.clock.now()
     for group in _groups(world, rows):
-        members = [row for row in rows if row.group == group.group]
+        members = [row for row in rows if row.node.group == group.group]
         try:
             world.provider.create(group)
         except (MayflyError, OSError) as error:
@@ -69,8 +67,8 @@ def _create(world: World, rows: Sequence[NodeRow]) -> None:
         def created(unit: Unit, members: list[NodeRow] = members) -> None:
             for row in members:
                 fresh = nodes.lock(unit, row.id)
-                if fresh is not None and fresh.state == "wished":
-                    nodes.move(unit, fresh, "creating", now)
+                if fresh is not None:
+                    nodes.apply(unit, fresh, Created(), now)
             unit.passing("node created")
 
         world.store.write(created)
@@ -82,20 +80,18 @@ def _revive(world: World, rows: Sequence[NodeRow]) -> None:
         world.provider.create(group)
 
 
-def _retire(world: World, rows: Sequence[NodeRow], idle: Millis) -> None:
-    """Idle for too long, or left over from a job that ended before its node came."""
+def _retire(world: World, rows: Sequence[NodeRow], idle: int) -> None:
+    """Those that have been idle for too long."""
     now = world.clock.now()
-    old = [row for row in rows if row.state in ("ready", "draining") and row.idle_since is not None]
-    old = [row for row in old if row.state == "draining" or now - (row.idle_since or now) >= idle]
+    old = [row.id for row in rows if idle_too_long(row.node, now, idle)]
     if not old:
         return
 
     def retire(unit: Unit) -> None:
-        for row in old:
-            fresh = nodes.lock(unit, row.id)
-            if fresh is not None and fresh.idle_since is not None and not attempts.on_node(unit.connection, row.id):
-                nodes.set_idle(unit, row.id, None)
-                nodes.move(unit, fresh, "deleting", now, "idle")
+        for node in old:
+            fresh = nodes.lock(unit, node)
+            if fresh is not None:
+                nodes.apply(unit, fresh, IdleTimedOut(), now)
 
     world.store.write(retire)
 
@@ -106,7 +102,7 @@ def _gone(world: World, row: NodeRow, sighting: Sighting) -> None:
 
     def keep(unit: Unit) -> None:
         fresh = nodes.lock(unit, row.id)
-        if fresh is None or fresh.state == "gone":
+        if fresh is None or fresh.state is NodeState.GONE:
             return
         for rank in attempts.on_node(unit.connection, row.id):
             cause = Cause(
@@ -115,7 +111,7 @@ def _gone(world: World, row: NodeRow, sighting: Sighting) -> None:
                 "Submit the job again; queue_settings.job_tier Spot is put back in the queue by itself.",
             )
             lose(unit, rank, cause, now, retry=True)
-        nodes.move(unit, nodes.lock(unit, row.id) or fresh, "gone", now, why)
+        nodes.apply(unit, nodes.lock(unit, row.id) or fresh, SeenGone(why), now)
         unit.passing("node gone")
         unit.wake("scheduling")
 

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from mayfly.domain.compute import Placement
 from mayfly.domain.job import JobState, Phase, Reserved, Waiting
+from mayfly.domain.node import Node
 from mayfly.domain.placement import rank_amounts
 from mayfly.domain.queue import ClassKey, Explanation, Start
 from mayfly.domain.quota import default_limit
@@ -75,20 +76,15 @@ def _nodes_for(world: World, unit: Unit, placement: Placement, now: Millis) -> l
     """Warm nodes first; the rest are wished for together."""
     ids = list(placement.reuse)
     for node in ids:
-        if not nodes.claim_warm(unit, node):
+        if not nodes.claim_warm(unit, node, now):
             raise _Taken
     group = GroupId(world.ids.new("group"))
     amounts = rank_amounts(placement)
     fresh = [
         NodeRow(
-            id=NodeId(world.ids.new("node")),
-            group=group,
+            node=Node(NodeId(world.ids.new("node")), group, placement.instance_type.name, now),
             provider=world.fleet.provider,
-            instance_type=placement.instance_type.name,
             amount=amounts[rank],
-            state="wished",
-            state_since=now,
-            idle_since=None,
             hello=None,
             created_at=now,
         )

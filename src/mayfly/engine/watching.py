@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from mayfly.domain.job import Suspected
+from mayfly.domain.node import suspected
 from mayfly.services.moves import move
 from mayfly.services.world import World
 from mayfly.store import attempts, jobs, nodes
@@ -21,7 +24,8 @@ def watch(world: World) -> float | None:
             return False, []
         silent = []
         for node in nodes.present(connection):
-            if node.id in busy and node.hello is not None and world.contacts.silent(node.id, node.state_since, now):
+            last = world.contacts.last(node.id, node.node.state_since)
+            if node.id in busy and suspected(replace(node.node, last_heard=last), now):
                 silent += busy[node.id]
         return True, silent
 

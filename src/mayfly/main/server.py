@@ -14,18 +14,18 @@ import uvicorn
 
 from mayfly import __version__
 from mayfly.api.app import build
+from mayfly.domain.node import IDLE_MS
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.local import LocalProvider
 from mayfly.drivers.log_folder import LogFolder
 from mayfly.drivers.mlflow_server import MlflowServer
 from mayfly.drivers.resolver_uv import UvResolver
 from mayfly.engine.ending import Ending
-from mayfly.engine.fleet import IDLE, tend
+from mayfly.engine.fleet import tend
 from mayfly.engine.loop import Duty, Engine
 from mayfly.engine.resolving import Resolving
 from mayfly.engine.scheduling import schedule
 from mayfly.engine.watching import watch
-from mayfly.kit.clock import Millis
 from mayfly.kit.errors import MayflyError
 from mayfly.main.folder import StateFolder
 from mayfly.main.making import RandomIds, SteadyClock
@@ -129,7 +129,7 @@ def _holder(world: World) -> str:
 def _duties(
     world: World, tracking: TrackingDoor, resolving: Resolving, stop: Stopping, options: argparse.Namespace
 ) -> tuple[Duty, ...]:
-    idle = Millis(int(float(os.environ.get("MAYFLY_IDLE_SECONDS", IDLE / 1000)) * 1000))
+    idle = int(float(os.environ.get("MAYFLY_IDLE_SECONDS", IDLE_MS / 1000)) * 1000)
     duties = (
         Duty("scheduling", ("scheduling",), lambda: schedule(world)),
         Duty("fleet", ("fleet",), lambda: tend(world, idle)),

@@ -8,9 +8,6 @@ from collections.abc import Iterable
 
 from mayfly.kit.clock import Millis
 
-WINDOW = Millis(8_000)
-"""A node silent for this long is suspected. Suspicion never kills (house §3.5)."""
-
 
 class Contacts:
     def __init__(self, since: Millis) -> None:
@@ -28,9 +25,6 @@ class Contacts:
         """Never earlier than this server's start or the node's own."""
         with self._lock:
             return max(self._heard.get(node, Millis(0)), self._since, created)
-
-    def silent(self, node: str, created: Millis, now: Millis) -> bool:
-        return now - self.last(node, created) > WINDOW
 
     def forget(self, nodes: Iterable[str]) -> None:
         with self._lock:

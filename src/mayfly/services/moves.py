@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mayfly.domain.job import AttemptLost, Cause, JobEvent, JobState, RankReleased, step
+from mayfly.domain.node import Freed
 from mayfly.kit.clock import Millis
 from mayfly.store import attempts, jobs, ledgers, nodes
 from mayfly.store.attempts import RankRow
@@ -42,8 +43,9 @@ def release(unit: Unit, rank: RankRow, now: Millis) -> None:
         attempts.release(unit, rank.job, rank.attempt, now)
         ledgers.give_back(unit, rank.job, rank.attempt)
         unit.passing("attempt released")
-    if not attempts.on_node(unit.connection, rank.node):
-        nodes.set_idle(unit, rank.node, now)
+    node = nodes.lock(unit, rank.node)
+    if node is not None and not attempts.on_node(unit.connection, rank.node):
+        nodes.apply(unit, node, Freed(), now)
     unit.wake("scheduling", "fleet", f"node:{rank.node}")
 
 

@@ -10,9 +10,10 @@ import msgspec
 from sqlalchemy import Connection
 
 from mayfly.domain.job import Heard, JobState, RankState
+from mayfly.domain.node import HEARTBEAT_MS, NodeState
+from mayfly.domain.node import Heard as NodeHeard
 from mayfly.kit.errors import Invalid
 from mayfly.services.assignments import assignment, fence_of
-from mayfly.services.contacts import WINDOW
 from mayfly.services.moves import move
 from mayfly.services.world import World
 from mayfly.store import attempts, events, jobs, nodes
@@ -21,7 +22,8 @@ from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
-HEARTBEAT_S = WINDOW / 1000 / 4
+_WISHED = {NodeState.DELETING: "end", NodeState.DRAINING: "drain"}
+HEARTBEAT_S = HEARTBEAT_MS / 1000 / 4
 
 
 def greet(world: World, node: str, hello: agent.Hello) -> agent.Welcome:
@@ -37,11 +39,10 @@ def greet(world: World, node: str, hello: agent.Hello) -> agent.Welcome:
 
     def keep(unit: Unit) -> None:
         row = nodes.lock(unit, node)
-        if row is None or row.state == "gone":
+        if row is None or row.state is NodeState.GONE:
             return
-        nodes.greet(unit, row, hello)
-        if row.state in ("wished", "creating"):
-            nodes.move(unit, row, "ready", now)
+        nodes.keep_hello(unit, row.id, hello)
+        if nodes.apply(unit, row, NodeHeard(), now) is not row:
             unit.passing("node greeted")
         elif row.hello is not None:
             events.append(unit.connection, row.id, "NodeReturned", now, {"version": hello.version})
@@ -111,7 +112,7 @@ class WishBook:
 
 def _wishes(world: World, connection: Connection, node: str) -> agent.Wishes:
     row = nodes.get(connection, node)
-    if row is None or row.state == "gone":
+    if row is None or row.state is NodeState.GONE:
         return agent.Wishes(version=0, unknown=True, node="end")
     wishes = []
     for rank in attempts.on_node(connection, node):
@@ -124,8 +125,7 @@ def _wishes(world: World, connection: Connection, node: str) -> agent.Wishes:
         if (job, attempt) not in mine:
             fence = agent.Fence(job=job, attempt=attempt, epoch=epoch)
             wishes.append(agent.Wish(fence=fence, action="discard"))
-    state = "end" if row.state == "deleting" else "drain" if row.state == "draining" else "keep"
-    return agent.Wishes(version=0, node=state, attempts=tuple(wishes))
+    return agent.Wishes(version=0, node=_WISHED.get(row.state, "keep"), attempts=tuple(wishes))
 
 
 def _wish(world: World, connection: Connection, rank: RankRow) -> agent.Wish | None:

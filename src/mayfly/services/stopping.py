@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from mayfly.domain.job import Cause, JobState
+from mayfly.domain.node import DrainAsked, NodeState
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Unavailable
 from mayfly.services import jobs as job_service
@@ -87,13 +88,12 @@ class Stopping:
         """End idle agents, then the server. Busy ones go on and are taken up again by the next."""
         self._world.store.write(self._retire)
         self._world.provider.delete(
-            [row.id for row in self._world.store.read(nodes.present) if row.state == "deleting"]
+            [row.id for row in self._world.store.read(nodes.present) if row.state is NodeState.DELETING]
         )
         self._end()
 
     def _retire(self, unit: Unit) -> None:
         now = self._world.clock.now()
         for row in nodes.present(unit.connection):
-            if row.state == "ready" and row.idle_since is not None:
-                nodes.set_idle(unit, row.id, None)
-                nodes.move(unit, row, "deleting", now, "the server stops")
+            if row.node.idle_since is not None:
+                nodes.apply(unit, row, DrainAsked(), now)

@@ -223,7 +223,7 @@ def _escape(name: str) -> str:
 def _row(world: World, submitter: str, submission: Submission, prepared: Prepared, work: dict[str, Any]) -> JobRow:
     job, now = prepared.job, world.clock.now()
     name = job.name or world.ids.name()
-    properties = {key: spec.render_literal(value) for key, value in job.properties.items()}
+    properties = {key: spec.render_literal(value) for key, value in job.properties.items() if value is not None}
     if submission.git is not None:
         git = submission.git
         found = {
@@ -250,7 +250,7 @@ def _row(world: World, submitter: str, submission: Submission, prepared: Prepare
         display_name=job.display_name or name,
         description=job.description,
         experiment=job.experiment_name or submission.working_folder_name or "Default",
-        tags={key: spec.render_literal(value) for key, value in job.tags.items()},
+        tags={key: spec.render_literal(value) for key, value in job.tags.items() if value is not None},
         properties=properties,
         submitter=submitter,
         definition_digest=normal.definition_digest(prepared.normal),

@@ -1,15 +1,17 @@
-"""Nodes as rows. Who works where stands in `store.attempts`."""
+"""Nodes as rows. Who works where stands in `store.attempts`; `apply` is the only writer of what `domain.node.step`
+decides."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
 from mayfly.domain.compute import Amount
+from mayfly.domain.node import Assigned, Node, NodeEvent, NodeState, step
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import GroupId, NodeId
 from mayfly.store import codec, dialect, events
@@ -17,25 +19,24 @@ from mayfly.store.tables import nodes
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
-PRESENT = ("wished", "creating", "ready", "draining", "deleting")
-"""Every state but gone."""
+PRESENT = tuple(state.value for state in NodeState if state is not NodeState.GONE)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    id: NodeId
-    group: GroupId
+    node: Node
     provider: str
-    instance_type: str
     amount: Amount
-    state: str
-    """wished, creating, ready, draining, deleting or gone."""
-    state_since: Millis
-    idle_since: Millis | None
-    """None while it works for an attempt."""
     hello: agent.Hello | None
     created_at: Millis
-    note: str = ""
+
+    @property
+    def id(self) -> NodeId:
+        return self.node.id
+
+    @property
+    def state(self) -> NodeState:
+        return self.node.state
 
 
 def add(unit: Unit, rows: Sequence[NodeRow]) -> None:
@@ -43,79 +44,79 @@ def add(unit: Unit, rows: Sequence[NodeRow]) -> None:
         unit.connection.execute(
             insert(nodes).values(
                 id=row.id,
-                group_id=row.group,
+                group_id=row.node.group,
                 provider=row.provider,
-                instance_type=row.instance_type,
+                instance_type=row.node.instance_type,
                 amount=codec.dump(codec.amount_data(row.amount)),
-                state=row.state,
-                state_since=row.state_since,
-                idle_since=row.idle_since,
                 created_at=row.created_at,
-                note=row.note,
+                **_life(row.node),
             )
         )
-        events.append(unit.connection, row.id, "NodeWished", row.created_at, {"instance_type": row.instance_type})
+        size = row.node.instance_type
+        events.append(unit.connection, row.id, "NodeWished", row.created_at, {"instance_type": size})
 
 
 def get(connection: Connection, node: str) -> NodeRow | None:
     row = connection.execute(select(nodes).where(nodes.c.id == node)).one_or_none()
-    return None if row is None else _node(row)
+    return None if row is None else _row(row)
 
 
 def lock(unit: Unit, node: str) -> NodeRow | None:
-    row = unit.connection.execute(
-        dialect.locked(unit.connection, select(nodes).where(nodes.c.id == node))
-    ).one_or_none()
-    return None if row is None else _node(row)
+    """As `get`, held until the unit ends."""
+    found = dialect.locked(unit.connection, select(nodes).where(nodes.c.id == node))
+    row = unit.connection.execute(found).one_or_none()
+    return None if row is None else _row(row)
 
 
 def present(connection: Connection) -> list[NodeRow]:
     """Every node that is not known to be gone."""
-    return [_node(row) for row in connection.execute(select(nodes).where(nodes.c.state.in_(PRESENT)))]
+    return [_row(row) for row in connection.execute(select(nodes).where(nodes.c.state.in_(PRESENT)))]
 
 
-def move(unit: Unit, node: NodeRow, state: str, now: Millis, note: str = "") -> None:
-    """Put a node into a state, with its event."""
-    if node.state == state:
-        return
-    unit.connection.execute(update(nodes).where(nodes.c.id == node.id).values(state=state, state_since=now, note=note))
-    events.append(
-        unit.connection, node.id, "NodeMoved", now, {"from": node.state, "to": state} | ({"note": note} if note else {})
-    )
-    unit.wake("fleet", f"node:{node.id}")
+def apply(unit: Unit, row: NodeRow, event: NodeEvent, now: Millis) -> NodeRow:
+    """Move a locked node by one event, and write what changed; the row as it is afterwards. When it was last heard is
+    not kept here (services.contacts)."""
+    after = step(row.node, event, now)
+    if _life(after) == _life(row.node):
+        return row
+    unit.connection.execute(update(nodes).where(nodes.c.id == row.id).values(**_life(after)))
+    if after.state is not row.state:
+        data = {"from": row.state.value, "to": after.state.value} | ({"note": after.note} if after.note else {})
+        events.append(unit.connection, row.id, "NodeMoved", now, data)
+    unit.wake("fleet", f"node:{row.id}")
+    return replace(row, node=after)
 
 
-def greet(unit: Unit, node: NodeRow, hello: agent.Hello) -> None:
-    unit.connection.execute(
-        update(nodes).where(nodes.c.id == node.id).values(hello=msgspec.json.encode(hello).decode())
-    )
+def claim_warm(unit: Unit, node: NodeId, now: Millis) -> bool:
+    """Give an idle ready node an attempt; False when somebody else has it."""
+    row = lock(unit, node)
+    return row is not None and apply(unit, row, Assigned(), now) is not row
 
 
-def set_idle(unit: Unit, node: NodeId, since: Millis | None) -> None:
-    unit.connection.execute(update(nodes).where(nodes.c.id == node).values(idle_since=since))
+def keep_hello(unit: Unit, node: NodeId, hello: agent.Hello) -> None:
+    unit.connection.execute(update(nodes).where(nodes.c.id == node).values(hello=msgspec.json.encode(hello).decode()))
 
 
-def claim_warm(unit: Unit, node: NodeId) -> bool:
-    """Take an idle ready node; False when somebody else has it."""
-    done = unit.connection.execute(
-        update(nodes)
-        .where(nodes.c.id == node, nodes.c.state == "ready", nodes.c.idle_since.is_not(None))
-        .values(idle_since=None)
-    )
-    return done.rowcount == 1
+def _life(node: Node) -> dict[str, Any]:
+    return {
+        "state": node.state.value,
+        "state_since": node.state_since,
+        "idle_since": node.idle_since,
+        "note": node.note,
+    }
 
 
-def _node(row: Row[Any]) -> NodeRow:
-    return NodeRow(
+def _row(row: Row[Any]) -> NodeRow:
+    state = NodeState(row.state)
+    node = Node(
         id=NodeId(row.id),
         group=GroupId(row.group_id),
-        provider=row.provider,
         instance_type=row.instance_type,
-        amount=codec.amount_of(codec.load(row.amount)),
-        state=row.state,
         state_since=Millis(row.state_since),
+        state=state,
+        busy=row.idle_since is None and state is not NodeState.GONE,
         idle_since=row.idle_since,
-        hello=None if row.hello is None else msgspec.json.decode(row.hello, type=agent.Hello),
-        created_at=Millis(row.created_at),
         note=row.note,
     )
+    hello = None if row.hello is None else msgspec.json.decode(row.hello, type=agent.Hello)
+    return NodeRow(node, row.provider, codec.amount_of(codec.load(row.amount)), hello, Millis(row.created_at))

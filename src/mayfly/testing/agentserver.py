@@ -264,6 +264,6 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, b"".join(packs.write((d, len(mine.blobs[d]), [mine.blobs[d]]) for d in wanted))
         if door == "/content/blobs":
             stored = {digest: b"".join(chunks) for digest, _, chunks in packs.read([body])}
-            mine.blobs.update(stored)
+            mine.blobs.update({str(digest): data for digest, data in stored.items()})
             return 200, json.dumps({"stored": len(stored)}).encode()
         return 404, b"{}"

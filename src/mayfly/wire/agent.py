@@ -29,13 +29,13 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unknown fields are ignored, missing ones take their default: that is how N-1 is spoken."""
 
 
-class Fence(Struct, kw_only=True):
+class Fence(Struct, frozen=True, kw_only=True):
     job: str
     attempt: int
     epoch: int
 
 
-class Hello(Struct, kw_only=True):
+class Hello(Struct, frozen=True, kw_only=True):
     node: str
     protocols: tuple[int, ...]
     version: str
@@ -50,7 +50,7 @@ class Hello(Struct, kw_only=True):
     """What the agent has found on its disk."""
 
 
-class Welcome(Struct, kw_only=True):
+class Welcome(Struct, frozen=True, kw_only=True):
     protocol: int
     epoch: int
     heartbeat_s: float
@@ -59,13 +59,13 @@ class Welcome(Struct, kw_only=True):
     """End yourself after this long without contact; None: never while a job's process lives."""
 
 
-class WishesAsk(Struct, kw_only=True):
+class WishesAsk(Struct, frozen=True, kw_only=True):
     node: str
     seen: int = -1
     wait_s: float = 2.0
 
 
-class EnvironmentPlan(Struct, kw_only=True):
+class EnvironmentPlan(Struct, frozen=True, kw_only=True):
     """What to materialise. The hash covers exactly `python`, `lock` and `variables`; a node caches by it."""
 
     digest: str
@@ -81,7 +81,7 @@ class EnvironmentPlan(Struct, kw_only=True):
     note: str = ""
 
 
-class DataInput(Struct, kw_only=True):
+class DataInput(Struct, frozen=True, kw_only=True):
     name: str
     tree: str
     """Digest of its tree; a single file is a tree with one entry."""
@@ -89,13 +89,13 @@ class DataInput(Struct, kw_only=True):
     mode: str = "ro_mount"
 
 
-class NamedOutput(Struct, kw_only=True):
+class NamedOutput(Struct, frozen=True, kw_only=True):
     name: str
     is_file: bool = False
     mode: str = "rw_mount"
 
 
-class Distribution(Struct, kw_only=True):
+class Distribution(Struct, frozen=True, kw_only=True):
     kind: str = "none"
     """none, pytorch, tensorflow."""
     processes: int = 1
@@ -104,7 +104,7 @@ class Distribution(Struct, kw_only=True):
     parameter_servers: int = 0
 
 
-class Limits(Struct, kw_only=True):
+class Limits(Struct, frozen=True, kw_only=True):
     cores: int
     memory_mib: int
     gpus: tuple[str, ...] = ()
@@ -115,13 +115,13 @@ class Limits(Struct, kw_only=True):
     pids: int = 4096
 
 
-class Tracking(Struct, kw_only=True):
+class Tracking(Struct, frozen=True, kw_only=True):
     run: str
     experiment: str
     experiment_id: str = "0"
 
 
-class Assignment(Struct, kw_only=True):
+class Assignment(Struct, frozen=True, kw_only=True):
     """Everything a rank needs; it never changes for one fence."""
 
     fence: Fence
@@ -148,18 +148,18 @@ class Assignment(Struct, kw_only=True):
     """subscription, resource_group, workspace: names for AZUREML_ARM_*."""
 
 
-class Peer(Struct, kw_only=True):
+class Peer(Struct, frozen=True, kw_only=True):
     address: str
     ports: tuple[int, ...] = ()
 
 
-class Go(Struct, kw_only=True):
+class Go(Struct, frozen=True, kw_only=True):
     """The granted start: all ranks are ready. Given once, the same for every rank."""
 
     peers: tuple[Peer, ...]
 
 
-class Wish(Struct, kw_only=True):
+class Wish(Struct, frozen=True, kw_only=True):
     """What should be true of one attempt on this node.
 
     `prepare`: materialise, then report Ready. `run`: start with `go` (once). `stop`: kill the tree, report the exit,
@@ -175,7 +175,7 @@ class Wish(Struct, kw_only=True):
     """'cancel', 'timeout', 'peer' (another rank failed)."""
 
 
-class Wishes(Struct, kw_only=True):
+class Wishes(Struct, frozen=True, kw_only=True):
     version: int
     node: str = "keep"
     """keep; drain: take nothing new and end when empty; end: end now (only when it holds nothing)."""
@@ -184,39 +184,39 @@ class Wishes(Struct, kw_only=True):
     """The server does not know this node: end everything it has, then itself."""
 
 
-class Report(Struct, tag_field="fact"):
+class Report(Struct, frozen=True, tag_field="fact"):
     fence: Fence
     rank: int
     at: int
     """Milliseconds since 1970 by the node's clock, for people only."""
 
 
-class PhaseEntered(Report, tag="phase", kw_only=True):
+class PhaseEntered(Report, tag="phase", frozen=True, kw_only=True):
     phase: str
     """environment | inputs | start"""
     detail: str = ""
 
 
-class Ready(Report, tag="ready", kw_only=True):
+class Ready(Report, tag="ready", frozen=True, kw_only=True):
     address: str
     ports: tuple[int, ...] = ()
     """Free ports of this node: the first is the rendezvous, one more for each worker or parameter server."""
 
 
-class Started(Report, tag="started", kw_only=True):
+class Started(Report, tag="started", frozen=True, kw_only=True):
     pids: tuple[int, ...]
     isolation: str
     limits: tuple[str, ...] = ()
 
 
-class ProcessExit(Struct, kw_only=True):
+class ProcessExit(Struct, frozen=True, kw_only=True):
     process: int
     code: int
     """Exit status; 128 + n for signal n."""
     oom: bool = False
 
 
-class Exited(Report, tag="exited", kw_only=True):
+class Exited(Report, tag="exited", frozen=True, kw_only=True):
     exits: tuple[ProcessExit, ...]
     before_stop: bool = True
     """The records are older than the agent's receipt of a stop."""
@@ -225,13 +225,13 @@ class Exited(Report, tag="exited", kw_only=True):
     """Not empty: a supervisor died without leaving a record; the exit status is unknown and this says why."""
 
 
-class PreparationFailed(Report, tag="unprepared", kw_only=True):
+class PreparationFailed(Report, tag="unprepared", frozen=True, kw_only=True):
     code: str
     message: str
     remedy: str = ""
 
 
-class OutputManifest(Struct, kw_only=True):
+class OutputManifest(Struct, frozen=True, kw_only=True):
     name: str
     """'default' is the artifact root (outputs/, logs/, user_logs/)."""
     tree: str
@@ -239,7 +239,7 @@ class OutputManifest(Struct, kw_only=True):
     bytes: int
 
 
-class Collected(Report, tag="collected", kw_only=True):
+class Collected(Report, tag="collected", frozen=True, kw_only=True):
     """Sent after every log byte was acknowledged."""
 
     outputs: tuple[OutputManifest, ...] = ()
@@ -250,11 +250,11 @@ class Collected(Report, tag="collected", kw_only=True):
     message: str = ""
 
 
-class Released(Report, tag="released", kw_only=True):
+class Released(Report, tag="released", frozen=True, kw_only=True):
     pass
 
 
-class Sample(Report, tag="sample", kw_only=True):
+class Sample(Report, tag="sample", frozen=True, kw_only=True):
     """Use since the last sample; the newest of an attempt is its total."""
 
     cpu_s: float
@@ -264,7 +264,7 @@ class Sample(Report, tag="sample", kw_only=True):
     wall_s: float
 
 
-class MetricPoint(Struct, kw_only=True):
+class MetricPoint(Struct, frozen=True, kw_only=True):
     key: str
     value: float
     step: int
@@ -274,18 +274,18 @@ class MetricPoint(Struct, kw_only=True):
 AnyReport = PhaseEntered | Ready | Started | Exited | PreparationFailed | Collected | Released | Sample
 
 
-class Reports(Struct, kw_only=True):
+class Reports(Struct, frozen=True, kw_only=True):
     node: str
     reports: tuple[AnyReport, ...]
     seen: int = -1
 
 
-class LogAck(Struct, kw_only=True):
+class LogAck(Struct, frozen=True, kw_only=True):
     offset: int
     """Bytes the server has; the agent sends on from here."""
 
 
-class TreeEntry(Struct, kw_only=True):
+class TreeEntry(Struct, frozen=True, kw_only=True):
     path: str
     """Relative, '/'-separated, no '..', sorted by code point in a tree."""
     digest: str
@@ -293,7 +293,7 @@ class TreeEntry(Struct, kw_only=True):
     executable: bool = False
 
 
-class Tree(Struct, kw_only=True):
+class Tree(Struct, frozen=True, kw_only=True):
     """A folder by content. Its digest is SHA-256 over its canonical JSON (transfer.trees)."""
 
     entries: tuple[TreeEntry, ...]
