@@ -91,7 +91,20 @@ def quota_command(sets: Mapping[str, object]) -> str:
     return "mayfly quota update " + " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in sets.items())
 
 
-def final_report(job: View, why: str) -> list[str]:
+def wrapped(label: str, parts: Sequence[str], between: str, width: int | None) -> list[str]:
+    """As `field`, over several lines where the width asks for it; no part is broken."""
+    lines, line = [], f"{label:<{_LABEL}}"
+    for at, part in enumerate(parts):
+        last = at == len(parts) - 1
+        piece = clean(part) + ("" if last else between.rstrip())
+        if width is not None and len(line) + 1 + len(piece) > width and line.strip() and len(line) > _LABEL:
+            lines.append(line)
+            line = " " * _LABEL
+        line += f" {piece}"
+    return [*lines, line]
+
+
+def final_report(job: View, why: str, width: int | None = None) -> list[str]:
     """The end of `--stream`: what became of it, what it cost, what is left, what to type next."""
     name = job["name"]
     lines = [
@@ -99,11 +112,11 @@ def final_report(job: View, why: str) -> list[str]:
         field("Status", f"{job['status']} after {text.span(total(job))}"),
         *_ending(job),
         field("Size", size(job)),
-        field("Why", why or job.get("status_reason") or ""),
-        field("Phases", " · ".join(f"{p['phase']} {text.span(p['milliseconds'])}" for p in job["phases"])),
+        *wrapped("Why", (why or job.get("status_reason") or "").split(), " ", width),
+        *wrapped("Phases", [f"{p['phase']} {text.span(p['milliseconds'])}" for p in job["phases"]], ", ", width),
     ]
     if metrics := job.get("metrics"):
-        lines.append(field("Metrics", ", ".join(f"{k} {text.number(v)}" for k, v in list(metrics.items())[:12])))
+        lines += wrapped("Metrics", [f"{k} {text.number(v)}" for k, v in list(metrics.items())[:12]], ", ", width)
         if len(metrics) > 12:
             lines.append(field("", f"and {len(metrics) - 12} more: mayfly job show -n {name} --query metrics"))
     if use := job.get("use"):

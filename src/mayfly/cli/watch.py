@@ -12,6 +12,7 @@ from mayfly.client.following import Away, Back, Following, JobSeen, LogPiece
 from mayfly.kit.errors import MayflyError
 
 _RANK = re.compile(r"std_log(?:_process_|_)(.+)\.txt\Z")
+_OTHER = re.compile(r"(?:\d+_)?(.+?)(?:_log)?\.\w+\Z")
 
 
 def watch(run: Run, doors: Doors, name: str) -> int:
@@ -34,7 +35,7 @@ def watch(run: Run, doors: Doors, name: str) -> int:
     if job is None:
         return show.ENDED_BADLY
     why = _why(following.doors, job)
-    screen.data(job, lambda: ["", *(_coloured(run, line) for line in report.final_report(job, why))])
+    screen.data(job, lambda: ["", *(_coloured(run, line) for line in report.final_report(job, why, screen.width))])
     return 0 if job["status"] == "Completed" else show.ENDED_BADLY
 
 
@@ -74,7 +75,9 @@ class _Watcher:
         if file not in self.prefixes:
             match = _RANK.search(file)
             several = bool(self.job and int(self.job.get("instance_count") or 1) > 1) or match is not None
-            name = match[1] if match else file.rpartition("/")[2].removesuffix(".txt")
+            base = file.rpartition("/")[2]
+            other = _OTHER.match(base)
+            name = match[1] if match else other[1].replace("_", " ") if other else base
             self.prefixes[file] = f"[{text.clean(name)}] " if several or self._other(file) else ""
         return self.prefixes[file]
 
