@@ -13,7 +13,7 @@ from mayfly.domain.quota import default_limit
 from mayfly.domain.schedule import PATIENCE_MS, plan
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Unavailable
-from mayfly.kit.ids import GroupId, NodeId
+from mayfly.kit.ids import GroupId, JobId, NodeId
 from mayfly.services.moves import move
 from mayfly.services.world import World
 from mayfly.store import attempts, codec, jobs, ledgers, nodes, waiting
@@ -116,7 +116,7 @@ def _keep_waits(world: World, waits, classes: set[ClassKey], now: Millis) -> Non
 def _tell(world: World, key: ClassKey, reason: Phase, now: Millis) -> None:
     """Put the jobs of a class into the phase they wait in; only those that are not yet in it cost a write."""
 
-    def behind(connection: Connection) -> list[str]:
+    def behind(connection: Connection) -> list[JobId]:
         return waiting.not_in_phase(connection, key, reason.value)
 
     late = world.store.read(behind)

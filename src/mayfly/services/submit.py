@@ -213,7 +213,7 @@ def _distribution(job: CommandJob) -> dict[str, Any]:
             "workers": given.worker_count or nodes,
             "parameter_servers": given.parameter_server_count,
         }
-    return {"kind": "pytorch", "processes": given.process_count_per_instance}
+    return {"kind": "pytorch", "processes": job.processes_per_node}
 
 
 def _escape(name: str) -> str:
