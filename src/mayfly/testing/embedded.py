@@ -1,0 +1,272 @@
+"""One embedded server of a state folder of its own, its nodes and their jobs, as real processes that a test may kill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from mayfly.store.ledgers import check
+from mayfly.store.unit import Store, database_url
+from mayfly.testing.nodes import children, until
+
+ENDED = ("Completed", "Failed", "Canceled")
+HELLO: dict[str, Any] = {"command": "echo hello", "environment": {"image": "library/python:latest"}}
+"""A job that needs nothing but a shell."""
+LOG = "user_logs/std_log.txt"
+_WS = "/mayfly/v1/subscriptions/local/resourceGroups/local/workspaces/default"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+
+def counting(lines: int, pause_s: float = 0.1, status: int = 0) -> dict[str, Any]:
+    """A job that writes numbered lines, one each `pause_s`."""
+    loop = f"i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo line $i; sleep {pause_s}; done; exit {status}"
+    return {**HELLO, "command": loop}
+
+
+def numbered(lines: int) -> str:
+    """The whole log of `counting`."""
+    return "".join(f"line {number}\n" for number in range(1, lines + 1))
+
+
+class Embedded:
+    """`place` becomes HOME. Commands start no server unless they are told to (`MAYFLY_AUTOSTART=1`)."""
+
+    def __init__(self, place: Path, **environ: str) -> None:
+        self.place = place
+        self.folder = place / "state"
+        place.mkdir(parents=True, exist_ok=True)
+        place.chmod(0o700)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("MAYFLY_", "XDG_", "COV_"))}
+        own = {"HOME": str(place), "MAYFLY_HOME": str(self.folder), "MAYFLY_AUTOSTART": "0"}
+        self.environ = {**kept, **own, **environ}
+        self.server: subprocess.Popen[bytes] | None = None
+        self._files = 0
+
+    # --- the server -----------------------------------------------------------------------------------------------
+
+    def start(self, *options: str, **environ: str) -> int:
+        """Start the server and wait until it is ready or has died; its pid."""
+        self.folder.mkdir(exist_ok=True, mode=0o700)
+        with (self.folder / "server.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "mayfly.main.server", "--home", str(self.folder), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={**self.environ, **environ},
+                start_new_session=True,
+            )
+        self.server = process
+        threading.Thread(target=process.wait, daemon=True).start()  # `down` waits until nothing is left of it
+        until(lambda: self.record.get("pid") == process.pid or process.returncode is not None, 60)
+        return process.pid
+
+    @property
+    def record(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.folder / "server.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def up(self) -> bool:
+        pid = self.record.get("pid", 0)
+        return bool(pid) and alive(pid) and str(self.folder) in command_line(pid)
+
+    def kill_server(self) -> None:
+        """As a power cut would."""
+        pid = self.record["pid"]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not alive(pid))
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Call a door of the workspace, or (`/mayfly/…`) of the server; what it answers."""
+        token = (self.folder / "token").read_text().strip()
+        url = self.record["url"] + (path if path.startswith("/mayfly") else _WS + path)
+        answer = httpx.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else answer.text
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def begin(self, *args: str, cwd: Path | None = None, **environ: str) -> subprocess.Popen[str]:
+        """A command that goes on while the test does."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "mayfly.main.cli", *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd or self.place,
+            env={**self.environ, **environ},
+        )
+
+    def run(self, *args: str, cwd: Path | None = None, **environ: str) -> Said:
+        with self.begin(*args, cwd=cwd, **environ) as process:
+            out, err = process.communicate(timeout=100)
+            return Said(process.returncode, out, err)
+
+    def json(self, *args: str) -> Any:
+        """The answer of a command that must succeed."""
+        said = self.run(*args, "-o", "json")
+        assert said.status == 0, said.err
+        return json.loads(said.out)
+
+    def write(self, definition: Mapping[str, Any] | str, name: str = "") -> Path:
+        """A job file in a folder of its own."""
+        self._files += 1
+        path = self.place / f"job-{self._files}" / (name or "job.yml")
+        path.parent.mkdir()
+        path.write_text(definition if isinstance(definition, str) else yaml.safe_dump(dict(definition)))
+        return path
+
+    def submit(self, definition: Mapping[str, Any] | str, *args: str) -> str:
+        """Submit with the real command; the job's name."""
+        return self.json("job", "create", "-f", str(self.write(definition)), *args)["name"]
+
+    # --- jobs -----------------------------------------------------------------------------------------------------
+
+    def job(self, name: str) -> dict[str, Any]:
+        return self.call("GET", f"/jobs/{name}")
+
+    def wait(self, name: str, status: str | Iterable[str] = ENDED, timeout_s: float = 45) -> dict[str, Any]:
+        """Until the job has (one of) that status, or has ended with another: then an AssertionError says so."""
+        wanted = (status,) if isinstance(status, str) else tuple(status)
+
+        def there() -> dict[str, Any] | None:
+            try:
+                job = self.job(name)
+            except (httpx.TransportError, KeyError):
+                return None
+            assert job["status"] in wanted or job["status"] not in ENDED, (job["status"], job["error"])
+            return job if job["status"] in wanted else None
+
+        return until(there, timeout_s)
+
+    def log(self, name: str, file: str = LOG) -> str:
+        if not any(log["file"] == file for log in self.call("GET", f"/jobs/{name}/logs")["logs"]):
+            return ""
+        return self.call("GET", f"/jobs/{name}/logs/{file}")
+
+    def wait_log(self, name: str, text: str) -> None:
+        until(lambda: text in self.log(name), 45)
+
+    # --- processes ------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> list[str]:
+        found = self.folder / "nodes"
+        return sorted(place.name for place in found.iterdir()) if found.is_dir() else []
+
+    def watchdog(self, node: str) -> int:
+        """Its pid, 0 when it is dead."""
+        mine = str(self.folder / "nodes" / node)
+        return self._one(lambda words: words[-1] == mine and "--agent" not in words and "mayfly.main.node" in words)
+
+    def agent(self, node: str) -> int:
+        mine = str(self.folder / "nodes" / node)
+        return self._one(lambda words: words[-1] == mine and "--agent" in words)
+
+    def supervisor(self, node: str) -> int:
+        mine = str(self.folder / "nodes" / node / "attempts")
+        return self._one(lambda words: words[-1].startswith(mine) and words[-2].endswith("supervisor.py"))
+
+    def user_process(self, node: str) -> int:
+        """The job's own first process on that node, as this machine numbers it."""
+        for pids in (self.folder / "nodes" / node / "attempts").glob("*/pids-0.json"):
+            with contextlib.suppress(OSError, ValueError):
+                return json.loads(pids.read_text()).get("inner", 0)
+        return 0
+
+    def processes(self) -> list[int]:
+        """All that live of this folder: server, MLflow, watchdogs, agents, supervisors and the jobs' own."""
+        folder, found = str(self.folder).encode(), []
+        marks = [f"MAYFLY_PROCESS={node}/".encode() for node in self.nodes()]
+        for place in Path("/proc").iterdir():
+            if not place.name.isdigit() or not alive(int(place.name)):
+                continue
+            with contextlib.suppress(OSError):
+                words = (place / "cmdline").read_bytes()
+                ours = b"mayfly" in words and folder in words
+                if ours or any(mark in (place / "environ").read_bytes() for mark in marks):
+                    found.append(int(place.name))
+        return [pid for pid in found if "mayfly.main.cli" not in command_line(pid)]
+
+    def _one(self, matches: Any) -> int:
+        for place in Path("/proc").iterdir():
+            if place.name.isdigit():
+                words = command_line(int(place.name)).split("\0")
+                if len(words) > 2 and matches(words) and alive(int(place.name)):
+                    return int(place.name)
+        return 0
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def problems(self) -> list[str]:
+        """What the store's own laws say is wrong."""
+        store = Store(database_url(self.folder), lambda _topics: None)
+        try:
+            return store.read(check)
+        finally:
+            store.close()
+
+    def finish(self) -> None:
+        """Cancel what is left, stop the server, and see that nothing remains: no process, no held quota."""
+        if not (self.folder / "mayfly.db").exists():
+            return
+        try:
+            if not self.up:
+                self.start()
+            self.call("POST", "/mayfly/v1/server/down", {"mode": "cancel-jobs"})
+            until(lambda: not self.up, 40)
+            until(lambda: not self.processes(), 20)
+            assert self.problems() == []
+            assert "Traceback" not in (log := self.all_logs()), log[-4000:]
+        finally:
+            self.end_all()
+
+    def all_logs(self) -> str:
+        logs = [self.folder / "server.log", *(self.folder / "nodes").glob("*/node.log")]
+        return "".join(log.read_text(errors="replace") for log in logs if log.exists())
+
+    def end_all(self) -> None:
+        """Kill whatever is left."""
+        for pid in self.processes():
+            for one in [pid, *children(pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").rstrip("\0")
+    except OSError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mayfly.testing.embedded import Embedded
+
+Make = Callable[..., Embedded]
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Make]:
+    """Makes an embedded server's folder; nothing runs in it yet."""
+    made: list[Embedded] = []
+
+    def make(**environ: str) -> Embedded:
+        made.append(Embedded(tmp_path / f"home-{len(made)}", **environ))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.finish()
+
+
+@pytest.fixture
+def embedded(fresh: Make) -> Embedded:
+    """A server of the test's own."""
+    one = fresh()
+    one.start()
+    return one
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """A server for all tests of a module that leave it as it was."""
+    one = Embedded(tmp_path_factory.mktemp("shared"))
+    one.start()
+    yield one
+    one.finish()
