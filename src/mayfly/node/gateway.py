@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -164,7 +165,7 @@ def _blocks(body: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _unchunked(stream: IO[bytes]) -> Iterator[bytes]:
+def _unchunked(stream: BufferedIOBase) -> Iterator[bytes]:
     while size := int(stream.readline().split(b";")[0] or b"0", 16):
         yield stream.read(size)
         stream.readline()

@@ -101,7 +101,7 @@ class Supervised:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with open(self._folder.root / f"supervisor-{self.index}.err", "ab") as complaints:
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(_SCRIPT), str(self._folder.process(self.index))],
+                    [os.path.realpath(sys.executable), "-I", "-S", str(_SCRIPT), str(self._folder.process(self.index))],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=complaints,

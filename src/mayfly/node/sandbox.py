@@ -111,7 +111,7 @@ def probe(
     tools = {name: path for name in names if (path := shutil.which(name, path=search))}
     for strategy in (
         Strategy("bubblewrap", True, root, tools),
-        Strategy("namespaces", True, root, {**tools, "python": sys.executable}),
+        Strategy("namespaces", True, root, {**tools, "python": os.path.realpath(sys.executable)}),
         Strategy("uid", False, True, {}),
     ):
         if strategy.name not in forbidden and _works(strategy, root, cache):
