@@ -21,14 +21,15 @@ from mayfly.store.attempts import Attempt
 from mayfly.store.nodes import NodeRow
 from mayfly.store.unit import Unit
 
-_ROUNDS = 100
-"""How many plans one pass may make before it lets others look."""
+_ROUNDS = 5
+"""How many plans of one pass others may spoil before it waits a moment."""
 _REASON = {"quota": Phase.QUOTA, "capacity": Phase.CAPACITY, "turn": Phase.CAPACITY}
 
 
 def schedule(world: World) -> float | None:
     """One pass; seconds until a blocked head's patience may run out, None when nothing waits."""
-    for _ in range(_ROUNDS):
+    disturbed = 0
+    while True:
         now = world.clock.now()
         view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
         if not view.classes:
@@ -37,11 +38,13 @@ def schedule(world: World) -> float | None:
         placed = [start for start in made.starts if _reserve(world, start, now)]
         _keep_waits(world, made.waits, {one.key for one in view.classes}, now)
         if len(placed) < len(made.starts):
+            disturbed += 1
+            if disturbed >= _ROUNDS:
+                return 1.0
             continue  # somebody else took what this plan was made with: plan again
         more = any(one.waiting > len(one.heads) for one in view.classes)
         if not (placed and more):
             return PATIENCE_MS / 1000 / 3 if made.waits else None
-    return 0.05
 
 
 def _reserve(world: World, start: Start, now: Millis) -> bool:

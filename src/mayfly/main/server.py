@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -65,7 +66,8 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     app = build(world, tracking, lambda: stopping.view(world), stop)
     listener = folder.bind()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.append(_Announcing(_config(app), lambda: folder.announce(url, world.started_at, options.automatic)))
+    announce = lambda: folder.announce(url, world.started_at, options.automatic)  # noqa: E731
+    server.append(_Announcing(_config(app), announce, stop))
     resolving = Resolving(world)
     engine = Engine(world, _holder(world), _duties(world, tracking, resolving, stop, options))
     engine.start()
@@ -150,11 +152,19 @@ def _duties(
 
 
 class _Announcing(uvicorn.Server):
-    """Says where it listens once it does."""
+    """Says where it listens once it does; a first signal means `down`, a second one now."""
 
-    def __init__(self, config: uvicorn.Config, announce) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], stop: Stopping) -> None:
         super().__init__(config)
         self._announce = announce
+        self._stop = stop
+        self._told = False
+
+    def handle_exit(self, sig: int, frame) -> None:
+        if self._told:
+            super().handle_exit(sig, frame)
+        self._told = True
+        self._stop.finish_soon()
 
     async def startup(self, sockets=None) -> None:
         await super().startup(sockets)
@@ -182,15 +192,24 @@ def _end(server: list[uvicorn.Server]) -> None:
 
 
 def _isolation() -> tuple[str, str]:
-    if shutil.which("bwrap"):
+    """What a job of this machine would get, tried out, and what to say when that is little."""
+    if _runs("bwrap", "--ro-bind", "/", "/", "true"):
         return "bubblewrap", ""
+    if _runs("unshare", "--user", "--map-root-user", "--mount", "true"):
+        return "namespaces", ""
     if os.geteuid() == 0:
-        return "uid", "bubblewrap is not installed: jobs run under users of their own, and see this machine's files."
+        return "uid", "Neither bubblewrap nor namespaces work here: jobs run under users of their own."
     return (
         "none",
-        "bubblewrap is not installed: where user namespaces do not work either, a job can read what you can read. "
-        "Install bubblewrap to isolate jobs.",
+        "Jobs are not isolated on this machine: a job can read what you can read. Install bubblewrap to change that.",
     )
+
+
+def _runs(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _options() -> argparse.Namespace:

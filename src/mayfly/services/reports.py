@@ -60,7 +60,8 @@ def _apply(world: World, unit: Unit, node: str, reports: tuple[agent.AnyReport, 
 
 def _rank(unit: Unit, node: str, report: agent.Report) -> RankRow | None:
     for rank in attempts.ranks_of(unit.connection, report.fence.job, report.fence.attempt):
-        if rank.rank == report.rank and rank.node == node:
+        # an agent that was told to discard what it never knew cannot know its rank: it is the one its node has
+        if rank.node == node and (rank.rank == report.rank or isinstance(report, agent.Released)):
             return rank
     return None
 

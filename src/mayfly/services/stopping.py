@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mayfly.domain.job import Cause, JobState
-from mayfly.domain.node import DrainAsked, NodeState
+from mayfly.domain.node import LEAVING, DrainAsked
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Unavailable
+from mayfly.kit.ids import NodeId
+from mayfly.kit.ids import NodeId
 from mayfly.services import jobs as job_service
 from mayfly.services.world import World
-from mayfly.store import jobs, nodes
+from mayfly.store import attempts, jobs, nodes
 from mayfly.store.unit import Unit
 from mayfly.wire import mayfly as wire
 
 IDLE = Millis(30 * 60_000)
 """A server that a command started ends after this long with no unfinished job, no node and no request."""
 UNTIL = "until they end: on this machine a job outlives its server for as long as it runs"
+
+_FAREWELL_S = 5.0
+"""How long the end waits for idle agents to hear that they may go."""
+RELEASED_WITHIN = Millis(10_000)
 
 _PLACED = frozenset({JobState.PROVISIONING, JobState.PREPARING, JobState.RUNNING, JobState.FINALIZING})
 
@@ -51,6 +57,7 @@ class Stopping:
         self._world = world
         self._end = end
         self._draining = threading.Event()
+        self._finishing = threading.Event()
 
     def check_accepting(self) -> None:
         """Raises Unavailable `ServerStopping` once the server waits for its jobs to end."""
@@ -69,31 +76,49 @@ class Stopping:
                 job_service.cancel_by_id(self._world, job, cause)
         unfinished = self._world.store.read(jobs.unfinished)
         if mode == "stop":
-            threading.Timer(0.05, self._finish).start()
+            self.finish_soon()
         else:
             self._draining.set()
             threading.Thread(target=self._drain, name="drain", daemon=True).start()
         continuing = [name for _job, name, state in unfinished if mode != "stop" or state in _PLACED]
         return wire.DownView(continuing=continuing, until=UNTIL if continuing else "")
 
+    def finish_soon(self) -> None:
+        """As `down` of mode stop, without an answer; once."""
+        if not self._finishing.is_set():
+            self._finishing.set()
+            threading.Thread(target=self._finish, name="finish", daemon=True).start()
+
     def _drain(self) -> None:
-        woken, listener = self._world.wakeups.on_thread(["ended", "fleet"])
-        while self._world.store.read(jobs.unfinished):
-            woken.wait(2.0)
-            woken.clear()
-        listener.close()
+        self._wait(lambda: not self._world.store.read(jobs.unfinished), ["ended"], None)
         self._finish()
 
     def _finish(self) -> None:
-        """End idle agents, then the server. Busy ones go on and are taken up again by the next."""
-        self._world.store.write(self._retire)
-        self._world.provider.delete(
-            [row.id for row in self._world.store.read(nodes.present) if row.state is NodeState.DELETING]
-        )
+        """End the agents that have no unfinished job, then the server. The others go on and are taken up again by the
+        next."""
+        leaving = self._world.store.write(self._retire)
+        self._wait_released(leaving)
+        self._world.provider.delete(leaving)
         self._end()
 
-    def _retire(self, unit: Unit) -> None:
-        now = self._world.clock.now()
+    def _retire(self, unit: Unit) -> list[NodeId]:
+        now, found = self._world.clock.now(), []
+        unfinished = {job for job, _name, _state in jobs.unfinished(unit.connection)}
+        busy = attempts.busy_nodes(unit.connection)
         for row in nodes.present(unit.connection):
-            if row.node.idle_since is not None:
+            if not any(job in unfinished for job, _attempt in busy.get(row.id, ())):
                 nodes.apply(unit, row, DrainAsked(), now)
+                found.append(row.id)
+        return found
+
+    def _wait_released(self, leaving: Sequence[NodeId]) -> None:
+        """What an ended job has left on its node goes while the server can still hear of it; a node that does not call
+        is not waited for long."""
+        deadline = self._world.clock.now() + RELEASED_WITHIN
+        woken, listener = self._world.wakeups.on_thread(["fleet"])
+        while set(leaving) & self._world.store.read(attempts.busy_nodes).keys():
+            if self._world.clock.now() > deadline:
+                break
+            woken.wait(0.5)
+            woken.clear()
+        listener.close()

@@ -75,6 +75,8 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     decided = outcome(request, owner, view)
     if decided.message:
         notes.append(decided.message)
+    if world.isolation in ("none", "uid"):
+        notes.append(world.isolation_note)
     return Prepared(
         job=job,
         workspace=workspace,
