@@ -21,7 +21,7 @@ from mayfly.node.folders import AttemptFolder, NodeFolder
 from mayfly.node.gateway import Gateway
 from mayfly.node.processes import boot_id
 from mayfly.node.reporter import Reporter
-from mayfly.node.server import Server, persistently
+from mayfly.node.server import Server, Stopped, persistently
 from mayfly.wire import agent as wire
 from mayfly.wire.agent import Fence, Hello, Wish, Wishes
 
@@ -99,6 +99,8 @@ class Agent:
             except Unavailable:
                 self._greeted = False
                 continue
+            except Stopped:
+                return
             except Broken:
                 self._ended.wait(1.0)
                 continue

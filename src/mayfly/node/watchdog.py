@@ -27,9 +27,7 @@ _STEADY_S = 30.0
 def watch(folder: Path, idle_s: float = IDLE_S) -> int:
     """Until the agent is done or the node must end. Exit status 0: ended as it should; 3: another one is watching."""
     mine = os.open(folder / "watchdog.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _take(mine):
         return 3
     lock = os.open(folder / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
@@ -50,6 +48,20 @@ def watch(folder: Path, idle_s: float = IDLE_S) -> int:
                 _kill_all(folder)
                 return 0
             time.sleep(0.05)
+
+
+def _take(lock: int, patience_s: float = 0.5) -> bool:
+    """Whether the lock is ours now. Who only looks whether it is held holds it for a moment, so one try is not enough."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def _start_agent(folder: Path, lock: int) -> int:

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from mayfly.domain.job import Cause, JobState
-from mayfly.domain.node import LEAVING, DrainAsked
+from mayfly.domain.node import DrainAsked
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Unavailable
-from mayfly.kit.ids import NodeId
 from mayfly.kit.ids import NodeId
 from mayfly.services import jobs as job_service
 from mayfly.services.world import World
@@ -21,9 +20,8 @@ IDLE = Millis(30 * 60_000)
 """A server that a command started ends after this long with no unfinished job, no node and no request."""
 UNTIL = "until they end: on this machine a job outlives its server for as long as it runs"
 
-_FAREWELL_S = 5.0
+_FAREWELL_S = 8.0
 """How long the end waits for idle agents to hear that they may go."""
-RELEASED_WITHIN = Millis(10_000)
 
 _PLACED = frozenset({JobState.PROVISIONING, JobState.PREPARING, JobState.RUNNING, JobState.FINALIZING})
 
@@ -97,28 +95,29 @@ class Stopping:
         """End the agents that have no unfinished job, then the server. The others go on and are taken up again by the
         next."""
         leaving = self._world.store.write(self._retire)
-        self._wait_released(leaving)
-        self._world.provider.delete(leaving)
+        self._wait(lambda: not self._present(leaving), ["fleet"], _FAREWELL_S)
+        self._world.provider.delete(sorted(self._present(leaving)))
         self._end()
 
-    def _retire(self, unit: Unit) -> list[NodeId]:
-        now, found = self._world.clock.now(), []
+    def _retire(self, unit: Unit) -> set[NodeId]:
+        """Nodes without an unfinished job take no other; they end when nothing is left on them."""
+        now, found = self._world.clock.now(), set()
         unfinished = {job for job, _name, _state in jobs.unfinished(unit.connection)}
         busy = attempts.busy_nodes(unit.connection)
         for row in nodes.present(unit.connection):
             if not any(job in unfinished for job, _attempt in busy.get(row.id, ())):
                 nodes.apply(unit, row, DrainAsked(), now)
-                found.append(row.id)
+                found.add(row.id)
         return found
 
-    def _wait_released(self, leaving: Sequence[NodeId]) -> None:
-        """What an ended job has left on its node goes while the server can still hear of it; a node that does not call
-        is not waited for long."""
-        deadline = self._world.clock.now() + RELEASED_WITHIN
-        woken, listener = self._world.wakeups.on_thread(["fleet"])
-        while set(leaving) & self._world.store.read(attempts.busy_nodes).keys():
-            if self._world.clock.now() > deadline:
-                break
-            woken.wait(0.5)
+    def _present(self, asked: set[NodeId]) -> set[NodeId]:
+        return asked & {row.id for row in self._world.store.read(nodes.present)}
+
+    def _wait(self, done: Callable[[], bool], topics: Sequence[str], within_s: float | None) -> None:
+        """Until it is done, or for that long."""
+        deadline = None if within_s is None else self._world.clock.now() + within_s * 1000
+        woken, listener = self._world.wakeups.on_thread(topics)
+        while not done() and (deadline is None or self._world.clock.now() < deadline):
+            woken.wait(2.0 if deadline is None else 0.1)
             woken.clear()
         listener.close()
