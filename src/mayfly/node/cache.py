@@ -73,11 +73,9 @@ def private_copy(source: Path, target: Path) -> None:
 
 
 def _protect(folder: Path) -> None:
-    """Readable for everybody, writable for nobody; the top folder stays ours, to be renamed."""
+    """Readable for everybody, writable for nobody."""
     for parent, _, files in os.walk(folder):
         for name in files:
             path = Path(parent, name)
             path.chmod(0o555 if path.stat().st_mode & 0o100 else 0o444)
-        if Path(parent) != folder:
-            os.chmod(parent, 0o555)  # noqa: PTH101
-    folder.chmod(0o755)
+        os.chmod(parent, 0o555)  # noqa: PTH101
