@@ -1,30 +1,13 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli_runner import Done, Mayfly, WallClock
 
 from mayfly.cli import app
-from mayfly.kit.clock import Millis
 from mayfly.testing.scripted_server import TOKEN, Script, scripted_server
-
-
-class WallClock:
-    def now(self) -> Millis:
-        return Millis(time.time_ns() // 1_000_000)
-
-
-@dataclass(frozen=True)
-class Done:
-    status: int
-    out: str
-    err: str
-
-
-Mayfly = Callable[..., Done]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from conftest import Mayfly  # pyright: ignore[reportMissingImports]
+from cli_runner import Mayfly
 
 from mayfly.testing.scripted_server import Call, Reply, Script, job_view
 

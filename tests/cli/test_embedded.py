@@ -151,3 +151,45 @@ def test_a_server_that_cannot_start_says_why(home: Home) -> None:
     assert (status, "[ServerStartFailed]" in err) == (1, True), err
     assert "server.log" in err
     assert "Traceback" not in err
+
+
+def _job(home: Home, seconds: int) -> Path:
+    file = home.folder.parent / "job.yml"
+    file.write_text(
+        f"command: for i in $(seq 1 {seconds * 10}); do echo number $i; sleep 0.1; done\n"
+        "environment: {image: library/python:latest}\n"
+    )
+    return file
+
+
+def test_a_stream_survives_the_death_of_its_server(home: Home) -> None:
+    file = _job(home, 6)
+    with home.start("job", "create", "-f", str(file), "--stream", "--name", "counting") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "number 1\n"
+        first = home.record["pid"]
+        os.kill(first, signal.SIGKILL)
+        out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    numbers = [line for line in out.splitlines() if line.startswith("number ")]
+    assert numbers == [f"number {i}" for i in range(2, 61)]
+    assert home.record["pid"] != first
+    assert "Status    Completed" in out
+
+
+def test_a_stream_does_not_bring_back_a_server_that_was_stopped(home: Home) -> None:
+    file = _job(home, 4)
+    with home.start("job", "create", "-f", str(file), "--stream", "--name", "counting") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "number 1\n"
+        status, said, _ = home.run("down")
+        assert (status, "counting" in said) == (0, True), said
+        assert process.stderr is not None
+        while "The server is away" not in (line := process.stderr.readline()):
+            assert line, "the stream ended"
+        assert not (home.folder / "server.json").exists()
+        assert home.run("up", "--detach")[0] == 0
+        out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert [line for line in out.splitlines() if line.startswith("number ")] == [f"number {i}" for i in range(2, 41)]
+    assert "The server is back." in err

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Mayfly  # pyright: ignore[reportMissingImports]
+from cli_runner import Mayfly
 
 from mayfly.cli.catalogue import COMMANDS, EXIT_CODES, root_help
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Mayfly  # pyright: ignore[reportMissingImports]
+from cli_runner import Mayfly
 
 from mayfly.testing.scripted_server import TOKEN, Call, Reply, Script, events, job_view
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Mayfly  # pyright: ignore[reportMissingImports]
+from cli_runner import Mayfly
 
 from mayfly.testing.scripted_server import Call, Reply, Script, events, job_view, refusal
 from mayfly.transfer import packs
