@@ -112,7 +112,7 @@ def test_server_away_and_back_elsewhere(nodes: Nodes) -> None:
     nodes.server.start()
     nodes.server.fact(wire.Collected, "j")
     assert nodes.server.log("j") == "".join(f"line {i}\n" for i in range(1, 21))
-    assert len(nodes.server.hellos) == 2
+    nodes.server.wait(lambda: len(nodes.server.hellos) == 2)
 
 
 @pytest.mark.fault
