@@ -58,8 +58,8 @@ def main() -> None:
 
 def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     """Run until told to stop; jobs that run then go on."""
-    world = _world(folder, options)
     mlflow = MlflowServer(folder.path / "mlflow")
+    world = _world(folder, options, mlflow)
     tracking = TrackingDoor(mlflow, StoredTracking(world.store), world.clock)
     server: list[uvicorn.Server] = []
     stop = Stopping(world, lambda: _end(server))
@@ -84,7 +84,7 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     os._exit(0)  # threads that wait for a package resolver or a job's upload must not delay the end
 
 
-def _world(folder: StateFolder, options: argparse.Namespace) -> World:
+def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServer) -> World:
     clock = SteadyClock()
     wakeups = Wakeups()
     url = options.database or database_url(folder.path)
@@ -116,6 +116,7 @@ def _world(folder: StateFolder, options: argparse.Namespace) -> World:
         automatic=options.automatic,
         isolation=isolation,
         isolation_note=note,
+        warm_tracking=mlflow.prewarm,
     )
     store.write(lambda unit: ledgers.set_capacity(unit, fleet.provider, fleet.total))
     places.create(world, Place(*DEFAULT))

@@ -35,6 +35,11 @@ class Wish:
     """Already known when no package is asked for."""
     notes: tuple[str, ...]
 
+    @property
+    def tracks(self) -> bool:
+        """Whether its packages let a job track."""
+        return any(requirement.lower().startswith("mlflow") for requirement in self.definition["requirements"])
+
     def keep(self, unit: Unit, world: World) -> None:
         """Write the wish where `resolve_next` finds it."""
         environments.want(unit, self.digest, self.definition, world.clock.now())

@@ -106,6 +106,8 @@ def submit(world: World, submitter: str, place: Place, submission: Submission) -
         unit.wake("scheduling", "environments")
         return replace(row, sequence=sequence), True
 
+    if prepared.environment.tracks:
+        world.warm_tracking()
     try:
         return world.store.write(keep)
     except IntegrityError:  # two servers accepted one name at once: the other one's is there now

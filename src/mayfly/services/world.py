@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mayfly.domain.catalogue import CATALOGUE
@@ -40,6 +40,8 @@ class World:
     automatic: bool
     isolation: str
     isolation_note: str
+    warm_tracking: Callable[[], None] = lambda: None
+    """Start the tracking server in the background: a job that is likely to need it has come."""
     embedded: bool = True
     """One person's server: unknown subscriptions, groups and workspaces are made on first write, and said."""
 
