@@ -47,7 +47,7 @@ class Home:
 
     def clean(self) -> None:
         self.run("down", "--cancel-jobs")
-        if (self.folder / "server.json").exists():
+        if (self.folder / "server.json").exists() and _alive(self.record["pid"]):
             os.kill(self.record["pid"], signal.SIGKILL)
 
 

@@ -136,7 +136,8 @@ def _wait_until_gone(run: Run, record: ServerRecord, within_ms: int | None) -> N
     """Raises Broken `ServerStillRuns`."""
     began = run.clock.now()
     while record.alive():
-        if (now := read_record(run.settings.folder)) is not None and now.pid != record.pid:
+        now = read_record(run.settings.folder)
+        if (now is None and embedded.released(run.settings.folder)) or (now is not None and now.pid != record.pid):
             return
         if within_ms is not None and run.clock.now() - began > within_ms:
             raise Broken(

@@ -104,6 +104,12 @@ def locked(folder: Path) -> bool:
     return False
 
 
+def released(folder: Path) -> bool:
+    """Whether no server holds the folder and none is being started there."""
+    with _start_lock(folder):
+        return not locked(folder)
+
+
 def check_version(record: ServerRecord) -> None:
     """Raises Conflict `VersionMismatch` when the server is not of this command's version."""
     if record.version != __version__:

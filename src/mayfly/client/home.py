@@ -42,7 +42,7 @@ class ServerRecord:
             return False
         except PermissionError:
             return True
-        return True
+        return not _ended(self.pid)
 
     def token(self) -> str:
         """The bearer token. Raises OSError when the file is gone or not ours to read."""
@@ -90,6 +90,14 @@ def boot_id() -> str:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def _ended(pid: int) -> bool:
+    """Whether the process has ended and only waits for its parent, such as a command that streams, to take note."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False
 
 
 def _own_folder(environ: Mapping[str, str]) -> Path:
