@@ -12,7 +12,6 @@ from anyio import to_thread
 
 from mayfly.services import jobs, logs
 from mayfly.services.world import World
-from mayfly.wire.mayfly import JobView
 
 KEEP_ALIVE_S = 10.0
 
@@ -31,41 +30,45 @@ class _Reader:
         if not text:
             return None
         after = self.offset - len(self.decoder.getstate()[0])
-        return _event("log", {"file": name, "offset": begin, "next": after, "text": text})
+        return _event("log", json.dumps({"file": name, "offset": begin, "next": after, "text": text}))
 
 
 async def follow(world: World, job: str, offsets: dict[str, int]) -> AsyncIterator[bytes]:
     """Events until the job has ended and its log was sent; the client may go away at any time."""
-    woken, listener = world.wakeups.on_loop([f"job:{job}"])
+    woken, listener = world.wakeups.on_loop([f"job:{job}", f"log:{job}"])
+    changed, life = world.wakeups.on_loop([f"job:{job}"])
+    changed.set()
     readers = {name: _Reader(offset) for name, offset in offsets.items()}
     shown: tuple[object, ...] = ()
+    ended = False
     try:
         while True:
             woken.clear()
-            view = await to_thread.run_sync(jobs.view_of, world, job)
-            if view is None:
-                return
-            face = (view.status, view.phase, view.attempt, view.status_reason)
-            if face != shown:
-                shown = face
-                yield _event("job", view.model_dump(mode="json"))
-            ended = view.ended_at is not None
+            if changed.is_set():
+                changed.clear()
+                view = await to_thread.run_sync(jobs.view_of, world, job)
+                if view is None:
+                    return
+                ended = view.ended_at is not None
+                face = (view.status, view.phase, view.attempt, view.status_reason)
+                if face != shown:
+                    shown = face
+                    yield _event("job", view.model_dump_json())
             async for event in _logs(world, job, readers, final=ended):
                 yield event
             if ended:
-                yield _event("end", await _last(world, job, view))
+                last = await to_thread.run_sync(jobs.view_of, world, job)
+                if last is not None:
+                    yield _event("end", last.model_dump_json())
                 return
             try:
                 await asyncio.wait_for(woken.wait(), KEEP_ALIVE_S)
             except TimeoutError:
+                changed.set()  # a wake-up is only a hint: look at the rows now and then
                 yield b": still here\n\n"
     finally:
         listener.close()
-
-
-async def _last(world: World, job: str, view: JobView) -> object:
-    latest = await to_thread.run_sync(jobs.view_of, world, job)
-    return (latest or view).model_dump(mode="json")
+        life.close()
 
 
 async def _logs(world: World, job: str, readers: dict[str, _Reader], *, final: bool) -> AsyncIterator[bytes]:
@@ -84,5 +87,5 @@ async def _logs(world: World, job: str, readers: dict[str, _Reader], *, final: b
                 yield event
 
 
-def _event(kind: str, data: object) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+def _event(kind: str, data: str) -> bytes:
+    return f"event: {kind}\ndata: {data}\n\n".encode()

@@ -128,4 +128,4 @@ class ResolveLog:
             waiting = self._world.store.read(lambda c: jobs.waiting_for(c, self._digest, _WAITING))
             for row in waiting:
                 self._world.logs.append(row.job.id, 1, 0, LOG_FILE, 0, self._text)
-        self._world.wakeups.wake({f"job:{row.job.id}" for row in waiting})
+        self._world.wakeups.wake({f"log:{row.job.id}" for row in waiting})

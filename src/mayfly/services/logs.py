@@ -36,7 +36,7 @@ def append(world: World, node: str, job: str, attempt: int, rank: int, file: str
         row = LogRow(job, attempt, rank, node, file, 0, False)
         world.store.write(lambda unit: logs.ensure(unit, row))
     size = world.logs.append(job, attempt, rank, file, offset, data)
-    world.wakeups.wake({f"job:{job}"})
+    world.wakeups.wake({f"log:{job}"})
     return size
 
 
