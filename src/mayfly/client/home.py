@@ -5,6 +5,7 @@ The server owns the folder's content; a client only reads `server.json` and `tok
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 from collections.abc import Mapping
@@ -101,5 +102,6 @@ def _ended(pid: int) -> bool:
 
 
 def _own_folder(environ: Mapping[str, str]) -> Path:
+    """The user's home; where HOME is empty, as the user data base has it."""
     home = environ.get("HOME") or environ.get("USERPROFILE")
-    return Path(home) if home else Path.home()
+    return Path(home) if home else Path(f"~{getpass.getuser()}").expanduser()
