@@ -18,7 +18,7 @@ import msgspec
 from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.node import plan, uids
 from mayfly.node.collect import collect
-from mayfly.node.disk import read_json, remove_tree, write_durably, write_json
+from mayfly.node.disk import read_json, remove_tree, write_json, write_whole
 from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder
 from mayfly.node.launch import GRACE_S, Ending, Supervised, marker, write_process_file
@@ -154,7 +154,7 @@ class Attempt:
     def _assigned(self) -> None:
         self.folder.prepare()
         if not self.folder.record("assignment").exists():
-            write_durably(self.folder.record("assignment"), msgspec.json.encode(self.assignment))
+            write_whole(self.folder.record("assignment"), msgspec.json.encode(self.assignment))
         passing("assigned")
 
     def _materialised(self) -> Materialised:
@@ -225,7 +225,7 @@ class Attempt:
         if stopped:
             self._receive_stop()
             return False
-        write_durably(record, msgspec.json.encode(self._go))
+        write_whole(record, msgspec.json.encode(self._go))
         passing("go")
         return True
 

@@ -1,4 +1,8 @@
-"""Small files that a later report depends on: whole or not there, and there after a power cut."""
+"""Small files that a later report depends on: whole or not there, whatever process dies.
+
+They need not survive a power cut: that ends every process of the node too, and what the server must know then stands in
+the two files that a supervisor makes durable itself: that it began (so that nothing starts twice), and how it ended.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +15,17 @@ from pathlib import Path
 from typing import Any
 
 
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace `path`, mode 0600; once this returns, the bytes survive power loss."""
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace `path`, mode 0600; once this returns, the bytes survive the death of any process."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
     part.replace(path)
-    sync_folder(path.parent)
 
 
 def write_json(path: Path, value: object) -> None:
-    """`write_durably` of JSON."""
-    write_durably(path, json.dumps(value, separators=(",", ":")).encode())
+    """`write_whole` of JSON."""
+    write_whole(path, json.dumps(value, separators=(",", ":")).encode())
 
 
 def read_json(path: Path) -> Any | None:

@@ -56,7 +56,7 @@ def write_process_file(
     variables: Mapping[str, str],
     grace_s: float,
 ) -> None:
-    """Everything the supervisor needs, durably."""
+    """Everything the supervisor needs."""
     limits = assignment.limits
     spec = {
         "argv": [*enclosure.prefix, shell(), "-c", command],

@@ -51,13 +51,19 @@ def boottime_ns() -> int:
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def write_durably(path: str, value: object) -> None:
+def write_whole(path: str, value: object, sync: bool = False) -> None:
     part = f"{path}.{os.getpid()}.part"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(descriptor, json.dumps(value).encode())
-    os.fsync(descriptor)
+    if sync:
+        os.fsync(descriptor)
     os.close(descriptor)
     os.replace(part, path)
+
+
+def write_durably(path: str, value: object) -> None:
+    """Once this returns, the value survives a power cut."""
+    write_whole(path, value, sync=True)
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
@@ -213,7 +219,7 @@ class Supervision:
                     poller.unregister(ready)
                     self.started = bool(os.read(ready, 1))
                     pids["inner"] = self.inner = self._find_inner()
-                    write_durably(self.spec["pids"], pids)
+                    write_whole(self.spec["pids"], pids)
                     self._announce()
                     if self.stopped:
                         self._terminate()
