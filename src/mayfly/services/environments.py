@@ -59,7 +59,7 @@ def wish(world: World, environment: str | Mapping[str, Any]) -> Wish:
         "requirements": list(definition.requirements),
         "python": python.path,
         "python_version": python.version,
-        "note": "; ".join((f"{definition.name} became {became}", *notes)),
+        "note": "; ".join((became, *notes)),
     }
     text = "\x00".join((rules.wish_digest(definition), python.path, python.version, platform.machine()))
     digest = hashlib.sha256(text.encode()).hexdigest()

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from mayfly.domain.compute import Placement, Price, Target, Tier
 from mayfly.domain.job import Cause, Job
-from mayfly.domain.phases import spans
+from mayfly.domain.phases import CAUSES, spans
 from mayfly.kit.clock import Millis
 from mayfly.services.world import World
 from mayfly.store import attempts, codec, environments, results, waiting
