@@ -65,7 +65,8 @@ def status(job: Job) -> str:
 
 def phase_views(job: Job, now: Millis) -> list[wire.PhaseView]:
     return [
-        wire.PhaseView(phase=phase.value, milliseconds=spent, open=open_) for phase, spent, open_ in spans(job, now)
+        wire.PhaseView(phase=phase.value, milliseconds=spent, open=going, cause=CAUSES[phase])
+        for phase, spent, going in spans(job, now)
     ]
 
 
