@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mayfly.testing.embedded import Embedded
-
-Make = Callable[..., Embedded]
+from mayfly.testing.embedded import Embedded, Make
 
 
 @pytest.fixture

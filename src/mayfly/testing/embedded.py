@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,13 @@ class Embedded:
         self.folder = place / "state"
         place.mkdir(parents=True, exist_ok=True)
         place.chmod(0o700)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("MAYFLY_", "XDG_", "COV_"))}
+        unwanted = ("MAYFLY_", "XDG_", "PYTHONDONTWRITEBYTECODE")  # compiling all anew would take most of the time
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
         own = {"HOME": str(place), "MAYFLY_HOME": str(self.folder), "MAYFLY_AUTOSTART": "0"}
         self.environ = {**kept, **own, **environ}
         self.server: subprocess.Popen[bytes] | None = None
         self._files = 0
+        self._client = httpx.Client(timeout=30, trust_env=False)
 
     # --- the server -----------------------------------------------------------------------------------------------
 
@@ -79,7 +81,7 @@ class Embedded:
             )
         self.server = process
         threading.Thread(target=process.wait, daemon=True).start()  # `down` waits until nothing is left of it
-        until(lambda: self.record.get("pid") == process.pid or process.returncode is not None, 60)
+        until(lambda: self.record.get("pid") == process.pid or process.returncode is not None, 60, 0.05)
         return process.pid
 
     @property
@@ -104,7 +106,7 @@ class Embedded:
         """Call a door of the workspace, or (`/mayfly/…`) of the server; what it answers."""
         token = (self.folder / "token").read_text().strip()
         url = self.record["url"] + (path if path.startswith("/mayfly") else _WS + path)
-        answer = httpx.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        answer = self._client.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else answer.text
 
@@ -162,7 +164,7 @@ class Embedded:
             assert job["status"] in wanted or job["status"] not in ENDED, (job["status"], job["error"])
             return job if job["status"] in wanted else None
 
-        return until(there, timeout_s)
+        return until(there, timeout_s, 0.1)
 
     def log(self, name: str, file: str = LOG) -> str:
         if not any(log["file"] == file for log in self.call("GET", f"/jobs/{name}/logs")["logs"]):
@@ -170,7 +172,7 @@ class Embedded:
         return self.call("GET", f"/jobs/{name}/logs/{file}")
 
     def wait_log(self, name: str, text: str) -> None:
-        until(lambda: text in self.log(name), 45)
+        until(lambda: text in self.log(name), 45, 0.1)
 
     # --- processes ------------------------------------------------------------------------------------------------
 
@@ -232,17 +234,18 @@ class Embedded:
 
     def finish(self) -> None:
         """Cancel what is left, stop the server, and see that nothing remains: no process, no held quota."""
-        if not (self.folder / "mayfly.db").exists():
-            return
         try:
+            if not (self.folder / "mayfly.db").exists():
+                return
             if not self.up:
                 self.start()
             self.call("POST", "/mayfly/v1/server/down", {"mode": "cancel-jobs"})
-            until(lambda: not self.up, 40)
-            until(lambda: not self.processes(), 20)
+            until(lambda: not self.up, 40, 0.05)
+            until(lambda: not self.processes(), 20, 0.1)
             assert self.problems() == []
             assert "Traceback" not in (log := self.all_logs()), log[-4000:]
         finally:
+            self._client.close()
             self.end_all()
 
     def all_logs(self) -> str:
@@ -255,6 +258,10 @@ class Embedded:
             for one in [pid, *children(pid)]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(one, signal.SIGKILL)
+
+
+Make = Callable[..., Embedded]
+"""Makes the folder of an embedded server; nothing runs in it yet."""
 
 
 def command_line(pid: int) -> str:
