@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Select, Table, event
+from sqlalchemy import Connection, Engine, Select, Table, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 
@@ -44,6 +45,30 @@ def connect(url: str) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """The same engine for looks: all statements of one see one moment. SQLite's transactions do so by themselves."""
+    if is_sqlite(engine):
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def ran_into_another(error: DBAPIError) -> bool:
+    """Whether the unit only met another one (serialization failure, deadlock) and may be run again."""
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+
+
+def lost_transaction(connection: Connection) -> bool:
+    """Whether SQLite has rolled back the whole transaction by itself, as it may when the disk is full."""
+    driver = connection.connection.dbapi_connection
+    return driver is None or not driver.in_transaction
+
+
+def lock_schema(connection: Connection) -> None:
+    """Until the transaction ends nobody else migrates. SQLite's transaction was begun for writing, which is the same."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(0x6D6179666C79)))
 
 
 def insert_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

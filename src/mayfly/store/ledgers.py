@@ -5,8 +5,9 @@ Each hold of an attempt is a row; a ledger's `held` is always the sum of its row
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
 from mayfly.domain.compute import Amount, LedgerKey, Placement, Quota, Tier
 from mayfly.kit.ids import JobId
@@ -130,10 +131,8 @@ def give_back(unit: Unit, job: JobId, attempt: int) -> bool:
     """Return all that the attempt holds; False when it held nothing. Repeating it changes nothing."""
     connection = unit.connection
     mine = and_(holds.c.job == job, holds.c.attempt == attempt)
-    rows = connection.execute(
-        dialect.locked(connection, select(holds).where(mine).order_by(holds.c.scope, holds.c.family, holds.c.tier))
-    ).all()
-    for row in rows:
+    rows = connection.execute(dialect.locked(connection, select(holds).where(mine))).all()
+    for row in sorted(rows, key=_order):
         if row.scope.startswith("capacity:"):
             connection.execute(
                 update(capacity)
@@ -148,6 +147,11 @@ def give_back(unit: Unit, job: JobId, attempt: int) -> bool:
     connection.execute(delete(holds).where(mine))
     connection.execute(update(gpus).where(gpus.c.job == job, gpus.c.attempt == attempt).values(job=None, attempt=None))
     return bool(rows)
+
+
+def _order(hold: Row[Any]) -> tuple[bool, LedgerKey]:
+    """As `take` goes: quota by key, then capacity. Two units that take and give back would else wait for each other."""
+    return hold.scope.startswith("capacity:"), LedgerKey(hold.scope, hold.family, Tier(hold.tier))
 
 
 def check(connection: Connection) -> list[str]:

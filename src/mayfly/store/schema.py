@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -18,6 +19,9 @@ FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0001"
 """The version this code writes; a test holds it equal to the newest migration."""
 
+_one_at_a_time = threading.Lock()
+"""Alembic keeps what it works on in its module."""
+
 
 def upgrade(store: Store) -> None:
     """Bring the store to HEAD. Raises Invalid `StoreTooNew` for one that a newer Mayfly made."""
@@ -33,10 +37,11 @@ def upgrade(store: Store) -> None:
             f"This store was made by a newer Mayfly (schema {version}; this one writes {HEAD}).",
             remedy="Install that version of mayfly-ml, or point MAYFLY_HOME at another folder.",
         )
-    with store.engine.connect() as connection:
+    with _one_at_a_time, store.engine.connect() as connection:
         if dialect.is_sqlite(store.engine):
             connection = connection.execution_options(mayfly_begin="IMMEDIATE")
         with connection.begin():
+            dialect.lock_schema(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

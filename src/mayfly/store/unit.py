@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,9 @@ from mayfly.kit.errors import Unavailable
 from mayfly.store import dialect
 
 Result = TypeVar("Result")
+
+_TRIES = 10
+"""How often a unit is run that meets others on PostgreSQL."""
 
 STEPS = (
     "job accepted",
@@ -87,6 +91,7 @@ class Store:
 
     def __init__(self, url: str, wake: Callable[[set[str]], None]) -> None:
         self.engine = dialect.connect(url)
+        self._reading = dialect.reading(self.engine)
         self.wake = wake
         self._kill = KillPoint()
         self._writer = _Writer(self.engine, self._finish, self._kill) if dialect.is_sqlite(self.engine) else None
@@ -113,7 +118,7 @@ class Store:
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` on a consistent view of what is committed."""
         if self._writer is None:
-            with self.engine.connect() as connection:
+            with self._reading.connect() as connection:
                 return work(connection)
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None or connection.closed:
@@ -127,16 +132,16 @@ class Store:
         self.engine.dispose()
 
     def _transaction(self, work: Callable[[Unit], Result]) -> Result:
-        for last in (False, False, True):
+        for left in reversed(range(_TRIES)):
             try:
                 with self.engine.begin() as connection:
                     unit = Unit(connection)
                     result = work(unit)
                     self._kill.reached(unit.steps, "before")
             except OperationalError as error:
-                if last or ("serializ" not in str(error) and "deadlock" not in str(error)):
-                    raise
-                continue
+                if left and dialect.ran_into_another(error):
+                    continue
+                raise _commit_failure(error) from error
             self._finish(unit)
             return result
         raise AssertionError("unreachable")
@@ -144,7 +149,8 @@ class Store:
     def _finish(self, unit: Unit) -> None:
         self._kill.reached(unit.steps, "after")
         if unit.topics:
-            self.wake(unit.topics)
+            with suppress(Exception):  # a hint that nobody could take; the unit is committed all the same
+                self.wake(unit.topics)
 
 
 class _Writer:
@@ -153,32 +159,35 @@ class _Writer:
     MOST = 256
 
     def __init__(self, engine: Engine, finish: Callable[[Unit], None], kill: KillPoint) -> None:
-        self._engine = engine
         self._finish = finish
         self._kill = kill
         self._queue: queue.SimpleQueue[tuple[Callable[[Unit], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._door = threading.Lock()
         self._closed = False
+        # Here, so that the first connection turns WAL on alone, and what is wrong with the file is raised to who asks.
+        self._connection = engine.connect().execution_options(mayfly_begin="IMMEDIATE")
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     def put(self, work: Callable[[Unit], Any], future: Future[Any]) -> None:
-        if self._closed:
-            raise Unavailable("ServerStopping", "The server is stopping.", remedy="Try again in a moment.")
-        self._queue.put((work, future))
+        with self._door:
+            if self._closed:
+                raise Unavailable("ServerStopping", "The server is stopping.", remedy="Try again in a moment.")
+            self._queue.put((work, future))
 
     def close(self) -> None:
-        self._closed = True
-        self._queue.put(None)
+        with self._door:
+            self._closed = True
+            self._queue.put(None)
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        connection = self._engine.connect().execution_options(mayfly_begin="IMMEDIATE")
         while True:
             batch, last = self._batch()
             if batch:
-                self._commit(connection, batch)
+                self._commit(self._connection, batch)
             if last:
-                connection.close()
+                self._connection.close()
                 return
 
     def _batch(self) -> tuple[list[tuple[Callable[[Unit], Any], Future[Any]]], bool]:
@@ -200,8 +209,10 @@ class _Writer:
                     try:
                         with connection.begin_nested():
                             result = work(unit)
-                    except Exception as error:  # noqa: BLE001 - handed to the caller through the future
-                        future.set_exception(error)
+                    except Exception as error:
+                        if dialect.lost_transaction(connection):
+                            raise
+                        future.set_exception(_commit_failure(error) if isinstance(error, OperationalError) else error)
                         continue
                     done.append((unit, result, future))
                 for unit, _, _ in done:

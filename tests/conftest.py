@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mayfly.testing.databases import Databases, kinds
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    found = Databases(tmp_path_factory.mktemp("databases"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(params=kinds())
+def database(request: pytest.FixtureRequest) -> str:
+    """Every kind that is here."""
+    return request.param
+
+
+@pytest.fixture
+def database_url(database: str, databases: Databases, tmp_path: Path) -> Iterator[str]:
+    """A fresh database with the newest schema."""
+    url = databases.fresh(database, tmp_path)
+    yield url
+    databases.drop(url)
