@@ -86,6 +86,7 @@ class Agent:
         self._reporter.drain(10.0)
         self._gateway.stop()
         self._reporter.stop()
+        self._around.environments.close()
         return DONE
 
     # --- the server -----------------------------------------------------------------------------------------------

@@ -359,6 +359,7 @@ class Attempt:
             before_stop=known["before_stop"],
             timed_out=known["timed_out"],
             lost=known["lost"],
+            lost_code=known.get("lost_code", ""),
         )
 
     def _exit_facts(self) -> dict[str, Any]:
@@ -372,7 +373,8 @@ class Attempt:
             "exits": [{"process": e.index, "code": e.code, "oom": e.oom} for e in endings],
             "before_stop": stop is None or (latest > 0 and latest < stop["at_boottime_ns"]),
             "timed_out": any(ending.timed_out for ending in endings),
-            "lost": " ".join(ending.lost for ending in endings if ending.lost),
+            "lost": " ".join(dict.fromkeys(ending.lost for ending in endings if ending.lost)),
+            "lost_code": next((ending.lost_code for ending in endings if ending.lost), ""),
         }
 
     def _logs_acknowledged(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import uv
 
 from mayfly.kit.errors import Broken
+from mayfly.node.bytecode import Bytecode
 from mayfly.node.cache import built_once
 from mayfly.node.disk import read_json, remove_tree, write_json
 from mayfly.transfer.pip_settings import uv_environment, uv_options
@@ -74,6 +75,11 @@ class Environments:
     def __init__(self, cache: Path, variables: Mapping[str, str] = os.environ) -> None:
         self._cache = cache
         self._variables = variables
+        self._bytecode = Bytecode()
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        self._bytecode.close()
 
     def build(self, plan: EnvironmentPlan, log: Path, running: Callable[[subprocess.Popen[bytes]], None]) -> Built:
         """The environment, from the cache or made by uv, whose words go to the end of `log`. `running` is given each
@@ -83,6 +89,7 @@ class Environments:
         if plan.digest and plan.lock is not None:
             place = self._cache / "environments" / plan.digest
             root = built_once(place, lambda part: self._make(plan, part, place, log, running))
+            self._bytecode.later(root, interpreter.executable)
         return Built(interpreter, root, self._pip(interpreter))
 
     def interpreter(self, python: str) -> Interpreter:
@@ -133,7 +140,7 @@ class Environments:
                 [tool, "venv", "--quiet", "--allow-existing", "--python", plan.python, str(part)],
                 [
                     *(tool, "pip", "install", "--python", str(python), "--require-hashes", "--no-deps"),
-                    *("--compile-bytecode", "-r", str(lock), *uv_options(self._variables)),
+                    *("-r", str(lock), *uv_options(self._variables)),
                 ],
             ):
                 process = subprocess.Popen(

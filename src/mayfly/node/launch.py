@@ -39,6 +39,8 @@ class Ending:
     at_boottime_ns: int = 0
     cpu_s: float = 0.0
     lost: str = ""
+    lost_code: str = ""
+    """A code of its own for `lost`, where there is one."""
 
 
 def shell() -> str:
@@ -58,9 +60,10 @@ def write_process_file(
 ) -> None:
     """Everything the supervisor needs."""
     limits = assignment.limits
+    argv, environment = enclosure.around([shell(), "-c", command], variables)
     spec = {
-        "argv": [*enclosure.prefix, shell(), "-c", command],
-        "environment": {MARKER: mark, **variables},
+        "argv": argv,
+        "environment": {**environment, MARKER: mark},
         "folder": str(folder.code) if not enclosure.depth else str(folder.root),
         "log": str(folder.root / process.log),
         "record": str(folder.exit(process.index)),
@@ -176,6 +179,7 @@ class Supervised:
                 int(record["at_boottime_ns"]),
                 float(record["cpu_s"]),
                 "The sandbox could not be made, so the command never ran; the job's log says why." if outside else "",
+                "SandboxFailed" if outside else "",
             )
         if not self.ever_began:
             return Ending(self.index, 137)

@@ -8,6 +8,7 @@ interpreter and its environment (read-only) and its own folders. `uid`: another 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,13 @@ _ETC = (
 )
 LAUNCHER = ("/bin/sh", "-c", 'echo >&9; exec 9>&-; exec "$@"', "sh")
 """Says that the sandbox stands (see `supervisor.py`), then becomes the command."""
+_LOADER = re.compile(
+    r"(LD_\w+|MALLOC_\w+|LIBMOUNT_\w+|GLIBC_TUNABLES|GCONV_PATH|GETCONF_DIR|LOCPATH|NLSPATH|HOSTALIASES|LOCALDOMAIN"
+    r"|RESOLV_HOST_CONF|RES_OPTIONS|TZDIR)\Z",
+    re.ASCII,
+)
+"""Variables that steer what a program loads, as glibc lists them for programs with more rights than their caller."""
+_LATER = "MAYFLY_LATER_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,16 @@ class Enclosure:
     depth: int = 0
     drop_uid: int = 0
     tmp: str = "/tmp"
+
+    def around(self, command: Sequence[str], variables: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+        """What to start, and with which variables. The tools that make the sandbox run outside of it and with the
+        agent's rights, so what a job sets for the loader gets its name only inside, as the last thing."""
+        held = sorted(name for name in variables if _LOADER.match(name))
+        names = "".join(f'export {name}="${_LATER}{name}"; unset {_LATER}{name}; ' for name in held)
+        shell, option, words, zero = LAUNCHER
+        launcher = (shell, option, words.replace("exec \"$@\"", names + 'exec "$@"'), zero)
+        given = {_LATER + name if name in held else name: value for name, value in variables.items()}
+        return [*self.prefix[: -len(LAUNCHER)], *launcher, *command], given
 
 
 @dataclass(frozen=True, slots=True)

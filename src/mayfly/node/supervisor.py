@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # importing typing would cost a fifth of the time to start
 
 _PDEATHSIG = 1
 _SUBREAPER = 36
+_LONGEST_POLL_S = 86400.0
+"""`poll` takes no more than 24 days; a timeout may be longer."""
 _READY_FD = 9
 """Where the innermost launcher says that the sandbox stands."""
 
@@ -241,7 +243,7 @@ class Supervision:
             moments.append(self.kill_at)
         elif self.spec["timeout_s"] is not None:
             moments.append(self.begin + self.spec["timeout_s"])
-        return max(0.0, min(moments) - time.monotonic()) * 1000 + 1 if moments else None
+        return min(max(0.0, min(moments) - time.monotonic()), _LONGEST_POLL_S) * 1000 + 1 if moments else None
 
     def _deadlines(self) -> None:
         now = time.monotonic()

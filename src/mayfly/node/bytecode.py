@@ -1,0 +1,69 @@
+"""Compile a cached environment after its first job has begun: that job waits 20 s less, every later one imports faster."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+
+class Bytecode:
+    """Compiles environments in the background, at the lowest priority, once for all node processes that share them.
+    What a killed agent leaves half-done is done by the next that needs the environment: each file is whole."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy: set[Path] = set()
+        self._running: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def later(self, root: Path, python: str) -> None:
+        """Returns at once."""
+        done = root.with_name(root.name + ".compiled")
+        with self._lock:
+            if self._closed or root in self._busy or done.exists():
+                return
+            self._busy.add(root)
+        threading.Thread(target=self._compile, args=(root, python, done), name="bytecode", daemon=True).start()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._running is not None:
+                self._running.kill()
+
+    def _compile(self, root: Path, python: str, done: Path) -> None:
+        lock = os.open(root.with_name(root.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another agent compiles it
+        else:
+            self._run(root, python, done)
+        finally:
+            os.close(lock)
+            with self._lock:
+                self._busy.discard(root)
+
+    def _run(self, root: Path, python: str, done: Path) -> None:
+        politely = [nice, "-n", "19"] if (nice := shutil.which("nice")) else []
+        with self._lock:
+            if self._closed:
+                return
+            self._running = subprocess.Popen(
+                [*politely, python, "-I", "-m", "compileall", "-q", str(root / "lib")],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={},
+            )
+        status = self._running.wait()
+        with self._lock:
+            self._running = None
+        if status >= 0:  # a file that does not compile (templates, old syntax) is no failure; a kill is
+            with suppress(OSError):
+                done.touch()
