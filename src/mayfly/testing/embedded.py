@@ -147,6 +147,10 @@ class Embedded:
         """Submit with the real command; the job's name."""
         return self.json("job", "create", "-f", str(self.write(definition)), *args)["name"]
 
+    def post(self, definition: Mapping[str, Any]) -> str:
+        """Submit a definition that points to no file, without a command; the job's name."""
+        return self.call("POST", "/jobs", {"definition": dict(definition)})["name"]
+
     # --- jobs -----------------------------------------------------------------------------------------------------
 
     def job(self, name: str) -> dict[str, Any]:
