@@ -103,7 +103,8 @@ def _exited(unit: Unit, row: JobRow, rank: RankRow, report: agent.Exited, now: M
     code = next((one.code for one in report.exits if one.code), 0)
     cause = None
     if report.lost:
-        code, cause = code or 137, Cause("SupervisorLost", f"The exit status is unknown: {report.lost}")
+        told = report.lost if report.lost_code else f"The exit status is unknown: {report.lost}"
+        code, cause = code or 137, Cause(report.lost_code or "SupervisorLost", told)
     elif any(one.oom for one in report.exits):
         cause = Cause(
             "OutOfMemory",

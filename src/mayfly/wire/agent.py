@@ -223,6 +223,8 @@ class Exited(Report, tag="exited", frozen=True, kw_only=True):
     timed_out: bool = False
     lost: str = ""
     """Not empty: a supervisor died without leaving a record; the exit status is unknown and this says why."""
+    lost_code: str = ""
+    """A code of its own for `lost`: 'SandboxFailed' when the command never ran, 'NodeFault' when the agent failed."""
 
 
 class PreparationFailed(Report, tag="unprepared", frozen=True, kw_only=True):
