@@ -92,7 +92,7 @@ class LocalProvider:
             child = self._children.get(node)
             starting = child is not None and child.poll() is None
         if not folder.is_dir():
-            return Sighting(node, Presence.GONE)
+            return Sighting(node, Presence.PENDING, "it is ending") if starting else Sighting(node, Presence.GONE)
         if _held(folder / "watchdog.lock"):
             return Sighting(node, Presence.READY)
         if starting:

@@ -1,0 +1,78 @@
+"""The concrete drivers, and the one in memory that tests use, keep their ports' contracts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mayfly.drivers.content_folder import ContentFolder
+from mayfly.drivers.local import LocalProvider
+from mayfly.drivers.log_folder import LogFolder
+from mayfly.kit.ids import NodeId
+from mayfly.ports.compute import ComputeProvider
+from mayfly.testing.content import ContentContract
+from mayfly.testing.logs import LogContract
+from mayfly.testing.nodes import until
+from mayfly.testing.providers import MemoryMachines, MemoryProvider, ProviderContract
+from mayfly.testing.snapshots import machine
+
+
+class TestContentFolder(ContentContract):
+    @pytest.fixture
+    def content(self, tmp_path: Path) -> ContentFolder:
+        return ContentFolder(tmp_path / "content")
+
+    @pytest.fixture
+    def leftovers(self, tmp_path: Path) -> Callable[[], list[str]]:
+        incoming = tmp_path / "content" / "incoming"
+        return lambda: [path.name for path in incoming.rglob("*")]
+
+
+class TestLogFolder(LogContract):
+    @pytest.fixture
+    def logs(self, tmp_path: Path) -> LogFolder:
+        return LogFolder(tmp_path / "logs")
+
+
+class TestMemoryProvider(ProviderContract):
+    @pytest.fixture
+    def machines(self) -> MemoryMachines:
+        return MemoryMachines()
+
+    @pytest.fixture
+    def provider(self, machines: MemoryMachines) -> ComputeProvider:
+        return MemoryProvider(machine(), machines)
+
+    @pytest.fixture
+    def again(self, machines: MemoryMachines) -> Callable[[], ComputeProvider]:
+        return lambda: MemoryProvider(machine(), machines)
+
+
+class TestLocalProvider(ProviderContract):
+    """Real agents under real watchdogs; their server answers nothing, as one that is down."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def state(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        state = tmp_path_factory.mktemp("local") / "state"
+        state.mkdir(mode=0o700)
+        (state / "server.json").write_text(json.dumps({"url": "http://127.0.0.1:9"}), encoding="utf-8")
+        return state
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def again(cls, state: Path) -> Callable[[], ComputeProvider]:
+        return lambda: LocalProvider(state, state / "cache", state / "server.json")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def provider(cls, again: Callable[[], ComputeProvider], state: Path) -> Iterator[ComputeProvider]:
+        found = again()
+        yield found
+        names = [NodeId(path.name) for path in (state / "nodes").iterdir()]
+        names.append(NodeId("node_old"))  # whom the other provider saw go
+        found.delete(names)
+        until(lambda: {one.presence.value for one in found.list(names)} <= {"gone"}, 30)
