@@ -114,18 +114,18 @@ def _wishes(world: World, connection: Connection, node: str) -> agent.Wishes:
     row = nodes.get(connection, node)
     if row is None or row.state is NodeState.GONE:
         return agent.Wishes(version=0, unknown=True, node="end")
-    wishes = []
-    for rank in attempts.on_node(connection, node):
-        wish = _wish(world, connection, rank)
-        if wish is not None:
-            wishes.append(wish)
+    ranks = attempts.on_node(connection, node)
+    told = [_wish(world, connection, rank) for rank in ranks]
+    wishes = [wish for wish in told if wish is not None]
     wished = {(one.fence.job, one.fence.attempt, one.fence.epoch) for one in wishes}
-    mine = {(rank.job, rank.attempt) for rank in attempts.on_node(connection, node)}
+    mine = {(rank.job, rank.attempt) for rank in ranks}
     for job, attempt, epoch in sorted(world.contacts.found_on(node) - wished):
         if (job, attempt) not in mine:
             fence = agent.Fence(job=job, attempt=attempt, epoch=epoch)
             wishes.append(agent.Wish(fence=fence, action="discard"))
-    return agent.Wishes(version=0, node=_WISHED.get(row.state, "keep"), attempts=tuple(wishes))
+    # one that waits for its environment is not told yet: a node that knew nothing of it would end with it
+    wanted = "keep" if None in told else _WISHED.get(row.state, "keep")
+    return agent.Wishes(version=0, node=wanted, attempts=tuple(wishes))
 
 
 def _wish(world: World, connection: Connection, rank: RankRow) -> agent.Wish | None:
@@ -134,7 +134,8 @@ def _wish(world: World, connection: Connection, rank: RankRow) -> agent.Wish | N
     if row is None or attempt is None:
         return None
     fence = fence_of(attempt)
-    if row.job.attempt != rank.attempt or attempt.epoch != world.epoch or row.job.state.terminal:
+    lost = not row.job.ranks  # given up and back in the queue: its number is the job's until the next reservation
+    if row.job.attempt != rank.attempt or lost or attempt.epoch != world.epoch or row.job.state.terminal:
         return agent.Wish(fence=fence, action="discard")
     told = assignment(world, connection, row, attempt, rank)
     if told is None:

@@ -51,7 +51,8 @@ def _apply(world: World, unit: Unit, node: str, reports: tuple[agent.AnyReport, 
         row = jobs.lock(unit, rank.job)
         if row is None:
             continue
-        stale = row.job.attempt != rank.attempt or report.fence.epoch != world.epoch
+        # a job back in the queue keeps the number of its lost attempt, but has no ranks
+        stale = row.job.attempt != rank.attempt or not row.job.ranks or report.fence.epoch != world.epoch
         if stale or (row.job.state.terminal and not isinstance(report, agent.Sample)):
             attempts.note(unit, rank, late=msgspec.json.encode(report).decode())
             continue
