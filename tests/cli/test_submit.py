@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cli_runner import Mayfly
 
+from mayfly.cli.app import spread_sets
 from mayfly.testing.scripted_server import Call, Reply, Script, events, job_view, refusal
 from mayfly.transfer import packs
 
@@ -17,6 +18,23 @@ code: ./src
 environment: {image: library/python:latest}
 resources: {instance_count: 1}
 """
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["--set", "a=1"], ["--set", "a=1"]),
+        (
+            ["--set", "a=1", "b.c=2", "d=x=y", "-f", "x=y.yml"],
+            ["--set", "a=1", "--set", "b.c=2", "--set", "d=x=y", "-f", "x=y.yml"],
+        ),
+        (["--set", "a=1", "--set", "b=2", "c=3"], ["--set", "a=1", "--set", "b=2", "--set", "c=3"]),
+        (["job", "show", "n=1"], ["job", "show", "n=1"]),
+        (["--set", "a=1", "NAME", "b=2"], ["--set", "a=1", "NAME", "b=2"]),
+    ],
+)
+def test_one_set_may_take_several_values_as_az_does(given: list[str], meant: list[str]) -> None:
+    assert spread_sets(given) == meant
 
 
 @pytest.fixture

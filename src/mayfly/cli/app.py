@@ -22,7 +22,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock) -> int:
     """Run one command; its exit status. Every failure is said on standard error, as JSON where `-o json` asks so."""
-    args = list(args)[1:] if list(args[:1]) == ["ml"] else list(args)
+    args = spread_sets(list(args)[1:] if list(args[:1]) == ["ml"] else args)
     try:
         status = _root(environ, clock).main(args, prog_name="mayfly", standalone_mode=False)
         return status if isinstance(status, int) else 0
@@ -44,6 +44,18 @@ def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock) -> int:
     except OSError as error:
         words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return show.open_screen(environ, _asked_format(args)).problem(Broken("FileUnusable", words))
+
+
+def spread_sets(args: Sequence[str]) -> list[str]:
+    """`--set a=1 b=2`, as `az` takes it, is `--set a=1 --set b=2`."""
+    spread: list[str] = []
+    taking = False
+    for word in args:
+        if taking and "=" in word and not word.startswith("-") and spread[-1] != "--set":
+            spread.append("--set")
+        taking = word == "--set" or taking and "=" in word and not word.startswith("-")
+        spread.append(word)
+    return spread
 
 
 class LazyGroup(click.Group):
