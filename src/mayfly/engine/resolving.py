@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from mayfly.kit.errors import Unavailable
 from mayfly.services.environments import ResolveLog, resolve
 from mayfly.services.world import World
 from mayfly.store import environments
@@ -23,6 +24,7 @@ class Resolving:
         self._pool = ThreadPoolExecutor(beside, thread_name_prefix="resolve")
         self._lock = threading.Lock()
         self._flying: set[str] = set()
+        self._cancelled = threading.Event()
 
     def work(self) -> float | None:
         for row in self._world.store.read(environments.wanted):
@@ -34,11 +36,15 @@ class Resolving:
         return None
 
     def close(self) -> None:
+        """End what resolves now; it is wanted still, and the next server takes it up."""
+        self._cancelled.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _resolve(self, row: EnvironmentRow) -> None:
         try:
-            resolve(self._world, row, ResolveLog(self._world, row.digest).say)
+            resolve(self._world, row, ResolveLog(self._world, row.digest).say, self._cancelled)
+        except Unavailable as error:
+            log.info("environment not resolved yet", digest=row.digest, code=error.code)
         except Exception:
             log.exception("environment not resolved", digest=row.digest)
         finally:

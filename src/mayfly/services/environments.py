@@ -12,7 +12,7 @@ from typing import Any
 from mayfly.domain import environments as rules
 from mayfly.domain.interpreters import choose_interpreter
 from mayfly.domain.job import Cause, JobState, Rejected, step
-from mayfly.kit.errors import MayflyError
+from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.ports.resolver import Interpreter
 from mayfly.services.world import World
 from mayfly.store import environments, jobs
@@ -71,12 +71,20 @@ def wish(world: World, environment: str | Mapping[str, Any]) -> Wish:
     return Wish(digest, definition.name, kept, plan, notes)
 
 
-def resolve(world: World, row: EnvironmentRow, say_to_jobs: Callable[[str], None]) -> None:
-    """Turn a wanted environment into a plan, or into a failure that every waiting job ends with. May be repeated."""
+def resolve(
+    world: World,
+    row: EnvironmentRow,
+    say_to_jobs: Callable[[str], None],
+    cancelled: threading.Event | None = None,
+) -> None:
+    """Turn a wanted environment into a plan, or into a failure that every waiting job ends with. May be repeated.
+    Given up because `cancelled` was set, it stays wanted; that is raised as Unavailable."""
     kept = row.definition
     python = Interpreter(kept["python"], kept["python_version"])
     try:
-        lock = world.resolver.resolve(kept["requirements"], python, say_to_jobs)
+        lock = world.resolver.resolve(kept["requirements"], python, say_to_jobs, cancelled)
+    except Unavailable:
+        raise
     except MayflyError as error:
         _fail(world, row, Cause(error.code, error.message, error.remedy))
         return

@@ -39,9 +39,9 @@ def plan_submission(world: World, submitter: str, place: Place, submission: wire
         explanation = start.explanation
     else:
         explanation = plan(with_it, now).waits.get(key, prepared.outcome.explanation)
-    emulated = prepared.outcome.placement.emulated if prepared.outcome.placement is not None else False
-    placement = start.placement if start is not None else prepared.outcome.placement
-    price, listed = prices(placement) if placement is not None else (None, None)
+    emulated = start.placement.emulated if start is not None else prepared.outcome.emulated
+    need = start.placement.capacity if start is not None else prepared.outcome.need
+    price, listed = prices(size, prepared.request.node_count, prepared.request.tier)
     lines = ledger_lines(
         prepared.request, Owner(prepared.workspace.subscription, prepared.workspace.id), size, view.quotas, view.fleet
     )
@@ -59,7 +59,7 @@ def plan_submission(world: World, submitter: str, place: Place, submission: wire
         quota=ledger_views(lines),
         capacity_total=view.fleet.total.cores,
         capacity_held=view.capacity_held.cores,
-        capacity_needed=placement.capacity.cores if placement is not None else 0,
+        capacity_needed=need.cores,
         place_in_queue=place_in_queue(with_it, key, head.sequence),
         advice=None if start is not None else advice_view(advise(alone, with_it, now)),
         notes=prepared.notes,

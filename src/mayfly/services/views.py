@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from mayfly.domain.compute import Placement, Price, Target, Tier
+from mayfly.domain.compute import InstanceType, Placement, Price, Target, Tier
 from mayfly.domain.job import Cause, Job
 from mayfly.domain.phases import CAUSES, spans
 from mayfly.kit.clock import Millis
@@ -50,7 +50,9 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
         run_id=row.run,
     )
     if placement is not None:
-        view.price_per_hour, view.list_price_per_hour = prices(placement)
+        view.price_per_hour, view.list_price_per_hour = prices(
+            placement.instance_type, placement.node_count, placement.tier
+        )
     if whole:
         _complete(connection, row, view, ranks, placement, now)
     return view
@@ -70,12 +72,12 @@ def phase_views(job: Job, now: Millis) -> list[wire.PhaseView]:
     ]
 
 
-def prices(placement: Placement) -> tuple[float | None, float | None]:
+def prices(size: InstanceType, node_count: int, tier: Tier) -> tuple[float | None, float | None]:
     """Dollars an hour for all nodes: what it costs here, and the list price to compare with; None when unknown."""
-    price: Price | None = placement.instance_type.prices.get(placement.tier)
-    if price is None and placement.instance_type.own:
-        price = placement.instance_type.prices.get(Tier.STANDARD)
-    listed = None if price is None else round(price.usd_per_hour * placement.node_count, 4)
+    price: Price | None = size.prices.get(tier)
+    if price is None and size.own:
+        price = size.prices.get(Tier.STANDARD)
+    listed = None if price is None else round(price.usd_per_hour * node_count, 4)
     return 0.0, listed
 
 

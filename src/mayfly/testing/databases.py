@@ -12,6 +12,7 @@ import sqlalchemy
 from sqlalchemy import Engine
 
 from mayfly.store import schema
+from mayfly.store.tables import metadata
 from mayfly.store.unit import Store
 from mayfly.testing import postgresql
 
@@ -27,7 +28,7 @@ def kinds() -> tuple[str, ...]:
 
 
 class Databases:
-    """Each `fresh` one is a copy of a template that was migrated once."""
+    """Each `fresh` one is a copy of a template that was migrated once, or an earlier one that was emptied."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,7 +36,7 @@ class Databases:
         self._admin: Engine | None = None
         self._template = f"mayfly_template_{secrets.token_hex(6)}"
         self._sqlite: Path | None = None
-        self._made: list[str] = []
+        self._free: list[str] = []
 
     def fresh(self, kind: str, folder: Path) -> str:
         """The URL of a database of its own; an SQLite one lies in `folder`."""
@@ -43,22 +44,32 @@ class Databases:
             path = folder / "mayfly.db"
             shutil.copyfile(self._sqlite_template(), path)
             return f"sqlite:///{path}"
-        return self._create(f"mayfly_test_{secrets.token_hex(6)}", self._postgresql_template())
+        if not self._free:
+            return self._create(f"mayfly_test_{secrets.token_hex(6)}", self._postgresql_template())
+        url = self._free.pop()
+        _clear(url)
+        return url
 
     def empty(self, kind: str, folder: Path) -> str:
         """As `fresh`, without any table."""
         if kind == "sqlite":
             return f"sqlite:///{folder / 'mayfly.db'}"
         self._postgresql_template()
-        return self._create(f"mayfly_test_{secrets.token_hex(6)}", "template0")
+        return self._create(f"mayfly_empty_{secrets.token_hex(6)}", "template0")
 
     def drop(self, url: str) -> None:
-        if not url.startswith("sqlite"):
-            self._run(f'DROP DATABASE IF EXISTS "{sqlalchemy.make_url(url).database}" WITH (FORCE)')
+        """Nobody uses it any more. One that was `fresh` is kept, to be emptied for the next who asks."""
+        database = sqlalchemy.make_url(url).database or ""
+        if database.startswith("mayfly_test_"):
+            self._free.append(url)
+        elif database.startswith("mayfly_empty_"):
+            self._drop(database)
 
     def close(self) -> None:
         if self._admin is not None:
-            self._run(f'DROP DATABASE IF EXISTS "{self._template}" WITH (FORCE)')
+            for url in self._free:
+                self._drop(sqlalchemy.make_url(url).database or "")
+            self._drop(self._template)
             self._admin.dispose()
         if self._cluster is not None:
             self._cluster.close()
@@ -91,6 +102,9 @@ class Databases:
         url = self._admin.url if self._admin is not None else sqlalchemy.make_url("postgresql://")
         return url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
 
+    def _drop(self, database: str) -> None:
+        self._run(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
     def _run(self, statement: str) -> None:
         if self._admin is not None:
             with self._admin.connect() as connection:
@@ -106,6 +120,19 @@ def _migrate(url: str) -> None:
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         engine.dispose()
+
+
+def _clear(url: str) -> None:
+    """Delete every row, after ending connections that a test has left."""
+    engine = sqlalchemy.create_engine(_with_driver(url))
+    statements = [
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ]
+    statements += [f'DELETE FROM "{table.name}"' for table in reversed(metadata.sorted_tables)]
+    statements.append(f"UPDATE alembic_version SET version_num = '{schema.HEAD}'")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("; ".join(statements))
+    engine.dispose()
 
 
 def _with_driver(url: str) -> str:
