@@ -53,7 +53,7 @@ def spread_sets(args: Sequence[str]) -> list[str]:
     for word in args:
         if taking and "=" in word and not word.startswith("-") and spread[-1] != "--set":
             spread.append("--set")
-        taking = word == "--set" or taking and "=" in word and not word.startswith("-")
+        taking = word == "--set" or (taking and "=" in word and not word.startswith("-"))
         spread.append(word)
     return spread
 
