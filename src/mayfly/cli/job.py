@@ -71,7 +71,10 @@ def explain(run: Run, name: str | None, positional: str | None) -> None:
     view = run.doors().explanation(one_name(name, positional))
 
     def human() -> list[str]:
-        lines = [f"{text.clean(view['name'])} is {view['status']}.", text.clean(view["sentence"])]
+        lines = [f"{text.clean(view['name'])} is {view['status']}."]
+        if error := view.get("error"):
+            lines.append(text.clean(error["message"]))
+        lines.append(text.clean(view["sentence"]))
         if view.get("missing"):
             lines.append(f"Missing: {text.clean(view['missing'])}.")
         if view.get("place_in_queue") is not None:

@@ -15,7 +15,7 @@ from mayfly.services import quotas
 from mayfly.services.jobs import find
 from mayfly.services.places import Place
 from mayfly.services.submit import prepare
-from mayfly.services.views import phase_views, prices, status
+from mayfly.services.views import phase_views, prices, problem_view, status
 from mayfly.services.world import World
 from mayfly.store import attempts, codec, events, waiting
 from mayfly.store.jobs import JobRow
@@ -75,6 +75,7 @@ def explain(world: World, place: Place, name: str) -> wire.ExplanationView:
         status=status(row.job),
         sentence="",
         candidates=[],
+        error=problem_view(row.job.cause),
         phases=phase_views(row.job, now),
         capacity_total=world.fleet.total.cores,
         events=_events(world, row),
@@ -123,11 +124,6 @@ def _explain_placed(world: World, row: JobRow, view: wire.ExplanationView) -> No
         chosen = attempt.placement.instance_type.name if attempt is not None else None
         view.sentence = explanation.sentence
         view.candidates = candidate_views(explanation.candidates, chosen)
-    if job.state.terminal:
-        ended = f"It ended {job.state.value}."
-        if job.cause is not None:
-            ended = f"It ended {job.state.value}: {job.cause.message}"
-        view.sentence = f"{view.sentence} {ended}".strip()
 
 
 def _with(snapshot: Snapshot, mine: JobClass, head: Head) -> Snapshot:

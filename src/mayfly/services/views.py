@@ -32,7 +32,7 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
         status_reason=_reason(connection, row),
         phase=job.phase.value,
         phases=phase_views(job, now),
-        error=_problem(job.cause) if job.cause is not None else None,
+        error=problem_view(job.cause),
         not_responding_since=None if job.state.terminal else job.suspected_since,
         submitter=row.submitter,
         created_at=job.created_at,
@@ -90,8 +90,8 @@ def _reason(connection: Connection, row: JobRow) -> str:
     return codec.explanation_of(row.explanation).sentence if row.explanation else ""
 
 
-def _problem(cause: Cause) -> wire.ProblemView:
-    return wire.ProblemView(code=cause.code, message=cause.message, remedy=cause.remedy)
+def problem_view(cause: Cause | None) -> wire.ProblemView | None:
+    return None if cause is None else wire.ProblemView(code=cause.code, message=cause.message, remedy=cause.remedy)
 
 
 def _complete(

@@ -238,6 +238,9 @@ class ExplanationView(Shape):
     name: str
     status: str
     sentence: str
+    """Why it waits, or why it was placed as it is."""
+    error: ProblemView | None = None
+    """Why it ended as it did, when not Completed."""
     missing: str | None = None
     candidates: list[CandidateView]
     phases: list[PhaseView]
