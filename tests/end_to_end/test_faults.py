@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -57,9 +60,14 @@ DEATHS: dict[str, Callable[[Embedded, str], None]] = {
 }
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
 def running(one: Embedded, lines: int = LINES, status: int = 0) -> tuple[str, str, int]:
     """A job that writes its lines: its name, its node, its process."""
-    name = one.submit(counting(lines, status=status))
+    name = one.post(counting(lines, status=status))
     one.wait_log(name, "line 3\n")
     one.wait(name, "Running")
     node = one.nodes()[0]
@@ -77,3 +85,125 @@ def test_a_death_costs_a_job_nothing(embedded: Embedded, death: str) -> None:
     assert job["exit_codes"] == [3]
     assert (job["error"]["code"], job["attempt"]) == ("UserProcessFailed", 1)
     assert embedded.log(name) == numbered(LINES)
+
+
+@pytest.mark.parametrize("who", ["server", "agent", "server and agent"])
+def test_death_at_a_random_moment(embedded: Embedded, who: str) -> None:
+    """Anywhere between the submission and the end; the moment is in the failure's text."""
+    moment = random.uniform(0.0, 2.0)
+    name = embedded.post(counting(8))
+    threading.Event().wait(moment)
+    node = next(iter(embedded.nodes()), "")
+    pids = [embedded.record["pid"]] if "server" in who else []
+    pids += [embedded.agent(node)] if "agent" in who and node else []
+    kill(*[pid for pid in pids if pid])
+    if not embedded.up:
+        embedded.start()
+    job = embedded.wait(name)
+    assert (job["status"], embedded.log(name)) == ("Completed", numbered(8)), (moment, job["error"])
+
+
+def test_a_killed_supervisor_is_told_as_what_it_is(embedded: Embedded) -> None:
+    """With it dies the only one who could have known the exit status; nothing of the job is left."""
+    name, node, pid = running(embedded)
+    kill(embedded.supervisor(node))
+    job = embedded.wait(name, "Failed")
+    assert job["error"]["code"] == "SupervisorLost"
+    assert not alive(pid)
+    assert numbered(LINES).startswith(embedded.log(name))
+
+
+def test_everything_of_a_node_is_killed(embedded: Embedded) -> None:
+    name, node, pid = running(embedded)
+    kill(embedded.watchdog(node), embedded.agent(node), embedded.supervisor(node))
+    job = embedded.wait(name, "Failed")
+    assert job["error"]["code"] in ("SupervisorLost", "NodeLost")
+    assert not alive(pid)
+    assert "line 3\n" in embedded.log(name) and numbered(LINES).startswith(embedded.log(name))
+    assert embedded.wait(embedded.post(counting(2)), "Completed")
+
+
+def test_a_silent_agent_is_suspected_and_costs_nothing(embedded: Embedded) -> None:
+    name, node, pid = running(embedded, lines=130)
+    agent = embedded.agent(node)
+    os.kill(agent, signal.SIGSTOP)
+    job = embedded.wait(name, "NotResponding", 20)
+    assert job["not_responding_since"]
+    assert alive(pid)
+    os.kill(agent, signal.SIGCONT)
+    assert embedded.wait(name, "Running")["not_responding_since"] is None
+    embedded.wait(name, "Completed")
+    assert embedded.log(name) == numbered(130)
+
+
+def test_a_job_ends_while_no_server_is_there(embedded: Embedded) -> None:
+    name, node, pid = running(embedded, lines=12, status=4)
+    embedded.kill_server()
+    until(lambda: not alive(pid))
+    until(lambda: list((embedded.folder / "nodes" / node / "attempts").glob("*/exited.json")))
+    embedded.start()
+    job = embedded.wait(name, "Failed")
+    assert job["exit_codes"] == [4]
+    assert embedded.log(name) == numbered(12)
+
+
+def test_the_server_comes_back_on_another_port(embedded: Embedded) -> None:
+    name, _node, pid = running(embedded)
+    port = int(embedded.record["url"].rpartition(":")[2])
+    embedded.kill_server()
+    until(lambda: not listens(port))  # the last of its threads has let go
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", port))
+        squatter.listen()
+        embedded.start()
+        assert not embedded.record["url"].endswith(f":{port}")
+        embedded.wait(name, "Completed")
+    assert embedded.log(name) == numbered(LINES)
+    assert not alive(pid)
+
+
+def test_down_lets_a_job_go_on_and_the_next_command_finds_it(embedded: Embedded) -> None:
+    name, node, pid = running(embedded)
+    said = embedded.run("down")
+    assert said.status == 0, said.err
+    assert name in said.out and "Until" in said.out
+    assert not embedded.up
+    assert alive(pid)
+    shown = embedded.run("job", "stream", "-n", name, MAYFLY_AUTOSTART="1")
+    assert shown.status == 0, shown.err
+    assert "Starting the embedded Mayfly server" in shown.err
+    assert embedded.user_process(node) in (0, pid)
+    assert embedded.log(name) == numbered(LINES)
+    assert numbered(LINES) in shown.out
+
+
+def test_a_stream_outlives_the_server(embedded: Embedded) -> None:
+    name, _node, _pid = running(embedded)
+    with embedded.begin("job", "stream", "-n", name) as stream:
+        assert stream.stdout is not None
+        said = stream.stdout.readline()
+        embedded.kill_server()
+        embedded.start()
+        said += stream.stdout.read()
+    assert stream.returncode == 0
+    assert said.startswith(numbered(LINES))
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.2, 0.5, 0.8])
+def test_cancel_races_the_start(shared: Embedded, pause_s: float) -> None:
+    """Whichever wins: the end is Canceled, and nothing runs afterwards."""
+    name = shared.post({**counting(600)})
+    threading.Event().wait(pause_s)
+    shared.call("POST", f"/jobs/{name}/cancel", {})
+    shared.wait(name, "Canceled")
+    until(lambda: not any(shared.user_process(node) for node in shared.nodes()))
+
+
+def test_kill_of_the_machines_whole_mayfly_while_canceling(embedded: Embedded) -> None:
+    name, node, pid = running(embedded, lines=600)
+    embedded.call("POST", f"/jobs/{name}/cancel", {})
+    kill(*[one for one in (embedded.record["pid"], embedded.agent(node)) if one])
+    embedded.start()
+    embedded.wait(name, "Canceled")
+    until(lambda: not alive(pid))

@@ -72,7 +72,7 @@ def test_server_killed_while_canceling(fresh: Make, tmp_path: Path, side: str) -
     marker = tmp_path / "died"
     one = fresh()
     deadly = one.start(MAYFLY_KILL_AT=f"server:cancel accepted:{side}", MAYFLY_KILL_ONCE=str(marker))
-    name = one.submit({**HELLO, "command": "echo up; sleep 60"})
+    name = one.post({**HELLO, "command": "echo up; sleep 60"})
     one.wait_log(name, "up")
     with pytest.raises(httpx.TransportError):
         one.call("POST", f"/jobs/{name}/cancel", {})
@@ -89,7 +89,7 @@ def test_agent_killed_at(fresh: Make, tmp_path: Path, step: str) -> None:
     marker = tmp_path / "died"
     one = fresh()
     one.start(MAYFLY_KILL_AT=step, MAYFLY_KILL_ONCE=str(marker))
-    name = one.submit(counting(5))
+    name = one.post(counting(5))
     job = one.wait(name, "Completed")
     until(marker.exists)
     assert (job["attempt"], job["exit_codes"]) == (1, [0])
@@ -102,7 +102,7 @@ def test_supervisor_killed_at(fresh: Make, tmp_path: Path, step: str) -> None:
     marker = tmp_path / "died"
     one = fresh()
     one.start(MAYFLY_KILL_AT=f"supervisor:{step}", MAYFLY_KILL_ONCE=str(marker))
-    name = one.submit(HELLO)
+    name = one.post(HELLO)
     job = one.wait(name)
     assert marker.exists()
     if step == "recorded":

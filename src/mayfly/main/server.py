@@ -136,7 +136,7 @@ def _duties(
     duties = (
         Duty("scheduling", ("scheduling",), lambda: schedule(world)),
         Duty("fleet", ("fleet",), lambda: tend(world, idle)),
-        Duty("watching", ("scheduling",), lambda: watch(world)),
+        Duty("watching", ("fleet",), lambda: watch(world)),
         Duty("resolving", ("environments",), resolving.work),
         Duty("ending", ("ended",), Ending(world, tracking).work),
     )
