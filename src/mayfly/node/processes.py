@@ -33,6 +33,17 @@ def start_time(pid: int) -> int:
         return 0
 
 
+def exists(pid: int) -> bool:
+    """Whether there is a process of that number, whosever it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def is_running(pid: int, started: int) -> bool:
     """Whether `pid` is still the process that began at `started`, and no zombie."""
     try:

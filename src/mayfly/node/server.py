@@ -15,6 +15,7 @@ from mayfly.kit.errors import Broken, MayflyError, Unavailable
 from mayfly.kit.ids import Digest
 from mayfly.node.disk import read_json
 from mayfly.node.folders import NodeFolder
+from mayfly.node.processes import exists
 from mayfly.transfer import packs, trees
 from mayfly.wire.agent import (
     AnyReport,
@@ -192,6 +193,8 @@ class Server:
         told = read_json(self._folder.server_file)
         if not isinstance(told, dict) or not told.get("url"):
             raise OSError("the file that names the server is not there")
+        if told.get("pid") and not exists(int(told["pid"])):
+            raise OSError("the server that the file names is dead")  # its port may be somebody else's by now
         return urlsplit(told["url"])
 
 
