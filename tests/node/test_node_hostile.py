@@ -53,3 +53,56 @@ def test_a_sandbox_that_cannot_be_made_has_a_code(nodes: Nodes) -> None:
     nodes.server.assign(node, assignment("j", "true #" + "x" * 200_000))
     exited = nodes.server.fact(wire.Exited, "j")
     assert exited.lost_code == "SandboxFailed" and "never ran" in exited.lost
+
+
+_MESS = """
+import os, socket
+os.chdir("outputs")
+open("kept.txt", "w").write("kept")
+os.mkfifo("pipe")
+open(b"not-\\xff-unicode", "w").close()
+open("back\\\\slash", "w").close()
+open("new\\nline\\x1b[31m", "w").write("odd")
+open("z" * 60 + "\\U0001f600" * 40, "w").write("long")
+os.symlink("/etc/passwd", "out")
+os.symlink(".", "round")
+socket.socket(socket.AF_UNIX).bind(b"socket-\\xff")
+os.chdir(os.path.join("..", "logs"))
+for _ in range(1500):
+    os.mkdir("d")
+    os.chdir("d")
+open("bottom", "w").close()
+"""
+
+
+@pytest.mark.parametrize("strategy", ["bubblewrap", "none"])
+def test_outputs_that_cannot_be_kept_do_not_cost_the_others(nodes: Nodes, strategy: str) -> None:
+    node = nodes.start(MAYFLY_SANDBOX_WITHOUT=_without(strategy))
+    code = nodes.server.add_tree({"main.py": _MESS.encode()})
+    nodes.server.assign(node, assignment("j", "python main.py", code=code))
+    collected = nodes.server.fact(wire.Collected, "j")
+    assert nodes.server.fact(wire.Exited, "j").exits[0].code == 0, nodes.server.log("j")
+    files = nodes.server.output(collected)
+    assert files["outputs/kept.txt"] == b"kept" and files["outputs/new\nline\x1b[31m"] == b"odd"
+    assert {name for name in files if name.startswith("outputs/")} >= {"outputs/" + "z" * 60 + "\U0001f600" * 40}
+    assert collected.code == "OutputsNotCollected"
+    assert collected.message.startswith("3 files could not be kept") and "back\\slash" in collected.message
+    nodes.server.discard("j")
+    nodes.server.fact(wire.Released, "j")
+    assert not list((nodes.folder(node) / "trash").iterdir())
+
+
+def test_a_fault_of_the_agent_after_the_start_is_told(nodes: Nodes) -> None:
+    """Something of the node's own breaks while the job runs: the job must not stay Running for ever."""
+    node = nodes.start()
+    nodes.server.assign(node, assignment("j", "touch begun; sleep 60"))
+    nodes.server.fact(wire.Started, "j")
+    attempt = next((nodes.folder(node) / "attempts").iterdir())
+    (attempt / "stop.json").mkdir()  # as a disk would that takes no file
+    (attempt / "exited.json").mkdir()
+    nodes.server.stop_attempt("j")
+    exited, collected = nodes.server.fact(wire.Exited, "j"), nodes.server.fact(wire.Collected, "j")
+    assert exited.lost_code == collected.code == "NodeFault" and not exited.before_stop
+    assert not nodes.processes(node, "j")
+    nodes.server.discard("j")
+    nodes.server.fact(wire.Released, "j")

@@ -10,9 +10,10 @@ import pytest
 
 from mayfly.kit.errors import Invalid
 from mayfly.node import limits, plan
-from mayfly.node.disk import folder_bytes, read_json, remove_tree, write_json
+from mayfly.node.disk import folder_bytes, read_json, write_json
 from mayfly.node.logs import LogFile
 from mayfly.testing.nodes import assignment
+from mayfly.transfer.removal import remove_tree
 from mayfly.wire import agent as wire
 
 LIMITS = wire.Limits(cores=2, memory_mib=100, pids=77)

@@ -122,7 +122,7 @@ def _logs(doors: Doors, job: str, folder: Path, taken: set[str]) -> Downloaded:
         refuse_links(folder, [path])
         place = folder.joinpath(*path.split("/"))
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_name(f".{place.name}.{os.getpid()}.part")
+        part = place.with_name(f".mayfly-{os.getpid()}.part")
         try:
             with doors.log(job, path) as chunks, part.open("wb") as file:
                 size += sum(file.write(chunk) for chunk in chunks)

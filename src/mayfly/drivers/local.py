@@ -14,12 +14,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mayfly.domain.catalogue import own_sizes
 from mayfly.domain.compute import Amount, Fleet
 from mayfly.kit.ids import NodeId
 from mayfly.ports.compute import GroupWish, NodeWish, Presence, Sighting
+from mayfly.transfer.removal import remove_tree
 
 NAME = "local"
 _RESTARTS = 8
@@ -105,7 +107,8 @@ class LocalProvider:
         never_greeted = not (folder / "delete").exists() and not (folder / "greeted").exists()
         if not unfinished and never_greeted and self._starts.get(node, 0) < _RESTARTS:
             return Sighting(node, Presence.DOWN, "it died before it greeted")
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(folder)
         with self._lock:
             self._children.pop(node, None)
             self._starts.pop(node, None)

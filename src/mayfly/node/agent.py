@@ -8,6 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,13 @@ from mayfly import __version__
 from mayfly.kit.errors import Broken, Unavailable
 from mayfly.node import limits, sampling, sandbox
 from mayfly.node.attempt import Attempt, Surroundings, load
-from mayfly.node.disk import remove_tree
 from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder
 from mayfly.node.gateway import Gateway
 from mayfly.node.processes import boot_id
 from mayfly.node.reporter import Reporter
 from mayfly.node.server import Server, Stopped, persistently
+from mayfly.transfer.removal import remove_tree
 from mayfly.wire import agent as wire
 from mayfly.wire.agent import Fence, Hello, Wish, Wishes
 
@@ -76,7 +77,8 @@ class Agent:
             self._around.grace_s = settings.grace_s
 
     def run(self) -> int:
-        remove_tree(self._folder.trash)
+        with suppress(OSError):
+            remove_tree(self._folder.trash)
         self._gateway.start()
         self._reporter.start()
         self._adopt()
@@ -198,7 +200,8 @@ class Agent:
         for place in sorted(self._folder.attempts.iterdir()):
             assignment = load(AttemptFolder(place))
             if assignment is None:
-                remove_tree(place)  # the server still wishes it, if it does
+                with suppress(OSError):
+                    remove_tree(place)  # the server still wishes it, if it does
                 continue
             fence = assignment.fence
             self._attempts[(fence.job, fence.attempt)] = Attempt(assignment, self._around, self._gone)

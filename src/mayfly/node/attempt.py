@@ -18,7 +18,7 @@ import msgspec
 from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.node import plan, uids
 from mayfly.node.collect import collect
-from mayfly.node.disk import read_json, remove_tree, write_json, write_whole
+from mayfly.node.disk import read_json, write_json, write_whole
 from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder
 from mayfly.node.launch import GRACE_S, Ending, Supervised, marker, write_process_file
@@ -31,6 +31,7 @@ from mayfly.node.sampling import Meter
 from mayfly.node.sandbox import Enclosure, Room, Strategy, write_etc
 from mayfly.node.server import Server, Stopped, persistently, sentence
 from mayfly.node.steps import passing
+from mayfly.transfer.removal import remove_tree
 from mayfly.wire import agent as wire
 from mayfly.wire.agent import Assignment, Fence, Go, Wish
 
@@ -121,11 +122,22 @@ class Attempt:
         except (Discarded, Stopped):
             pass
         except Exception as error:  # noqa: BLE001  (a fault of ours must be told, not swallowed with its thread)
-            self._report(wire.PreparationFailed, code="NodeFault", message=f"The node agent failed: {sentence(error)}")
+            self._failed(f"The node agent failed: {sentence(error)}.")
         with self._changed:
             while not self._discard.is_set():
                 self._changed.wait()
         self._release()
+
+    def _failed(self, why: str) -> None:
+        """The walk cannot go on: nothing of the job runs after this, and the server hears the end of it."""
+        self.running = self.open = False
+        if not self._supervised and not self.folder.record("launch").exists():
+            self._report(wire.PreparationFailed, code="NodeFault", message=why)
+            return
+        self._kill()
+        exits = (wire.ProcessExit(process=0, code=137),)
+        self._report(wire.Exited, exits=exits, before_stop=False, lost=why, lost_code="NodeFault")
+        self._report(wire.Collected, code="NodeFault", message=why)
 
     def _live(self) -> None:
         self._assigned()
@@ -408,7 +420,7 @@ class Attempt:
     def _collect(self) -> dict[str, Any]:
         logs = self._shipper.sizes() if self._shipper else {}
         try:
-            outputs, skipped = persistently(
+            outputs, skipped, lost = persistently(
                 lambda: collect(self.assignment, self.folder, self._around.server.upload), self._discard
             )
         except Unavailable:
@@ -416,11 +428,14 @@ class Attempt:
         except (MayflyError, OSError) as error:
             return {"outputs": [], "logs": logs, "code": "OutputsNotCollected", "message": sentence(error)}
         note = f"Left out, because they are links out of their folder or no files: {', '.join(skipped[:20])}."
+        if lost:
+            more = f" and {len(lost) - 20} more" if len(lost) > 20 else ""
+            note = f"{len(lost)} files could not be kept, the others are: {'; '.join(lost[:20])}{more}."
         return {
             "outputs": [msgspec.to_builtins(output) for output in outputs],
             "logs": logs,
-            "code": "",
-            "message": note if skipped else "",
+            "code": "OutputsNotCollected" if lost else "",
+            "message": note if skipped or lost else "",
         }
 
     def _release(self) -> None:
@@ -430,10 +445,10 @@ class Attempt:
         self._kill()
         trash = self._around.node.trash / self.folder.root.name
         self._around.node.trash.mkdir(exist_ok=True, mode=0o700)
-        if self.folder.root.exists():
-            remove_tree(trash)
-            self.folder.root.rename(trash)
-        with suppress(OSError):
+        with suppress(OSError):  # nothing of it runs any more; a restarted agent tidies what is left
+            if self.folder.root.exists():
+                remove_tree(trash)
+                self.folder.root.rename(trash)
             remove_tree(trash)
         if self._uid_lock >= 0:
             os.close(self._uid_lock)
@@ -491,11 +506,17 @@ class Attempt:
             raise Discarded
 
     def _report(self, kind: type, **facts: Any) -> None:
-        self._around.reporter.send(kind(fence=self.fence, rank=self.assignment.rank, at=self._around.now(), **facts))
+        told = {name: _sendable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+        self._around.reporter.send(kind(fence=self.fence, rank=self.assignment.rank, at=self._around.now(), **told))
 
 
 class Unprepared(MayflyError):
     """Preparing failed for a reason of the node's own."""
+
+
+def _sendable(text: str) -> str:
+    """File names need not be Unicode, what is sent must be."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def free_ports(count: int) -> list[int]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mayfly.node.disk import remove_tree
 from mayfly.node.server import Server
 from mayfly.transfer import trees
+from mayfly.transfer.removal import remove_tree
 
 
 @contextmanager

@@ -15,17 +15,19 @@ DEFAULT = "default"
 
 def collect(
     assignment: Assignment, folder: AttemptFolder, upload: Callable[[Scan], None]
-) -> tuple[tuple[OutputManifest, ...], tuple[str, ...]]:
-    """Scan, upload, and name everything; also what was skipped: links that lead out of their folder are never
-    followed. Raises Invalid for what cannot be read, and what `upload` raises."""
+) -> tuple[tuple[OutputManifest, ...], tuple[str, ...], tuple[str, ...]]:
+    """Scan, upload, and name everything; also what was skipped (links that lead out of their folder are never followed)
+    and what was lost: files that cannot be read or carried do not cost the others. Raises what `upload` raises."""
     found: list[OutputManifest] = []
     skipped: list[str] = []
+    lost: list[str] = []
     root = _artifacts(folder)
     for name, scan in ((DEFAULT, root), *((o.name, _named(o.name, folder, root)) for o in assignment.outputs)):
         upload(scan)
         found.append(OutputManifest(name=name, tree=scan.digest, files=len(scan.tree.entries), bytes=scan.total_bytes))
         skipped += [f"{name}: {path}" for path in scan.skipped]
-    return tuple(found), tuple(dict.fromkeys(skipped))
+        lost += [f"{name}: {path}" for path in scan.lost]
+    return tuple(found), tuple(dict.fromkeys(skipped)), tuple(dict.fromkeys(lost))
 
 
 def _named(name: str, folder: AttemptFolder, root: Scan) -> Scan:
@@ -49,6 +51,7 @@ def _artifacts(folder: AttemptFolder) -> Scan:
         files,
         sum(scan.total_bytes for scan in parts.values()),
         tuple(f"{name}/{path}" for name, scan in parts.items() for path in scan.skipped),
+        tuple(f"{name}/{path}" for name, scan in parts.items() for path in scan.lost),
     )
 
 

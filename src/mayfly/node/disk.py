@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +31,6 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def remove_tree(folder: Path) -> None:
-    """Delete a folder, also one whose owner took the rights off its folders. Nothing happens when it is not there.
-    Links are removed, never followed. Raises OSError when something cannot be removed."""
-
-    def unlock(action: Callable[..., Any], name: str, _error: object) -> None:
-        parent = os.path.dirname(name)  # noqa: PTH120
-        for path in (parent, name):
-            try:
-                if not stat.S_ISLNK(os.lstat(path).st_mode):
-                    os.chmod(path, 0o700)  # noqa: PTH101
-            except FileNotFoundError:
-                return
-        if action in (os.open, os.scandir, os.listdir):
-            shutil.rmtree(name, ignore_errors=True)
-        else:
-            action(name)
-
-    if folder.is_symlink() or not folder.exists():
-        return
-    shutil.rmtree(folder, onerror=unlock)
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def folder_bytes(folder: Path) -> int:

@@ -19,8 +19,9 @@ import uv
 from mayfly.kit.errors import Broken
 from mayfly.node.bytecode import Bytecode
 from mayfly.node.cache import built_once
-from mayfly.node.disk import read_json, remove_tree, write_json
+from mayfly.node.disk import read_json, write_json
 from mayfly.transfer.pip_settings import uv_environment, uv_options
+from mayfly.transfer.removal import remove_tree
 from mayfly.wire.agent import EnvironmentPlan
 
 _ASK = (

@@ -182,7 +182,7 @@ class Supervised:
                 "SandboxFailed" if outside else "",
             )
         if not self.ever_began:
-            return Ending(self.index, 137)
+            return Ending(self.index, 137, lost="The command never ran: its supervisor did not begin.")
         self.kill()
         pids = self.pids()
         why = "the machine was restarted" if pids and pids.get("boot_id") != boot_id() else "its supervisor was killed"

@@ -94,7 +94,7 @@ class Enclosure:
         held = sorted(name for name in variables if _LOADER.match(name))
         names = "".join(f'export {name}="${_LATER}{name}"; unset {_LATER}{name}; ' for name in held)
         shell, option, words, zero = LAUNCHER
-        launcher = (shell, option, words.replace("exec \"$@\"", names + 'exec "$@"'), zero)
+        launcher = (shell, option, words.replace('exec "$@"', names + 'exec "$@"'), zero)
         given = {_LATER + name if name in held else name: value for name, value in variables.items()}
         return [*self.prefix[: -len(LAUNCHER)], *launcher, *command], given
 

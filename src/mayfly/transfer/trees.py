@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from mayfly.wire.agent import Tree, TreeEntry
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
+DEEPEST = 200
+"""Folders within folders; path lengths and recursion have their ends not far beyond."""
 EMPTY = Tree(entries=())
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -29,7 +32,8 @@ Links = Literal["inside", "anywhere", "skip"]
 """What `scan` does with symbolic links. All are followed, as Azure follows them, but:
 `inside`: one that leaves the folder, leads nowhere or goes round is refused (code, which must be whole and its own).
 `anywhere`: one that leaves the folder is followed when it ends at a file (a person's own data).
-`skip`: whatever cannot be followed inside the folder is left out and named in `Scan.skipped` (a job's outputs)."""
+`skip`: whatever cannot be followed inside the folder is left out and named in `Scan.skipped`, whatever cannot be read
+or carried in `Scan.lost` (a job's outputs)."""
 
 Ignored = Callable[[str, bool], bool]
 """(path relative to the folder, whether it is a folder) → leave it out."""
@@ -44,6 +48,8 @@ class Scan:
     """Over all entries, equal contents counted each time."""
     skipped: tuple[str, ...] = ()
     """Relative paths left out because they are no files: sockets, pipes, devices, and links under `skip`."""
+    lost: tuple[str, ...] = ()
+    """Under `skip`: files that could not be read or carried, each with the reason."""
 
     @property
     def digest(self) -> Digest:
@@ -99,6 +105,8 @@ def _check_path(path: str) -> None:
         raise Invalid("TreeInvalid", f"{path!r} is not a relative path with '/' between its parts.")
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise Invalid("TreeInvalid", f"{path!r} has an empty part, '.' or '..'.")
+    if path.count("/") > DEEPEST:
+        raise Invalid("TreeInvalid", f"'{path[:60]}…' lies more than {DEEPEST} folders deep.")
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -121,15 +129,20 @@ def scan(
     Raises Invalid `LinkLeavesFolder`, `LinkBroken`, `LinkLoop`, `FileUnreadable`, `FileChanged`, `FileNameInvalid`.
     """
     root = Path(os.path.realpath(folder))
-    walk = _Walk(root, ignored or (lambda _path, _is_folder: False), links, [])
+    walk = _Walk(root, ignored or (lambda _path, _is_folder: False), links, [], [])
     entries: list[TreeEntry] = []
     files: dict[Digest, Path] = {}
     for relative, path in walk.files(root, "", (str(root),)):
-        digest, size, executable = hash_file(path, cache)
+        try:
+            digest, size, executable = hash_file(path, cache)
+        except Invalid as error:
+            walk.give_up(relative, error)
+            continue
         entries.append(TreeEntry(path=relative, digest=digest, size=size, executable=executable))
         files.setdefault(digest, path)
     entries.sort(key=lambda entry: entry.path)
-    return Scan(Tree(entries=tuple(entries)), files, sum(e.size for e in entries), tuple(sorted(walk.skipped)))
+    size = sum(entry.size for entry in entries)
+    return Scan(Tree(entries=tuple(entries)), files, size, tuple(sorted(walk.skipped)), tuple(sorted(walk.lost)))
 
 
 def tree_of_file(path: Path, *, cache: StatCache | None = None) -> Scan:
@@ -178,13 +191,26 @@ class _Walk:
     ignored: Ignored
     links: Links
     skipped: list[str]
+    lost: list[str]
+
+    def give_up(self, relative: str, error: Invalid) -> None:
+        """Raises the error, but under `skip`, where one file must not cost the others."""
+        if self.links != "skip":
+            raise error
+        self.lost.append(f"'{relative}' ({error.message})")
 
     def files(self, folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
         """`above`: the real paths of the folders we are in, to see a loop."""
+        if len(above) > DEEPEST:
+            deep = f"It lies more than {DEEPEST} folders deep."
+            self.give_up(prefix[:60] + "…", Invalid("FileNameInvalid", deep, remedy="Move it up."))
+            return
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            raise Invalid("FileUnreadable", f"'{folder}' cannot be read: {error.strerror or error}.") from error
+            why = Invalid("FileUnreadable", f"'{folder}' cannot be read: {error.strerror or error}.")
+            self.give_up(prefix, why)
+            return
         for entry in entries:
             relative = prefix + entry.name
             target: Path | None = Path(entry.path)
@@ -198,7 +224,12 @@ class _Walk:
             elif self.ignored(relative, False):
                 continue
             elif entry.is_file():
-                yield _checked_name(relative, relative), target
+                try:
+                    _checked_name(relative, relative)
+                except Invalid as error:
+                    self.give_up(relative, error)
+                else:
+                    yield relative, target
             else:
                 self.skipped.append(relative)
 
@@ -290,7 +321,7 @@ def _place(root: Path, entry: TreeEntry) -> Path:
 
 
 def _write(path: Path, digest: str, chunks: Iterable[bytes], executable: bool) -> int:
-    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
+    part = path.with_name(f".mayfly-{os.getpid()}-{threading.get_ident()}.part")
     seen, size = hashlib.sha256(), 0
     try:
         with part.open("wb") as file:
