@@ -14,6 +14,7 @@ pytestmark = pytest.mark.end_to_end
 AT_ONCE = 20
 
 
+@pytest.mark.timeout(300)
 def test_twenty_first_submissions_at_once(fresh: Make) -> None:
     one = fresh(MAYFLY_AUTOSTART="1")
     path = str(one.write(HELLO, "hello.yml"))

@@ -132,7 +132,7 @@ def _holder(world: World) -> str:
 def _duties(
     world: World, tracking: TrackingDoor, resolving: Resolving, stop: Stopping, options: argparse.Namespace
 ) -> tuple[Duty, ...]:
-    idle = int(float(os.environ.get("MAYFLY_IDLE_SECONDS", IDLE_MS / 1000)) * 1000)
+    idle = _milliseconds("MAYFLY_IDLE_SECONDS", IDLE_MS)
     duties = (
         Duty("scheduling", ("scheduling",), lambda: schedule(world)),
         Duty("fleet", ("fleet",), lambda: tend(world, idle)),
@@ -143,13 +143,20 @@ def _duties(
     if not options.automatic:
         return duties
 
-    def end_when_idle() -> float | None:
-        if stopping.idle(world):
+    unused = _milliseconds("MAYFLY_SERVER_IDLE_SECONDS", stopping.IDLE)
+
+    def end_when_unused() -> float | None:
+        if stopping.idle(world, unused):
             log.info("no job, no node and no request for a while: the server ends by itself")
             stop.down("stop")
-        return None
+        return unused / 4000
 
-    return (*duties, Duty("ending itself", (), end_when_idle))
+    return (*duties, Duty("ending itself", (), end_when_unused))
+
+
+def _milliseconds(variable: str, default: int) -> int:
+    """A time that may be set in seconds."""
+    return int(float(os.environ.get(variable, default / 1000)) * 1000)
 
 
 class _Announcing(uvicorn.Server):

@@ -41,9 +41,9 @@ def view(world: World) -> wire.ServerView:
     )
 
 
-def idle(world: World) -> bool:
+def idle(world: World, limit: int = IDLE) -> bool:
     """Whether a server that nobody asked for may end."""
-    if world.clock.now() - world.contacts.last_request() < IDLE:
+    if world.clock.now() - world.contacts.last_request() < limit:
         return False
     return not world.store.read(jobs.unfinished) and not world.store.read(nodes.present)
 
