@@ -7,15 +7,12 @@ from dataclasses import dataclass, replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mayfly.domain.job import (
+from mayfly.domain.job import Cause, Job, JobState, Phase, RankState
+from mayfly.domain.life import (
     AttemptLost,
     CancelAsked,
-    Cause,
     Heard,
-    Job,
     JobEvent,
-    JobState,
-    Phase,
     PhaseEntered,
     PreparationFailed,
     RankCollected,
@@ -23,7 +20,6 @@ from mayfly.domain.job import (
     RankReady,
     RankReleased,
     RankStarted,
-    RankState,
     Rejected,
     Reserved,
     Suspected,

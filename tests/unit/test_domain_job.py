@@ -1,14 +1,11 @@
 """Cases of the job's life that were once, or could easily be, wrong."""
 
-from mayfly.domain.job import (
+from mayfly.domain.job import Cause, Job, JobState, Phase
+from mayfly.domain.life import (
     AttemptLost,
     CancelAsked,
-    Cause,
     Heard,
-    Job,
     JobEvent,
-    JobState,
-    Phase,
     PhaseEntered,
     PreparationFailed,
     RankCollected,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from mayfly.domain.compute import Placement
-from mayfly.domain.job import JobState, Phase, Reserved, Waiting
+from mayfly.domain.job import JobState, Phase
+from mayfly.domain.life import Reserved, Waiting
 from mayfly.domain.node import Node
 from mayfly.domain.placement import rank_amounts
 from mayfly.domain.queue import ClassKey, Explanation, Start

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from mayfly.domain.job import Suspected
+from mayfly.domain.life import Suspected
 from mayfly.domain.node import suspected
 from mayfly.services.moves import move
 from mayfly.services.world import World

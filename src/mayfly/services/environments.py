@@ -11,7 +11,8 @@ from typing import Any
 
 from mayfly.domain import environments as rules
 from mayfly.domain.interpreters import choose_interpreter
-from mayfly.domain.job import Cause, JobState, Rejected, step
+from mayfly.domain.job import Cause, JobState
+from mayfly.domain.life import Rejected, step
 from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.ports.resolver import Interpreter
 from mayfly.services.world import World

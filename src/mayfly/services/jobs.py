@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mayfly.domain.job import CancelAsked, Cause
+from mayfly.domain.job import Cause
+from mayfly.domain.life import CancelAsked
 from mayfly.kit.errors import NotFound, nearest
 from mayfly.services import places
 from mayfly.services.moves import move

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mayfly.domain.job import AttemptLost, Cause, JobEvent, JobState, RankReleased, step
+from mayfly.domain.job import Cause, JobState
+from mayfly.domain.life import AttemptLost, JobEvent, RankReleased, step
 from mayfly.domain.node import Freed
 from mayfly.kit.clock import Millis
 from mayfly.store import attempts, jobs, ledgers, nodes

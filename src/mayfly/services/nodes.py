@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection
 
-from mayfly.domain.job import Heard, JobState, RankState
+from mayfly.domain.job import JobState, RankState
+from mayfly.domain.life import Heard
 from mayfly.domain.node import HEARTBEAT_MS, NodeState
 from mayfly.domain.node import Heard as NodeHeard
 from mayfly.kit.errors import Invalid

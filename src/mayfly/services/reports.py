@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from mayfly.domain import job as life
-from mayfly.domain.job import Cause, JobState, Phase, RankState
+from mayfly.domain import life
+from mayfly.domain.job import PREPARATION, Cause, JobState, Phase, RankState
 from mayfly.kit.clock import Millis
 from mayfly.services.moves import move, release
 from mayfly.services.world import World
@@ -72,7 +72,7 @@ def _phase(unit: Unit, row: JobRow, rank: RankRow, report: agent.PhaseEntered, n
         phase = Phase(report.phase)
     except ValueError:
         return
-    if phase in life.PREPARATION:
+    if phase in PREPARATION:
         move(unit, row, life.PhaseEntered(rank.attempt, rank.rank, phase), now)
         unit.passing("phase entered")
 

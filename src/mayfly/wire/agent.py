@@ -2,7 +2,7 @@
 
 The server tells a node what it *wishes* (level-triggered: the whole of it, every time, under a rising `version`), the
 agent reports *facts* that are already on its disk. Both may be repeated, late or reordered without harm: a report
-names its fence (store epoch, attempt) and the server applies it through `domain.job.step`, which ignores what is stale.
+names its fence (store epoch, attempt) and the server applies it through `domain.life.step`, which ignores what is stale.
 
 Doors (all with `Authorization: Bearer <node token>`, below `/agent/v1`):
   POST /hello    Hello      -> Welcome
