@@ -1,4 +1,4 @@
-"""Jobs as rows. `change` is the only writer of what `domain.job.step` decides."""
+"""Jobs as rows. `change` is the only writer of what `domain.life.step` decides."""
 
 from __future__ import annotations
 

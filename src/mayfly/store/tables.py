@@ -70,7 +70,7 @@ jobs = Table(
     Column("priority", Integer, nullable=False),
     Column("environment", String(64), nullable=False),  # environments.digest
     Column("run", String(32), nullable=False, unique=True),
-    # what `domain.job.step` decides
+    # what `domain.life.step` decides
     Column("state", String(20), nullable=False),
     Column("phase", String(20), nullable=False),
     Column("phase_since", BigInteger, nullable=False),
