@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import yaml
 
-from mayfly.store.ledgers import check
+from mayfly.store.sanity import sanity_check
 from mayfly.store.unit import Store, database_url
 from mayfly.testing.nodes import children, until
 
@@ -232,7 +232,7 @@ class Embedded:
         """What the store's own laws say is wrong."""
         store = Store(database_url(self.folder), lambda _topics: None)
         try:
-            return store.read(check)
+            return store.read(sanity_check)
         finally:
             store.close()
 
