@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Annotated, TypeVar
 
 import msgspec
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from mayfly.api.bodies import packed, read_body, tree_response, unpack
+from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
 from mayfly.kit.errors import Forbidden, Invalid
 from mayfly.services import content, logs, nodes, reports
 from mayfly.services.attempts import context_of
@@ -22,10 +22,14 @@ from mayfly.wire import agent
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 LONGEST_POLL_S = 5.0
+MOST_CALLS = 64
+"""Calls of jobs to the tracking server at once; more wait their turn. They last as long as MLflow takes, tens of seconds
+while it starts, and heartbeats must not wait for them."""
 
 
 def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
     routes = APIRouter(prefix="/agent/v1", include_in_schema=False)
+    uploads, calls = CapacityLimiter(MOST_UPLOADS), CapacityLimiter(MOST_CALLS)
 
     @routes.post("/hello")
     async def hello(request: Request) -> Response:
@@ -68,7 +72,7 @@ def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
 
     @routes.post("/content/blobs")
     async def blobs(request: Request) -> Response:
-        return await unpack(request, lambda chunks: content.store_pack(world, chunks))
+        return await unpack(request, lambda chunks: content.store_pack(world, chunks), uploads)
 
     @routes.post("/content/fetch")
     async def fetch(request: Request) -> Response:
@@ -96,7 +100,7 @@ def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
             found = tracking.forward(speaker, request.method, path, query, headers, chunks)
             answers.append(StreamingResponse(iter(found.body), found.status, dict(found.headers)))
 
-        await unpack(request, forward)
+        await unpack(request, forward, calls)
         return answers[0]
 
     return routes

@@ -7,13 +7,16 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from mayfly.kit.errors import Invalid
 from mayfly.transfer import packs
+
+MOST_UPLOADS = 32
+"""At once; more wait their turn. An upload lasts as long as its sender takes."""
 
 
 async def read_body(request: Request, work: Callable[[bytes], Any]) -> Response:
@@ -30,8 +33,9 @@ async def packed(request: Request, work: Callable[[bytes], Iterator[bytes]]) -> 
     return StreamingResponse(chunks, media_type=packs.MEDIA_TYPE)
 
 
-async def unpack(request: Request, work: Callable[[Iterable[bytes]], Any]) -> Response:
-    """Run `work` in a thread over the chunks of the body as they come, in constant memory."""
+async def unpack(request: Request, work: Callable[[Iterable[bytes]], Any], threads: CapacityLimiter) -> Response:
+    """Run `work` in a thread over the chunks of the body as they come, in constant memory. It holds one of `threads` for
+    as long as the sender takes, so these must not be the ones that other doors need."""
     loop = asyncio.get_running_loop()
     stream = request.stream()
 
@@ -46,7 +50,7 @@ async def unpack(request: Request, work: Callable[[Iterable[bytes]], Any]) -> Re
             if chunk:
                 yield chunk
 
-    found = await to_thread.run_sync(lambda: work(chunks()))
+    found = await to_thread.run_sync(lambda: work(chunks()), limiter=threads)
     return Response(json.dumps(found), media_type="application/json")
 
 

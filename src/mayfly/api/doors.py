@@ -33,10 +33,7 @@ class Guard:
         except MayflyError as error:
             await problems.response(error)(scope, receive, send)
             return
-        try:
-            await self._app(scope, receive, send)
-        except _TooLarge:
-            await problems.response(_too_large())(scope, receive, send)
+        await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Principal:
         principal = self._tokens.verify(_bearer(scope))
@@ -46,10 +43,6 @@ class Guard:
         if principal.kind != wanted:
             raise Forbidden("TokenOfAnotherKind", f"This door is for a {wanted}'s token, not for a {principal.kind}'s.")
         return principal
-
-
-class _TooLarge(Exception):
-    pass
 
 
 def _too_large() -> Invalid:
@@ -75,7 +68,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         got += len(message.get("body", b""))
         if got > LARGEST_BODY:
-            raise _TooLarge
+            raise _too_large()  # in whoever reads the body; it becomes a problem document there
         return message
 
     return counted

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from mayfly.api.bodies import packed, read_body, tree_response, unpack
+from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
 from mayfly.api.streams import follow
 from mayfly.kit.errors import Invalid
 from mayfly.services import content, explanations, jobs, logs, quotas, results, submit
@@ -142,9 +143,11 @@ def _content(routes: APIRouter, world: World) -> None:
     async def missing(request: Request) -> Response:
         return await read_body(request, lambda body: content.missing_answer(world, body))
 
+    uploads = CapacityLimiter(MOST_UPLOADS)  # not the nodes': a person's slow line must not hold up a job's outputs
+
     @routes.post(f"{WS}/content/blobs")
     async def blobs(request: Request) -> Response:
-        return await unpack(request, lambda chunks: content.store_pack(world, chunks))
+        return await unpack(request, lambda chunks: content.store_pack(world, chunks), uploads)
 
     @routes.post(f"{WS}/content/fetch")
     async def fetch(request: Request) -> Response:
