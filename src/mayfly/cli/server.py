@@ -26,16 +26,21 @@ _STOP_WITHIN_MS = 60_000
 
 @command("up")
 @click.option("--detach", "-d", is_flag=True, help="Return as soon as the server is ready.")
-@click.option("--database", metavar="URL", help="A PostgreSQL database instead of SQLite in the state folder.")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="A PostgreSQL database instead of SQLite in the state folder; remembered. 'sqlite' goes back. "
+    "MAYFLY_DATABASE says the same and keeps a password off the command line.",
+)
 def up(run: Run, detach: bool, database: str | None) -> int:
     """Start the server of this machine and stay with it; Ctrl-C stops it as `mayfly down` does."""
     folder, screen = run.settings.folder, run.screen
-    options = ("--database", database) if database else ()
+    environ = {**run.environ, "MAYFLY_DATABASE": database} if database else run.environ
     if not detach:
         for name in ("SIGTERM", "SIGHUP"):
             signal.signal(getattr(signal, name), _interrupt)
     log_begins = _size(folder / SERVER_LOG)
-    started = embedded.ensure(folder, run.environ, run.clock, answers, options=options, notice=screen.note)
+    started = embedded.ensure(folder, environ, run.clock, answers, notice=screen.note)
     embedded.check_version(started.record)
     if started.process is None:
         _say_where(run, started.record, "already runs")

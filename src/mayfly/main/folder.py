@@ -13,6 +13,7 @@ from pathlib import Path
 from mayfly import __version__
 from mayfly.kit.errors import Conflict, Forbidden
 from mayfly.services.tokens import Principal, Tokens
+from mayfly.store.unit import database_url
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -44,6 +45,15 @@ class StateFolder:
         if not path.exists():
             _write(path, secrets.token_hex(32).encode())
         return path.read_bytes()
+
+    def database(self, given: str) -> str:
+        """The URL of the store: what is given now, else what was given last, else the SQLite file of this folder. It is
+        remembered, so that a server started later by a command finds the same jobs."""
+        path = self.path / "database"
+        if given:
+            _write(path, given.encode())
+        told = path.read_text() if path.exists() else "sqlite"
+        return database_url(self.path) if told == "sqlite" else told
 
     def keep_user_token(self, tokens: Tokens) -> None:
         _write(self.path / "token", tokens.issue(Principal("user", user_name())).encode() + b"\n")

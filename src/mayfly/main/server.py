@@ -1,4 +1,4 @@
-"""The server's composition root: `python -m mayfly.main.server --home FOLDER [--automatic] [--database URL]`."""
+"""The server's composition root: `python -m mayfly.main.server --home FOLDER [--automatic]`; MAYFLY_DATABASE names its store."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ from mayfly.services.wakeups import Wakeups
 from mayfly.services.world import World
 from mayfly.store import ledgers, schema
 from mayfly.store.tracking import StoredTracking
-from mayfly.store.unit import Store, database_url
+from mayfly.store.unit import Store
 
 log = structlog.get_logger()
 
 
 def main() -> None:
     options = _options()
+    os.umask(0o077)
     _log_to_stderr()
     try:
         folder = StateFolder(options.home.absolute())
@@ -87,7 +88,7 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
 def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServer) -> World:
     clock = SteadyClock()
     wakeups = Wakeups()
-    url = options.database or database_url(folder.path)
+    url = folder.database(os.environ.get("MAYFLY_DATABASE", ""))
     store = Store(url, wakeups.wake)
     schema.upgrade(store)
     tokens = Tokens(folder.secret())
@@ -224,7 +225,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mayfly.main.server")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--automatic", action="store_true")
-    parser.add_argument("--database", default="")
     return parser.parse_args()
 
 
