@@ -40,6 +40,11 @@ class Resolving:
         self._cancelled.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def flying(self) -> frozenset[str]:
+        """What is being resolved now."""
+        with self._lock:
+            return frozenset(self._flying)
+
     def _resolve(self, row: EnvironmentRow) -> None:
         try:
             resolve(self._world, row, ResolveLog(self._world, row.digest).say, self._cancelled)

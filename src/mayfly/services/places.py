@@ -24,7 +24,9 @@ class Place:
 
 
 def find(world: World, place: Place) -> Workspace:
-    """For reading. Raises NotFound `WorkspaceNotFound` with near names; the default one always exists."""
+    """For reading. Raises NotFound `WorkspaceNotFound` with near names; the default one always exists. Invalid
+    `WorkspaceNameInvalid` for what no workspace can be named."""
+    _check(place)
     found = world.store.read(
         lambda connection: workspaces.find(connection, place.subscription, place.resource_group, place.workspace)
     )
@@ -44,14 +46,12 @@ def find(world: World, place: Place) -> Workspace:
 
 def create(world: World, place: Place) -> tuple[Workspace, str | None]:
     """For writing: on an embedded server an unknown one is made, and the second value says so."""
+    _check(place)
     found = world.store.read(
         lambda connection: workspaces.find(connection, place.subscription, place.resource_group, place.workspace)
     )
     if found is not None:
         return found, None
-    for name in (place.subscription, place.resource_group, place.workspace):
-        if not name or len(name) > 200 or any(ord(letter) < 33 or letter in "/\\" for letter in name):
-            raise Invalid("WorkspaceNameInvalid", f"{name!r} cannot be a name of a subscription, group or workspace.")
     if not world.embedded:
         return find(world, place), None
     wanted = Workspace(WorkspaceId(world.ids.new("ws")), place.subscription, place.resource_group, place.workspace)
@@ -59,3 +59,9 @@ def create(world: World, place: Place) -> tuple[Workspace, str | None]:
     made = world.store.write(lambda unit: workspaces.create(unit, wanted, now))
     default = (place.subscription, place.resource_group, place.workspace) == DEFAULT
     return made, None if default else f"The workspace {place} is new; it was made for this job."
+
+
+def _check(place: Place) -> None:
+    for name in (place.subscription, place.resource_group, place.workspace):
+        if not name or len(name) > 200 or any(ord(letter) < 33 or letter in "/\\" for letter in name):
+            raise Invalid("WorkspaceNameInvalid", f"{name!r} cannot be a name of a subscription, group or workspace.")

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
-from mayfly.kit.errors import Unavailable
+from mayfly.kit.errors import Invalid, Unavailable
 from mayfly.store import dialect
 
 Result = TypeVar("Result")
@@ -118,8 +118,11 @@ class Store:
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` on a consistent view of what is committed."""
         if self._writer is None:
-            with self._reading.connect() as connection:
-                return work(connection)
+            try:
+                with self._reading.connect() as connection:
+                    return work(connection)
+            except DataError as error:
+                raise _not_storable(error) from error
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None or connection.closed:
             connection = self._local.connection = self.engine.connect()
@@ -138,6 +141,8 @@ class Store:
                     unit = Unit(connection)
                     result = work(unit)
                     self._kill.reached(unit.steps, "before")
+            except DataError as error:
+                raise _not_storable(error) from error
             except OperationalError as error:
                 if left and dialect.ran_into_another(error):
                     continue
@@ -227,6 +232,10 @@ class _Writer:
         for unit, result, future in done:
             self._finish(unit)
             future.set_result(result)
+
+
+def _not_storable(error: DataError) -> Invalid:
+    return Invalid("ValueNotStorable", f"The database cannot hold such a value: {error.orig}.")
 
 
 def _commit_failure(error: Exception) -> Exception:
