@@ -108,8 +108,6 @@ class Machine:
         for controller, folder in group.folders.items():
             try:
                 folder.mkdir(exist_ok=True)
-                if controller != "memory" or self.version == 1 or folder not in held.values():
-                    pass
                 for file, value in _settings(self.version, controller, limits):
                     (folder / file).write_text(value, encoding="ascii")
                 held[controller] = folder
