@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 
@@ -53,3 +54,25 @@ def test_no_token_no_door(nodes: Nodes) -> None:
 
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def test_who_may_not_call_cannot_make_the_agent_keep_anything(nodes: Nodes) -> None:
+    """A stranger on the machine sends what never ends, or what is no length."""
+    node = nodes.start()
+    nodes.server.assign(node, assignment("j", "sleep 60"))
+    nodes.server.fact(wire.Started, "j")
+    port = json.loads((nodes.folder(node) / "gateway.json").read_bytes())["port"]
+    right = "Authorization: Bearer token-of-j-0\r\n"
+    for head, status in (
+        ("Content-Length: 99999999999\r\n\r\n", b"401"),
+        ("Transfer-Encoding: chunked\r\n\r\nffffffffff\r\n", b"401"),
+        (right + "Content-Length: -5\r\n\r\n", b"400"),
+        (right + "Content-Length: 1_0\r\n\r\n", b"400"),
+        (right + "Transfer-Encoding: chunked\r\n\r\n-5\r\n", b"400"),
+        (right + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        (right + 'Transfer-Encoding: chunked\r\n\r\n9\r\n{"key":1}\r\n0\r\n\r\n', b"200"),
+    ):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+            caller.sendall(f"POST /api/2.0/mlflow/runs/log-metric HTTP/1.1\r\nHost: x\r\n{head}".encode())
+            assert caller.recv(65536).split()[1] == status, head
+    assert [body for *_, body in nodes.server.tracked] == [b'{"key":1}']

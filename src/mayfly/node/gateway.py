@@ -25,6 +25,7 @@ from mayfly.wire.agent import Fence
 HOLD_S = 840.0
 """How long a call waits for the server: less than MLFLOW_HTTP_REQUEST_TIMEOUT, which jobs are given."""
 _IN_MEMORY = 1 << 20
+_LONGEST_LINE = 65536
 _NOT_PASSED_ON = frozenset(
     {"host", "authorization", "connection", "content-length", "transfer-encoding", "keep-alive", "mayfly-attempt"}
 )
@@ -83,10 +84,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         fence = self.gateway.whose(token) if token else None
+        if fence is None:
+            self._refuse(401, "PERMISSION_DENIED", "This token opens no attempt that is running on this node.")
+            return
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
-            size = self._receive(body)
-            if fence is None:
-                self._problem(401, "PERMISSION_DENIED", "This token opens no attempt that is running on this node.")
+            try:
+                size = self._receive(body)
+            except ValueError:
+                self._refuse(400, "INVALID_PARAMETER_VALUE", "The request's length cannot be understood.")
                 return
             self._pass_on(fence, token, body, size)
 
@@ -97,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             for chunk in _unchunked(self.rfile):
                 body.write(chunk)
         else:
-            left = int(self.headers.get("Content-Length") or 0)
+            left = _length(self.headers.get("Content-Length") or "0", 10)
             while left and (chunk := self.rfile.read(min(left, _IN_MEMORY))):
                 body.write(chunk)
                 left -= len(chunk)
@@ -149,6 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
         if length is None and not bodiless:
             self.wfile.write(b"0\r\n\r\n")
 
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Of who may not call here nothing is kept; a small body is let pass, so that the caller hears the answer."""
+        self.close_connection = True
+        length = self.headers.get("Content-Length") or "0"
+        if length.isascii() and length.isdecimal() and len(length) < 7:
+            self.rfile.read(int(length))
+        self._problem(status, code, message)
+
     def _problem(self, status: int, code: str, message: str) -> None:
         """In the shape that MLflow's client reads."""
         body = json.dumps({"error_code": code, "message": message}).encode()
@@ -166,8 +179,17 @@ def _blocks(body: IO[bytes]) -> Iterator[bytes]:
 
 
 def _unchunked(stream: BufferedIOBase) -> Iterator[bytes]:
-    while size := int(stream.readline().split(b";")[0] or b"0", 16):
-        yield stream.read(size)
-        stream.readline()
-    while stream.readline().strip():
+    while size := _length(stream.readline(_LONGEST_LINE).split(b";")[0].decode("latin-1").strip() or "0", 16):
+        while size and (chunk := stream.read(min(size, _IN_MEMORY))):
+            yield chunk
+            size -= len(chunk)
+        stream.readline(_LONGEST_LINE)
+    while stream.readline(_LONGEST_LINE).strip():
         pass
+
+
+def _length(text: str, base: int) -> int:
+    """Raises ValueError for what is no length."""
+    if not text.isalnum() or not text.isascii():
+        raise ValueError("a length has digits only")
+    return int(text, base)

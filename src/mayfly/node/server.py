@@ -54,15 +54,15 @@ class Server:
     # --- the protocol's doors -----------------------------------------------------------------------------------------
 
     def hello(self, hello: Hello) -> Welcome:
-        return msgspec.json.decode(self._json("POST", "/hello", hello, 10), type=Welcome)
+        return _understood(self._json("POST", "/hello", hello, 10), Welcome)
 
     def wishes(self, seen: int, wait_s: float) -> Wishes:
         ask = WishesAsk(node=self._folder.node, seen=seen, wait_s=wait_s)
-        return msgspec.json.decode(self._json("POST", "/wishes", ask, wait_s + 10), type=Wishes)
+        return _understood(self._json("POST", "/wishes", ask, wait_s + 10), Wishes)
 
     def report(self, reports: Iterable[AnyReport], seen: int) -> Wishes:
         body = Reports(node=self._folder.node, reports=tuple(reports), seen=seen)
-        return msgspec.json.decode(self._json("POST", "/reports", body, 30), type=Wishes)
+        return _understood(self._json("POST", "/reports", body, 30), Wishes)
 
     def log(self, fence: Fence, rank: int, file: str, offset: int, data: bytes) -> int:
         """Send log bytes; the number of bytes the server has now."""
@@ -71,7 +71,7 @@ class Server:
             f"&file={quote(file)}&offset={offset}"
         )
         answer = self._body("POST", f"/logs?{query}", data, {"Content-Type": "application/octet-stream"}, 30)
-        return msgspec.json.decode(answer, type=LogAck).offset
+        return _understood(answer, LogAck).offset
 
     def tree(self, digest: str) -> Tree:
         """Raises Broken `ContentMismatch` when the answer is another tree."""
@@ -196,6 +196,14 @@ class Server:
         if told.get("pid") and not exists(int(told["pid"])):
             raise OSError("the server that the file names is dead")  # its port may be somebody else's by now
         return urlsplit(told["url"])
+
+
+def _understood(answer: bytes, shape: type[T]) -> T:
+    """Raises Unavailable when it is no answer of ours: whoever has the port now is not the server."""
+    try:
+        return msgspec.json.decode(answer, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _away(f"The server's answer is not understood: {error}.") from error
 
 
 def persistently(call: Callable[[], T], stop: threading.Event, at_most_s: float = 1.0) -> T:
