@@ -50,7 +50,6 @@ def main() -> None:
         finally:
             session.post("/mayfly/v1/server/down", {"mode": "cancel-jobs"})
             server.wait(30)
-            _wait(lambda: not any((home / "nodes").iterdir()) or _all_gone(home), 20)
 
 
 def _session(home: Path) -> Session:
@@ -108,14 +107,6 @@ def _spread(values: list[float]) -> dict[str, float]:
         "median": round(statistics.median(ordered), 1),
         "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 1),
     }
-
-
-def _all_gone(home: Path) -> bool:
-    return all((folder / "node.log").exists() and not _held(folder / "node.lock") for folder in (home / "nodes").iterdir())
-
-
-def _held(lock: Path) -> bool:
-    return lock.exists() and subprocess.run(["flock", "-n", str(lock), "true"], check=False).returncode != 0
 
 
 def _wait(condition, seconds: float) -> None:
