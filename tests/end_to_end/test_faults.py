@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mayfly.testing.embedded import Embedded, alive, counting, numbered
+from mayfly.testing.embedded import Embedded, Make, alive, counting, numbered
 from mayfly.testing.nodes import until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.fault]
@@ -207,6 +207,15 @@ def test_kill_of_the_machines_whole_mayfly_while_canceling(embedded: Embedded) -
     embedded.start()
     embedded.wait(name, "Canceled")
     until(lambda: not alive(pid))
+
+
+def test_an_agent_that_never_comes_is_given_up(fresh: Make) -> None:
+    one = fresh(MAYFLY_GRACE_S="not a number", MAYFLY_GREETING_SECONDS="3")  # it dies of that, each time
+    one.start()
+    job = one.wait(one.post(counting(1)), "Failed")
+    assert job["error"]["code"] == "NodeLost"
+    assert "never called" in job["error"]["message"]
+    until(lambda: not one.nodes())
 
 
 COUNT = min(2, len(os.sched_getaffinity(0)))

@@ -18,9 +18,11 @@ from mayfly.store.nodes import NodeRow
 from mayfly.store.unit import Unit
 
 LOOK_S = 1.0
+GREETING_MS = 300_000
+"""A node whose agent has not called for so long after its creation never will: it is given up."""
 
 
-def tend(world: World, idle: int = IDLE_MS) -> float | None:
+def tend(world: World, idle: int = IDLE_MS, greeting: int = GREETING_MS) -> float | None:
     """One pass; seconds until the next look, None when there is no node."""
     rows = world.store.read(nodes.present)
     if not rows:
@@ -28,7 +30,7 @@ def tend(world: World, idle: int = IDLE_MS) -> float | None:
     _create(world, [row for row in rows if row.state is NodeState.WISHED])
     _retire(world, rows, idle)
     rows = world.store.read(nodes.present)
-    leaving = [row.id for row in rows if row.state is NodeState.DELETING]
+    leaving = [row.id for row in rows if row.state is NodeState.DELETING or _never_came(world, row, greeting)]
     if leaving:
         world.provider.delete(leaving)
     seen = {sighting.node: sighting for sighting in world.provider.list([row.id for row in rows])}
@@ -74,6 +76,11 @@ def _create(world: World, rows: Sequence[NodeRow]) -> None:
         world.store.write(created)
 
 
+def _never_came(world: World, row: NodeRow, greeting: int) -> bool:
+    since = max(row.node.state_since, world.started_at)
+    return row.state is NodeState.CREATING and world.clock.now() - since > greeting
+
+
 def _revive(world: World, rows: Sequence[NodeRow]) -> None:
     """Its agent has died with its watchdog: bring it back, so that it can tell what is on its disk."""
     for group in _groups(world, rows):
@@ -99,6 +106,8 @@ def _retire(world: World, rows: Sequence[NodeRow], idle: int) -> None:
 def _gone(world: World, row: NodeRow, sighting: Sighting) -> None:
     now = world.clock.now()
     why = sighting.reason or "its provider says it is gone"
+    if row.state is NodeState.CREATING:
+        why = "its agent never called"
 
     def keep(unit: Unit) -> None:
         fresh = nodes.lock(unit, row.id)

@@ -22,7 +22,7 @@ from mayfly.drivers.log_folder import LogFolder
 from mayfly.drivers.mlflow_server import MlflowServer
 from mayfly.drivers.resolver_uv import UvResolver
 from mayfly.engine.ending import Ending
-from mayfly.engine.fleet import tend
+from mayfly.engine.fleet import GREETING_MS, tend
 from mayfly.engine.loop import Duty, Engine
 from mayfly.engine.resolving import Resolving
 from mayfly.engine.scheduling import schedule
@@ -134,9 +134,10 @@ def _duties(
     world: World, tracking: TrackingDoor, resolving: Resolving, stop: Stopping, options: argparse.Namespace
 ) -> tuple[Duty, ...]:
     idle = _milliseconds("MAYFLY_IDLE_SECONDS", IDLE_MS)
+    greeting = _milliseconds("MAYFLY_GREETING_SECONDS", GREETING_MS)
     duties = (
         Duty("scheduling", ("scheduling",), lambda: schedule(world)),
-        Duty("fleet", ("fleet",), lambda: tend(world, idle)),
+        Duty("fleet", ("fleet",), lambda: tend(world, idle, greeting)),
         Duty("watching", ("fleet",), lambda: watch(world)),
         Duty("resolving", ("environments",), resolving.work),
         Duty("ending", ("ended",), Ending(world, tracking).work),

@@ -39,7 +39,7 @@ def watch(folder: Path, idle_s: float = IDLE_S) -> int:
         began = time.monotonic()
         agent = _start_agent(folder, lock)
         status = _attend(folder, agent, born, idle_s)
-        if status is None or (os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0):
+        if status is None or (os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0) or _unwanted(folder):
             return 0
         deaths = 0 if time.monotonic() - began > _STEADY_S else deaths + 1
         pause = time.monotonic() + _BACKOFF_S[min(deaths, len(_BACKOFF_S)) - 1] if deaths else 0.0
@@ -100,6 +100,11 @@ def _must_end(folder: Path, born: float, idle_s: float) -> bool:
     if orphan_s is not None and silent_s > orphan_s:
         return True
     return silent_s > idle_s and not _live_supervisors(folder)
+
+
+def _unwanted(folder: Path) -> bool:
+    """Whether the provider wants the node gone and no job needs it: an agent that dies then need not come back."""
+    return (folder / "delete").exists() and not _live_supervisors(folder)
 
 
 def _live_supervisors(folder: Path) -> list[Path]:

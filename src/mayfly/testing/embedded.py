@@ -16,8 +16,10 @@ from typing import Any
 
 import httpx
 import yaml
+from sqlalchemy import select
 
 from mayfly.store.sanity import sanity_check
+from mayfly.store.tables import nodes
 from mayfly.store.unit import Store, database_url
 from mayfly.testing.nodes import children, until
 
@@ -247,10 +249,22 @@ class Embedded:
             until(lambda: not self.up, 40, 0.05)
             until(lambda: not self.processes(), 20, 0.1)
             assert self.problems() == []
+            assert self.control_groups() == []
             assert "Traceback" not in (log := self.all_logs()), log[-4000:]
         finally:
             self._client.close()
             self.end_all()
+
+    def control_groups(self) -> list[Path]:
+        """What is left of the limits of this folder's nodes."""
+        store = Store(database_url(self.folder), lambda _topics: None)
+        try:
+            ids = store.read(lambda connection: connection.execute(select(nodes.c.id)).scalars().all())
+        finally:
+            store.close()
+        root = Path("/sys/fs/cgroup")
+        found = [*root.glob("mayfly/node_*"), *root.glob("*/mayfly/node_*"), *root.glob("*/*/mayfly/node_*")]
+        return [place for place in found if place.name.startswith(tuple(ids) or ("-",))]
 
     def all_logs(self) -> str:
         logs = [self.folder / "server.log", *(self.folder / "nodes").glob("*/node.log")]
