@@ -38,7 +38,7 @@ def test_a_good_file_is_read_and_checked(tmp_path: Path) -> None:
         (GOOD + "inputs:\n  d:\n    path: nothing\n", "FileNotFound job.yml:7: 'nothing' is not there"),
         (GOOD + "inputs:\n  d:\n    path: src/train\n", "InputIsAFile job.yml:7: "),
         (GOOD + "inputs:\n  d:\n    type: uri_file\n    path: src\n", "InputIsAFolder job.yml:8: "),
-        (GOOD + 'inputs:\n  d:\n    path: "a\\0b"\n', "FileNotFound job.yml:7: "),
+        (GOOD + 'inputs:\n  d:\n    path: "a\\0b"\n', "TextInvalid job.yml:7: "),
         (GOOD.replace("train.py", "${{inputs.d}}"), "InputUndefined job.yml:1: "),
         (GOOD + "  conda_file: env.yml\n", "FileNotFound job.yml:5: "),
         (GOOD + "  conda_file: broken.yml\n", "YamlSyntax broken.yml:2: "),

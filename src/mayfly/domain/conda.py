@@ -100,6 +100,9 @@ _REQUIREMENT = re.compile(
     rf"(?:{_PIN}(?:\s*,\s*{_PIN})*,?|\(\s*{_PIN}(?:\s*,\s*{_PIN})*\s*\))?\s*(?:;.+)?\Z"
 )
 
+_ODD = re.compile(r"[^\S \t]|[\x00-\x08\x0e-\x1f\x7f\x85]|\s--|.{1000}")
+"""What could begin a line, and so an option, for who reads the list; and what is no requirement for its length."""
+
 
 @dataclass(slots=True)
 class Wishes:
@@ -198,7 +201,7 @@ def _pin(text: str) -> str | None:
 
 def _pip(wishes: Wishes, entry: Any, place: str) -> None:
     line = re.sub(r"(?:\A|\s)#.*", "", str(entry)).strip()
-    if not isinstance(entry, str) or _REQUIREMENT.match(line) is None:
+    if not isinstance(entry, str) or _ODD.search(line) or _REQUIREMENT.match(line) is None:
         if line or not isinstance(entry, str):
             _fault(wishes, *_pip_fault(line, place))
         return

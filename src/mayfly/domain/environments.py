@@ -17,6 +17,7 @@ from mayfly.domain import conda, curated
 from mayfly.kit.errors import Fault, Invalid, nearest
 
 POINTER = "/environment"
+_LONGEST_NAME = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ class Definition:
 def understand(environment: str | Mapping[str, Any]) -> Definition:
     """Read a job's `environment` (files already inlined by the client). Raises Invalid, with a pointer below
     `/environment` and a remedy, for whatever is not supported."""
+    for key, text in ((POINTER, environment), (f"{POINTER}/image", _part(environment, "image"))):
+        if isinstance(text, str) and len(text) > _LONGEST_NAME:
+            raise Invalid("EnvironmentInvalid", f"No environment has a name of {len(text)} characters.", pointer=key)
     if isinstance(environment, str):
         return _reference(environment.strip())
     if "build" in environment and environment["build"] is not None:
@@ -60,6 +64,10 @@ def understand(environment: str | Mapping[str, Any]) -> Definition:
         raise Invalid("ImageInvalid", "'image' must be the name of an image.", pointer=f"{POINTER}/image")
     base = _image(image.strip()) if image is not None else Definition("inline")
     return base if conda_file is None else _with_conda(base, conda_file)
+
+
+def _part(environment: str | Mapping[str, Any], key: str) -> Any:
+    return None if isinstance(environment, str) else environment.get(key)
 
 
 def wish_digest(definition: Definition) -> str:

@@ -14,6 +14,8 @@ from mayfly.spec.models import DATA_TYPES, CommandFields, DataInput, Environment
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,254}\Z")
 _CLASHING = frozenset({"path", "ld_library_path", "user", "logname", "home", "pwd", "shell"})
 """These would hide environment variables (semantics §3)."""
+MOST_PROCESSES = 256
+"""On one node."""
 _VARIABLE = re.compile(r"[^=\x00]+\Z")
 _MODES = {
     "uri": frozenset({"ro_mount", "download", "direct"}),
@@ -157,6 +159,23 @@ def _environment(job: CommandFields) -> Iterator[Fault]:
             )
 
 
+def _processes(job: CommandFields) -> Iterator[Fault]:
+    given, nodes = job.distribution, job.resources.instance_count
+    if isinstance(given, TensorFlow):
+        key, most = "worker_count", MOST_PROCESSES * nodes
+        count = given.worker_count or 0
+    else:
+        key, most = "process_count_per_instance", MOST_PROCESSES
+        count = getattr(given, key, 0)
+    if count > most:
+        yield Fault(
+            "InvalidValue",
+            f"{count} processes are more than the {MOST_PROCESSES} that a node may be given.",
+            f"/distribution/{key}",
+            "Write one for each GPU, or for each core.",
+        )
+
+
 def _rest(job: CommandFields) -> Iterator[Fault]:
     for name in job.environment_variables:
         if not _VARIABLE.match(name):
@@ -173,6 +192,7 @@ def _rest(job: CommandFields) -> Iterator[Fault]:
             f"max_instance_count {most} is less than instance_count {nodes}.",
             "/resources/max_instance_count",
         )
+    yield from _processes(job)
     if isinstance(job.distribution, TensorFlow) and job.distribution.parameter_server_count > nodes:
         yield Fault(
             "InvalidValue",

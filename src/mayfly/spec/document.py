@@ -14,6 +14,7 @@ from mayfly.spec import repair
 
 MOST_BYTES = 1 << 20
 MOST_DEPTH = 64
+MOST_BITS = 1024
 MOST_NODES = 100_000
 """After aliases are written out, so that a few lines cannot become millions."""
 
@@ -217,6 +218,10 @@ class _Reader:
             value = self._scalars.construct_object(node)
         except (ValueError, yaml.YAMLError, OverflowError) as error:
             raise self._fault("YamlValueUnsupported", node, f"'{node.value[:40]}' is not understood.") from error
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise self._fault(
+                "YamlValueUnsupported", node, "the number is too large to be kept.", "Write it in quotes."
+            )
         if isinstance(value, float) and not math.isfinite(value):
             raise self._fault(
                 "YamlValueUnsupported", node, f"{node.value} is not a number that can be kept.", "Write it in quotes."

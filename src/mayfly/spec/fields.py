@@ -18,6 +18,9 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+_LARGEST_SIZE = 64 << 40
+
+
 def _plain(word: str) -> str:
     return re.sub(r"[_\- ]", "", word).lower()
 
@@ -85,6 +88,8 @@ def _size(value: Any) -> str:
         raise wrong(error.message, error.remedy) from error
     if count == 0:
         raise wrong("A size must be greater than 0.")
+    if count > _LARGEST_SIZE:
+        raise wrong(f"{value[:40]} is too large: no machine has more than 64 TiB of memory.")
     return value.strip()
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from mayfly.kit.errors import Fault, Invalid, nearest
 from mayfly.kit.units import size_bytes
-from mayfly.spec import checks, faults, support
+from mayfly.spec import checks, faults, support, texts
 from mayfly.spec.document import escape
 from mayfly.spec.fields import Refers, local, refers
 from mayfly.spec.models import (
@@ -116,14 +116,14 @@ def parse(definition: Mapping[str, Any]) -> CommandJob:
 
     Codes: `UnknownKey`, `MissingKey`, `WrongType`, `InvalidValue`, `NameInvalid`, `NameClashes`, `ModeInvalid`,
     `InputUndefined`, `OutputUndefined`, `ExpressionUndefined`, `ExpressionInvalid`, `ExpressionMisplaced`,
-    `OutputPathInvalid`, `EnvironmentInvalid`, `JobTypeNotSupported`, `JobTypeUnknown`, and those of `spec.support`,
+    `OutputPathInvalid`, `TextInvalid`, `TextTooLong`, `EnvironmentInvalid`, `JobTypeNotSupported`, `JobTypeUnknown`, and those of `spec.support`,
     which end in `NotSupportedYet`. The error itself has the code of its only fault, else `JobInvalid`.
     """
     _check_type(definition.get("type"))
     data = _cleaned(definition)
     early = _early(data)
     model, found = faults.check(CommandJob, data)
-    everything = [*early, *found]
+    everything = [*early, *found, *texts.check(data)]
     if model is not None:
         job = cast(CommandJob, model)
         everything += checks.check(job)

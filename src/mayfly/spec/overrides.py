@@ -49,7 +49,7 @@ def _into(place: Any, part: str, so_far: str, setting: str) -> Any:
 
 
 def _index(place: Any, part: str, so_far: str, setting: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
+    if not (part.isascii() and part.isdecimal() and len(part) < 9) or int(part) >= len(place):
         raise _wrong(setting, f"asks for '{so_far}', which is not in the list of {len(place)}", "Count from 0.")
     return int(part)
 
