@@ -59,8 +59,14 @@ def install(app: FastAPI) -> None:
         ]
         return response(Invalid("RequestInvalid", "The request is not of this door's form.", faults=faults))
 
+    @app.exception_handler(RecursionError)
+    async def too_deep(_request: Request, _error: RecursionError) -> JSONResponse:
+        return response(Invalid("RequestInvalid", "The body is nested too deeply."))
+
     @app.exception_handler(HTTPException)
     async def other(_request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, MayflyError):  # raised while the body was read
+            return response(error.__cause__)
         code = {404: "DoorNotFound", 405: "MethodNotAllowed"}.get(error.status_code, "RequestFailed")
         return JSONResponse(
             document(MayflyError(code, str(error.detail), remedy="See the doors at /openapi.json.")), error.status_code

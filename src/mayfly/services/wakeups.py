@@ -49,6 +49,11 @@ class Wakeups:
 
         return event, self._listen(notify, topics)
 
+    def heard_by(self, topic: str) -> int:
+        """How many listen to it now."""
+        with self._lock:
+            return len(self._listeners.get(topic, ()))
+
     def _listen(self, notify: Callable[[], None], topics: Iterable[str]) -> Listener:
         listener = Listener(notify, self._forget, frozenset(topics))
         with self._lock:
