@@ -40,6 +40,28 @@ def test_what_is_held_for_the_loader() -> None:
     assert enclosure.around(["bash"], {"A": "b"}) == (["tool", *sandbox.LAUNCHER, "bash"], {"A": "b"})
 
 
+@pytest.mark.parametrize("strategy", STRONG)
+def test_nothing_of_the_system_is_writable(nodes: Nodes, strategy: str) -> None:
+    """Not even what is mounted below /sys: whoever may write control groups could leave his own."""
+    node = nodes.start(MAYFLY_SANDBOX_WITHOUT=_without(strategy))
+    nodes.server.assign(node, assignment("j", "cat /proc/self/mountinfo"))
+    nodes.server.fact(wire.Collected, "j")
+    if nodes.server.fact(wire.Started, "j").isolation in STRONG:
+        lines = [line.split() for line in nodes.server.log("j").splitlines()]
+        assert any(line[4] == "/sys" for line in lines)
+        for line in lines:
+            system = line[4].startswith(("/sys", "/usr", "/etc", "/lib", "/opt"))
+            assert not system or line[5].startswith("ro"), line
+
+
+def test_settings_with_a_password_are_not_shown(tmp_path: Path) -> None:
+    for text, hidden in (("index-url = https://ann:secret@x/simple", True), ("index-url = https://x/@simple", False)):
+        settings = tmp_path / "pip.conf"
+        settings.write_text(text, encoding="utf-8")
+        assert sandbox.holds_password(settings) is hidden
+    assert sandbox.holds_password(tmp_path / "none")
+
+
 def test_a_timeout_of_months(nodes: Nodes) -> None:
     node = nodes.start()
     limits = wire.Limits(cores=1, memory_mib=512, timeout_s=float(1 << 31))

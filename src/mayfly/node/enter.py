@@ -59,9 +59,37 @@ def show(source: str, path: str, *, writable: bool, devices: bool = False) -> No
         os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     mount(source, target, None, _BIND | _REC)
+    narrow(target, writable, devices)
+    for below in mounts_below(target):  # a remount reaches one mount only, and /sys has many
+        try:
+            narrow(below, writable, devices)
+        except OSError:
+            mount("tmpfs", below, "tmpfs", _NOSUID | _NODEV | _RDONLY)
+
+
+def narrow(target: str, writable: bool, devices: bool) -> None:
     flags = os.statvfs(target).f_flag & _KEPT_FLAGS
     flags |= _BIND | _REMOUNT | _NOSUID | (0 if devices else _NODEV) | (0 if writable else _RDONLY)
     mount("none", target, None, flags)
+
+
+def mounts_below(target: str) -> list[str]:
+    """The mounts that came along with a folder, outermost first. Where one hides another of the same place, it is named
+    once."""
+    descriptor = os.open("/new/proc/self/mountinfo", os.O_RDONLY)
+    told = b""
+    while part := os.read(descriptor, 1 << 20):
+        told += part
+    os.close(descriptor)
+    start = os.fsencode(target) + b"/"
+    found = []
+    for line in told.splitlines():
+        place = line.split(b" ")[4]
+        for code in (b" ", b"\t", b"\n", b"\\"):
+            place = place.replace(b"\\%03o" % code[0], code)
+        if place.startswith(start) and os.fsdecode(place) not in found:
+            found.append(os.fsdecode(place))
+    return found
 
 
 def build(told: list[list[str]]) -> None:

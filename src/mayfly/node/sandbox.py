@@ -57,6 +57,7 @@ _LOADER = re.compile(
 )
 """Variables that steer what a program loads, as glibc lists them for programs with more rights than their caller."""
 _LATER = "MAYFLY_LATER_"
+_PASSWORD = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +188,19 @@ def system_mounts() -> list[tuple[str, str, str]]:
             found.append(("link", str(place.readlink()), str(place)))
         elif place.is_dir():
             found.append(("read", str(place), str(place)))
-    found += [("read", f"/etc/{name}", f"/etc/{name}") for name in _ETC if (Path("/etc") / name).exists()]
+    for name in _ETC:
+        place = Path("/etc") / name
+        if place.exists() and not (name == "pip.conf" and holds_password(place)):
+            found.append(("read", str(place), str(place)))
     return found
+
+
+def holds_password(settings: Path) -> bool:
+    """Whether an address in it names a user; what cannot be read might."""
+    try:
+        return _PASSWORD.search(settings.read_text(encoding="utf-8", errors="replace")) is not None
+    except OSError:
+        return True
 
 
 def _bubblewrap(tools: Mapping[str, str], room: Room) -> Enclosure:
