@@ -17,8 +17,9 @@ from mayfly.testing.nodes import until
 pytestmark = [pytest.mark.end_to_end, pytest.mark.fault]
 
 ALL = os.environ.get("MAYFLY_FAULTS") == "all"
-CANCELING = ("cancel accepted",)
-SERVER = [(step, side) for step in unit.STEPS if step not in CANCELING for side in ("before", "after")]
+APART = ("cancel accepted", "environment resolved")
+"""Not every job comes by these: they have tests of their own."""
+SERVER = [(step, side) for step in unit.STEPS if step not in APART for side in ("before", "after")]
 SAMPLE = {
     ("job accepted", "before"),
     ("job accepted", "after"),
@@ -81,6 +82,19 @@ def test_server_killed_while_canceling(fresh: Make, tmp_path: Path, side: str) -
         assert one.job(name)["status"] in ("Running", "NotResponding")
         one.call("POST", f"/jobs/{name}/cancel", {})
     one.wait(name, "Canceled")
+    until(lambda: not one.problems())
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_server_killed_with_an_environment_just_resolved(fresh: Make, tmp_path: Path, side: str) -> None:
+    """Here: found to be impossible, which needs no package index."""
+    marker = tmp_path / "died"
+    one = fresh()
+    deadly = one.start(MAYFLY_KILL_AT=f"server:environment resolved:{side}", MAYFLY_KILL_ONCE=str(marker))
+    wishes = {"dependencies": ["python", {"pip": ["pip==1.0,>2.0"]}]}
+    name = one.post({"command": "echo", "environment": {"image": "library/python:latest", "conda_file": wishes}})
+    _heal(one, marker, deadly)
+    assert one.wait(name, "Failed")["error"]["code"] == "EnvironmentUnsatisfiable"
     until(lambda: not one.problems())
 
 
