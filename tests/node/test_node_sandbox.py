@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mayfly.node import sandbox
-from mayfly.node.uids import take
+from mayfly.node.uids import take, take_again
 from mayfly.testing.nodes import Nodes, assignment
 from mayfly.wire import agent as wire
 
@@ -106,9 +106,10 @@ def test_users_are_not_shared(tmp_path: Path) -> None:
     first, held = take(tmp_path / "uids")
     second, other = take(tmp_path / "uids")
     assert first != second
+    assert take_again(first, tmp_path / "uids") == -1
     os.close(held)
-    again, third = take(tmp_path / "uids", preferred=first)
-    assert again == first
+    third = take_again(first, tmp_path / "uids")
+    assert third >= 0
     os.close(other)
     os.close(third)
 

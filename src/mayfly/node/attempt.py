@@ -281,7 +281,7 @@ class Attempt:
         user = self._uid or os.getuid()
         write_etc(self.folder.etc, user, user, self.user, self.folder.home)
         downloads = [self.folder.inputs / data.name for data in self.assignment.inputs if data.mode == "download"]
-        if self._uid:
+        if self._uid and not self.folder.record("launch").exists():  # later on it would follow the job's own doings
             self.folder.own(self._uid, downloads)
         return self._around.strategy.enclose(
             Room(
@@ -483,8 +483,8 @@ class Attempt:
 
     def _take_uid(self) -> None:
         if self._around.strategy.separate_user and self._uid_lock < 0:
-            known = read_json(self.folder.record("launch")) or {}
-            self._uid, self._uid_lock = uids.take(preferred=known.get("uid", 0))
+            known = (read_json(self.folder.record("launch")) or {}).get("uid", 0)
+            self._uid, self._uid_lock = (known, uids.take_again(known)) if known else uids.take()
 
     def _ship(self, name: str) -> None:
         if self._shipper is not None:
