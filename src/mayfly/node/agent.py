@@ -223,7 +223,8 @@ class Agent:
                     self._maybe_end()
                 attempts = [attempt for attempt in self._attempts.values() if attempt.running]
             for attempt in attempts:
-                attempt.sample()
+                with suppress(OSError):  # it ended just now
+                    attempt.sample()
 
 
 def main(folder: Path, now: Callable[[], int], settings: Settings) -> int:

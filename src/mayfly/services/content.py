@@ -12,6 +12,8 @@ from mayfly.services.world import World
 from mayfly.transfer import packs, trees
 
 _MOST = 20_000
+_LARGEST_TREE = 32 << 20
+"""Bytes: what the doors take as one."""
 
 
 def missing_answer(world: World, body: bytes) -> dict[str, Any]:
@@ -50,6 +52,8 @@ def put_tree(world: World, digest: str, body: bytes) -> dict[str, Any]:
 
 
 def get_tree(world: World, digest: str) -> bytes:
+    if world.content.size(Digest(digest)) > _LARGEST_TREE:
+        raise Invalid("TreeInvalid", f"{digest[:12]}… is too large to be a file list.")
     data = b"".join(world.content.open(Digest(digest)))
     trees.decode(data)
     return data
