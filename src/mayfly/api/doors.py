@@ -6,6 +6,9 @@ gateway). Bodies that are kept in memory are bounded; streams are not.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mayfly.api import problems
@@ -33,7 +36,8 @@ class Guard:
         except MayflyError as error:
             await problems.response(error)(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        with suppress(ClientDisconnect):  # a caller that died while it spoke is no fault of ours
+            await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Principal:
         principal = self._tokens.verify(_bearer(scope))
