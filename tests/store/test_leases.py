@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from mayfly.kit.clock import Millis
@@ -10,7 +11,7 @@ LENGTH = Millis(1000)
 
 
 def claim(store: Store, holder: str, now: int) -> bool:
-    return store.write(lambda unit: leases.claim(unit, "duty", holder, Millis(now), LENGTH))
+    return store.write(lambda unit: leases.claim(unit, "duty", holder, LENGTH, Millis(now)))
 
 
 def test_one_holder_at_a_time(store: Store) -> None:
@@ -36,5 +37,12 @@ def test_two_servers_in_a_race_have_one_winner(database_url: str) -> None:
 
 def test_duties_do_not_share_a_lease(store: Store) -> None:
     assert claim(store, "a", 0)
-    assert store.write(lambda unit: leases.claim(unit, "other", "b", Millis(0), LENGTH))
+    assert store.write(lambda unit: leases.claim(unit, "other", "b", LENGTH, Millis(0)))
     assert store.write(lambda unit: leases.holder_of(unit, "unheard of")) is None
+
+
+def test_without_a_moment_the_database_says_what_time_it_is(store: Store) -> None:
+    before = Millis(time.time_ns() // 1_000_000 - 2000)
+    assert store.write(lambda unit: leases.claim(unit, "duty", "a", LENGTH))
+    assert not claim(store, "b", before), "it runs by the clock of the database, which is this machine's"
+    assert claim(store, "b", before + 60_000)

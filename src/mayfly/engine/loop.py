@@ -79,7 +79,7 @@ class Engine:
         now = self._world.clock.now()
         if self._leased.get(name, Millis(0)) - now > LEASE // 2:
             return True
-        taken = self._world.store.write(lambda unit: leases.claim(unit, name, self._holder, now, LEASE))
+        taken = self._world.store.write(lambda unit: leases.claim(unit, name, self._holder, LEASE))
         if taken:
             self._leased[name] = Millis(now + LEASE)
         return taken

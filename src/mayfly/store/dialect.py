@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Select, Table, event, func, select
+from sqlalchemy import Connection, Engine, Select, Table, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+
+from mayfly.kit.clock import Millis
 
 
 def is_sqlite(engine: Engine) -> bool:
@@ -90,3 +92,12 @@ def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, An
 def locked(connection: Connection, statement: Select[Any]) -> Select[Any]:
     """Hold the rows until the unit ends. SQLite's writer is alone anyway."""
     return statement if connection.dialect.name == "sqlite" else statement.with_for_update()
+
+
+def clock(connection: Connection) -> Millis:
+    """The database's clock."""
+    if connection.dialect.name == "sqlite":
+        question = "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    else:
+        question = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+    return Millis(connection.scalar(text(question)) or 0)

@@ -10,13 +10,15 @@ from mayfly.store.tables import leases
 from mayfly.store.unit import Unit
 
 
-def claim(unit: Unit, name: str, holder: str, now: Millis, length: Millis) -> bool:
-    """Take or renew the lease for `length`; False while another holder's runs."""
+def claim(unit: Unit, name: str, holder: str, length: Millis, now: Millis | None = None) -> bool:
+    """Take or renew the lease for `length`; False while another holder's runs. `now` None: by the database's own clock,
+    the one that all servers share."""
+    moment = dialect.clock(unit.connection) if now is None else now
     dialect.insert_or_leave(unit.connection, leases, [{"name": name, "holder": holder, "until": 0}])
     taken = unit.connection.execute(
         update(leases)
-        .where(leases.c.name == name, or_(leases.c.holder == holder, leases.c.until < now))
-        .values(holder=holder, until=now + length)
+        .where(leases.c.name == name, or_(leases.c.holder == holder, leases.c.until < moment))
+        .values(holder=holder, until=moment + length)
     )
     return taken.rowcount == 1
 
