@@ -15,7 +15,7 @@ import pytest
 from mayfly.drivers.pythons import find_interpreters
 from mayfly.drivers.resolver_uv import UvResolver
 from mayfly.kit.errors import Broken, Unavailable
-from mayfly.transfer.pip_settings import uv_environment
+from mayfly.transfer.pip_settings import tool_environment, uv_environment
 
 
 def wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
@@ -142,3 +142,8 @@ def test_pips_settings_in_uvs_words(tmp_path: Path):
     assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
     assert "UV_FIND_LINKS" not in found
     assert uv_environment({"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "d e"}) == {"UV_FIND_LINKS": "d,e"}
+
+
+def test_uv_sees_nothing_that_a_package_build_has_no_business_with() -> None:
+    given = {"PATH": "/bin", "HTTPS_PROXY": "p", "AWS_SECRET_ACCESS_KEY": "s", "MAYFLY_DATABASE": "postgresql://u:p@h"}
+    assert tool_environment({**given, "PIP_CONFIG_FILE": os.devnull}) == {"PATH": "/bin", "HTTPS_PROXY": "p"}

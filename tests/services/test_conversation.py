@@ -409,3 +409,13 @@ def test_a_policy_may_cancel_with_a_cause_of_its_own(stage: Scene) -> None:
     jobs.cancel_by_id(stage.world, "job_unknown", Cause("CanceledByServer", "The server stops."))
     assert error(stage) == "CanceledByServer"
     part.tell(part.released())
+
+
+def test_what_collecting_left_out_is_said_with_the_job(stage: Scene) -> None:
+    (part,) = start(stage)
+    part.agent.report(part.ready(), part.started(), part.exited())
+    part.agent.report(part.collected(message="Left out: outputs/link."))
+    shown = jobs.show(stage.world, HERE, "one")
+    assert shown.status == "Completed"
+    assert "Left out: outputs/link." in shown.notes
+    part.agent.report(part.released())

@@ -17,7 +17,7 @@ from typing import IO
 from mayfly.drivers.pythons import find_interpreters
 from mayfly.kit.errors import Broken, Unavailable
 from mayfly.ports.resolver import Interpreter
-from mayfly.transfer.pip_settings import uv_environment, uv_options
+from mayfly.transfer.pip_settings import tool_environment, uv_options
 
 _PIP = re.compile(r"pip(?![\w.-]*\w)\s*(?:[\[=<>!~;(]|\Z)")
 _UNREACHABLE = re.compile(r"error sending request|[Ff]ailed to fetch|dns error|[Cc]onnection refused")
@@ -57,7 +57,7 @@ class UvResolver:
         command = [self._uv, "pip", "compile", "-", "--generate-hashes", "--no-header", "--no-annotate"]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--color", "never", "--python", interpreter.path]
         command += uv_options(self._environ)
-        environment = {**self._environ, **uv_environment(self._environ), "UV_PYTHON_DOWNLOADS": "never"}
+        environment = {**tool_environment(self._environ), "UV_PYTHON_DOWNLOADS": "never"}
         say(f"Resolving {len(wishes)} requirement{'s' if len(wishes) > 1 else ''} for Python {interpreter.version}")
         with tempfile.TemporaryDirectory(prefix="mayfly-resolve-") as folder:
             run = _Run(command, environment, folder, "\n".join(wishes) + "\n")

@@ -20,7 +20,7 @@ from mayfly.kit.errors import Broken
 from mayfly.node.bytecode import Bytecode
 from mayfly.node.cache import built_once
 from mayfly.node.disk import read_json, write_json
-from mayfly.transfer.pip_settings import uv_environment, uv_options
+from mayfly.transfer.pip_settings import tool_environment, uv_options
 from mayfly.transfer.removal import remove_tree
 from mayfly.wire.agent import EnvironmentPlan
 
@@ -154,9 +154,7 @@ class Environments:
         part.chmod(0o755)
 
     def _tool_variables(self) -> dict[str, str]:
-        kept = ("UV_", "SSL_", "PIP_CERT", "PATH", "HOME", "LANG", "TMPDIR", "http", "HTTP", "no_proxy", "NO_PROXY")
-        found = {name: value for name, value in self._variables.items() if name.startswith(kept)}
-        found |= uv_environment(self._variables)
+        found = tool_environment(self._variables)
         found.setdefault("UV_CACHE_DIR", str(self._cache / "uv"))
         found.setdefault("UV_PYTHON_DOWNLOADS", "never")
         return found | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}

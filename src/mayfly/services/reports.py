@@ -127,6 +127,8 @@ def _collected(unit: Unit, row: JobRow, rank: RankRow, report: agent.Collected, 
         kept = OutputRow(rank.rank, output.name, output.tree, output.files, output.bytes)
         results.add_output(unit, rank.job, rank.attempt, kept)
     log_rows.seal(unit, rank.job, rank.attempt, rank.rank, report.logs, rank.node)
+    if report.message and not report.code:
+        jobs.add_note(unit, row, report.message)
     cause = Cause(report.code, report.message) if report.code else None
     move(unit, row, life.RankCollected(rank.attempt, rank.rank, cause), now)
 

@@ -123,6 +123,14 @@ def relabel(unit: Unit, row: JobRow, display_name: str, description: str | None,
     )
 
 
+def add_note(unit: Unit, row: JobRow, note: str) -> None:
+    """Something to say about the job beside its state."""
+    if note not in row.notes:
+        unit.connection.execute(
+            update(jobs).where(jobs.c.id == row.job.id).values(notes=codec.dump([*row.notes, note]))
+        )
+
+
 def explain(unit: Unit, job: JobId, explanation: str) -> None:
     unit.connection.execute(update(jobs).where(jobs.c.id == job).values(explanation=explanation))
 

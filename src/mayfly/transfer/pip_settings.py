@@ -9,6 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _KEYS = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
+_KEPT = (
+    "UV_",
+    "SSL_",
+    "PIP_CERT",
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_",
+    "TMPDIR",
+    "http",
+    "HTTP",
+    "no_proxy",
+    "NO_PROXY",
+    "all_proxy",
+)
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -30,6 +45,13 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
         wanted["SSL_CERT_FILE"] = certificates
     older = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
     return {k: v for k, v in wanted.items() if not environ.get(k) and not environ.get(older.get(k, k))}
+
+
+def tool_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """All that uv may see of an environment: what names indexes, certificates, proxies and folders. Building a package
+    from source runs its authors' code, which has no business with other variables (cloud keys, tokens)."""
+    found = {name: value for name, value in environ.items() if name.startswith(_KEPT)}
+    return found | uv_environment(environ)
 
 
 def uv_options(environ: Mapping[str, str]) -> list[str]:
