@@ -128,3 +128,16 @@ def test_a_fault_of_the_agent_after_the_start_is_told(nodes: Nodes) -> None:
     assert not nodes.processes(node, "j")
     nodes.server.discard("j")
     nodes.server.fact(wire.Released, "j")
+
+
+@pytest.mark.parametrize("strategy", STRONG)
+def test_a_job_cannot_empty_its_own_log(nodes: Nodes, strategy: str) -> None:
+    """`> /dev/stderr` opens the log anew, and would empty it: it is refused aloud, and every line arrives."""
+    node = nodes.start(MAYFLY_SANDBOX_WITHOUT=_without(strategy))
+    command = "echo one; (echo lost > /dev/stderr) || echo refused; echo two"
+    nodes.server.assign(node, assignment("j", command))
+    nodes.server.fact(wire.Collected, "j")
+    isolated = nodes.server.fact(wire.Started, "j").isolation in STRONG
+    if isolated or os.getuid() != 0:  # nothing is refused to root
+        first, complaint, *rest = nodes.server.log("j").splitlines()
+        assert (first, rest) == ("one", ["refused", "two"]) and "denied" in complaint

@@ -84,6 +84,7 @@ class LocalProvider:
                 stdout=log,
                 stderr=log,
                 cwd="/",
+                env={name: value for name, value in os.environ.items() if name != "MAYFLY_DATABASE"},
                 start_new_session=True,
                 close_fds=True,
             )

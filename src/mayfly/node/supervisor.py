@@ -10,7 +10,7 @@ SIGTERM means: end it politely, then firmly. The record (JSON): code (128 + n fo
 started (whether the sandbox reached the command), at_boottime_ns, wall_s, cpu_s.
 """
 
-# ruff: noqa: PTH105, PTH112, PTH120, PTH208
+# ruff: noqa: PTH101, PTH105, PTH112, PTH120, PTH208
 # (pathlib would cost a third of the time that a supervisor takes to start)
 
 from __future__ import annotations
@@ -69,6 +69,18 @@ def write_durably(path: str, value: object) -> None:
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
+
+
+def open_log(path: str) -> int:
+    """The log, for appending. Nobody can open it for writing again by its name: `> /dev/stderr` in a job is refused
+    aloud instead of emptying it."""
+    try:
+        os.chmod(path, 0o600)
+    except FileNotFoundError:
+        pass
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.fchmod(log, 0o400)
+    return log
 
 
 def start_time(pid: int) -> int:
@@ -178,7 +190,7 @@ class Supervision:
         write_durably(spec["pids"], pids)
         passing("supervising")
         oom_before = oom_kills(spec["oom"])
-        log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = open_log(spec["log"])
         ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
         self.child = os.fork()
