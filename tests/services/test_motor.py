@@ -156,6 +156,21 @@ def test_spot_retries_end(stage: Scene) -> None:
     assert (show(stage).status, show(stage).attempt) == ("Failed", submit.SPOT_RETRIES + 1)
 
 
+def test_a_spot_job_whose_supervisor_died_goes_back_too(stage: Scene) -> None:
+    """Its exit is unknown, which is no fault of the command's. On Standard the job has failed."""
+    for tier, status in (("spot", "Queued"), ("standard", "Failed")):
+        job = send(stage, tier, queue_settings={"job_tier": tier})
+        stage.turn()
+        (part,) = parts_of(stage.world, job, 1)
+        part.prepare()
+        part.tell(part.exited(137, lost="its supervisor was killed"))
+        part.tell(part.collected())
+        assert show(stage, tier).status == status
+        part.tell(part.released())
+        jobs.cancel(stage.world, HERE, tier, "ann", "")
+        assert held(stage) == 0
+
+
 def test_an_old_attempt_keeps_its_cores_until_nothing_of_it_is_left(stage: Scene) -> None:
     """A Spot gang of two loses one node: the other still works for the first attempt while the second is placed."""
     gang = {"instance_type": "local_1", "instance_count": 2}

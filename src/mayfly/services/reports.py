@@ -106,6 +106,9 @@ def _exited(unit: Unit, row: JobRow, rank: RankRow, report: agent.Exited, now: M
     if report.lost:
         told = report.lost if report.lost_code else f"The exit status is unknown: {report.lost}"
         code, cause = code or 137, Cause(report.lost_code or "SupervisorLost", told)
+        if not report.lost_code and row.job.retries_left:  # no fault of the command's: as if its node were lost
+            move(unit, row, life.AttemptLost(rank.attempt, cause, retry=True), now)
+            return
     elif any(one.oom for one in report.exits):
         cause = Cause(
             "OutOfMemory",
