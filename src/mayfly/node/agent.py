@@ -15,13 +15,14 @@ from pathlib import Path
 from mayfly import __version__
 from mayfly.kit.errors import Broken, Unavailable
 from mayfly.node import limits, sampling, sandbox
-from mayfly.node.attempt import Attempt, Surroundings, load
+from mayfly.node.attempt import Attempt
 from mayfly.node.environments import Environments
-from mayfly.node.folders import AttemptFolder, NodeFolder
+from mayfly.node.folders import AttemptFolder, NodeFolder, load
 from mayfly.node.gateway import Gateway
 from mayfly.node.processes import boot_id
 from mayfly.node.reporter import Reporter
 from mayfly.node.server import Server, Stopped, persistently
+from mayfly.node.workplace import Workplace
 from mayfly.transfer.removal import remove_tree
 from mayfly.wire import agent as wire
 from mayfly.wire.agent import Fence, Hello, Wish, Wishes
@@ -60,7 +61,7 @@ class Agent:
         self._reporter = Reporter(self._server, self._hear)
         self._gateway = Gateway(self._server, folder.root / "gateway.json", self._whose)
         strategy = sandbox.probe(forbidden=settings.forbidden, cache=folder.cache)
-        self._around = Surroundings(
+        self._around = Workplace(
             node=folder,
             server=self._server,
             reporter=self._reporter,

@@ -4,13 +4,11 @@ step found out is on the disk before it is reported, so a restarted agent walks 
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -19,18 +17,16 @@ from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.node import plan, uids
 from mayfly.node.collect import collect
 from mayfly.node.disk import read_json, write_json, write_whole
-from mayfly.node.environments import Environments
-from mayfly.node.folders import AttemptFolder, NodeFolder
-from mayfly.node.launch import GRACE_S, Ending, Supervised, marker, write_process_file
-from mayfly.node.limits import Group, Machine
+from mayfly.node.launch import Ending, Supervised
+from mayfly.node.limits import Group
 from mayfly.node.logs import LogFile, LogShipper
 from mayfly.node.materialise import Materialised, materialise
+from mayfly.node.process_files import marker, write_process_files
 from mayfly.node.processes import boottime_ns
-from mayfly.node.reporter import Reporter
 from mayfly.node.sampling import Meter
-from mayfly.node.sandbox import Enclosure, Room, Strategy, write_etc
-from mayfly.node.server import Server, Stopped, persistently, sentence
+from mayfly.node.server import Stopped, persistently, sentence
 from mayfly.node.steps import passing
+from mayfly.node.workplace import Workplace
 from mayfly.transfer.removal import remove_tree
 from mayfly.wire import agent as wire
 from mayfly.wire.agent import Assignment, Fence, Go, Wish
@@ -43,29 +39,10 @@ class Discarded(Exception):
     """The server wishes that nothing of the attempt remains."""
 
 
-@dataclass(slots=True)
-class Surroundings:
-    """What all attempts of an agent share."""
-
-    node: NodeFolder
-    server: Server
-    reporter: Reporter
-    environments: Environments
-    strategy: Strategy
-    machine: Machine
-    now: Callable[[], int]
-    tracking_uri: Callable[[], str]
-    address: Callable[[], str]
-    keep: tuple[int, ...] = ()
-    """Descriptors that supervisors inherit: the node's lock."""
-    grace_s: float = GRACE_S
-    variables: dict[str, str] = field(default_factory=dict)
-
-
 class Attempt:
     """`wish` may be called at any time, by any thread, as often as one likes; `released` is set at the end."""
 
-    def __init__(self, assignment: Assignment, around: Surroundings, gone: Callable[[Fence], None]) -> None:
+    def __init__(self, assignment: Assignment, around: Workplace, gone: Callable[[Fence], None]) -> None:
         self.assignment, self.fence = assignment, assignment.fence
         self.folder = around.node.attempt(assignment.fence)
         self.group: Group | None = None
@@ -214,7 +191,7 @@ class Attempt:
     def _ready(self) -> None:
         known = read_json(self.folder.record("ready"))
         if known is None:
-            known = {"address": self._around.address(), "ports": free_ports(plan.ports_needed(self.assignment))}
+            known = {"address": self._around.address(), "ports": plan.free_ports(plan.ports_needed(self.assignment))}
             write_json(self.folder.record("ready"), known)
         passing("ready")
         if not self.folder.record("exited").exists():
@@ -251,19 +228,16 @@ class Attempt:
         ]
         first = not self.folder.record("launch").exists()
         if first or not all(one.ever_began for one in self._supervised):
-            enclosure = self._enclose(ready)
-            for process in processes:
-                write_process_file(
-                    self._marker(process.index),
-                    self.assignment,
-                    process,
-                    self.folder,
-                    enclosure,
-                    self.group,
-                    self._command(ready),
-                    self._variables(process, ready, enclosure),
-                    self._around.grace_s,
-                )
+            write_process_files(
+                self._around,
+                self.assignment,
+                self.folder,
+                processes,
+                ready,
+                self.group,
+                self._grant(),
+                self._uid,
+            )
         if first:
             write_json(self.folder.record("launch"), {"processes": len(processes), "uid": self._uid})
         passing("launched")
@@ -276,48 +250,6 @@ class Attempt:
         self.running = self.open = True
         for one in self._supervised:
             threading.Thread(target=one.follow, args=(self._on_started, self._on_ended), daemon=True).start()
-
-    def _enclose(self, ready: Materialised) -> Enclosure:
-        user = self._uid or os.getuid()
-        write_etc(self.folder.etc, user, user, self.user, self.folder.home)
-        downloads = [self.folder.inputs / data.name for data in self.assignment.inputs if data.mode == "download"]
-        if self._uid and not self.folder.record("launch").exists():  # later on it would follow the job's own doings
-            self.folder.own(self._uid, downloads)
-        return self._around.strategy.enclose(
-            Room(
-                folder=self.folder.root,
-                writable=(*(place for place in self.folder.writable if place != self.folder.tmp), *downloads),
-                readable=tuple((Path(source), Path(seen)) for source, seen in ready.readable),
-                tmp=self.folder.tmp,
-                etc=self.folder.etc,
-                working=self.folder.code,
-                shm_mib=self.assignment.limits.shm_mib,
-                gpus=bool(self.assignment.limits.gpus),
-                uid=self._uid,
-            )
-        )
-
-    def _command(self, ready: Materialised) -> str:
-        outputs = plan.output_paths(self.assignment, self.folder)
-        return plan.command(self.assignment, {**self.assignment.literals, **ready.inputs}, outputs)
-
-    def _variables(self, process: plan.Process, ready: Materialised, enclosure: Enclosure) -> dict[str, str]:
-        return plan.variables(
-            self.assignment,
-            process,
-            plan.Surroundings(
-                folder=self.folder,
-                path=tuple(Path(place) for place in ready.path),
-                tmp=enclosure.tmp,
-                tracking_uri=self._around.tracking_uri(),
-                go=self._grant(),
-                user=self.user,
-                inputs=ready.inputs,
-                outputs=plan.output_paths(self.assignment, self.folder),
-                cores=os.cpu_count() or 1,
-                node_variables=self._around.variables,
-            ),
-        )
 
     def _watch(self) -> None:
         """Until every process has ended; a stop is passed on when it comes."""
@@ -420,22 +352,19 @@ class Attempt:
     def _collect(self) -> dict[str, Any]:
         logs = self._shipper.sizes() if self._shipper else {}
         try:
-            outputs, skipped, lost = persistently(
+            found = persistently(
                 lambda: collect(self.assignment, self.folder, self._around.server.upload), self._discard
             )
         except Unavailable:
             raise
         except (MayflyError, OSError) as error:
             return {"outputs": [], "logs": logs, "code": "OutputsNotCollected", "message": sentence(error)}
-        note = f"Left out, because they are links out of their folder or no files: {', '.join(skipped[:20])}."
-        if lost:
-            more = f" and {len(lost) - 20} more" if len(lost) > 20 else ""
-            note = f"{len(lost)} files could not be kept, the others are: {'; '.join(lost[:20])}{more}."
+        outputs = [msgspec.to_builtins(output) for output in found.outputs]
         return {
-            "outputs": [msgspec.to_builtins(output) for output in outputs],
+            "outputs": outputs,
             "logs": logs,
-            "code": "OutputsNotCollected" if lost else "",
-            "message": note if skipped or lost else "",
+            "code": "OutputsNotCollected" if found.lost else "",
+            "message": found.note(),
         }
 
     def _release(self) -> None:
@@ -457,10 +386,6 @@ class Attempt:
         self._gone(self.fence)
 
     # --- parts of it --------------------------------------------------------------------------------------------------
-
-    @property
-    def user(self) -> str:
-        return "mayfly"
 
     @property
     def group_name(self) -> str:
@@ -517,23 +442,3 @@ class Unprepared(MayflyError):
 def _sendable(text: str) -> str:
     """File names need not be Unicode, what is sent must be."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-def load(folder: AttemptFolder) -> Assignment | None:
-    """The assignment of an attempt found on the disk; None when it was never wholly there."""
-    try:
-        return msgspec.json.decode(folder.record("assignment").read_bytes(), type=Assignment)
-    except (OSError, msgspec.MsgspecError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mayfly.node.folders import AttemptFolder
@@ -11,13 +12,30 @@ from mayfly.transfer.trees import Scan
 from mayfly.wire.agent import Assignment, OutputManifest, Tree, TreeEntry
 
 DEFAULT = "default"
+_SHOWN = 20
 
 
-def collect(
-    assignment: Assignment, folder: AttemptFolder, upload: Callable[[Scan], None]
-) -> tuple[tuple[OutputManifest, ...], tuple[str, ...], tuple[str, ...]]:
-    """Scan, upload, and name everything; also what was skipped (links that lead out of their folder are never followed)
-    and what was lost: files that cannot be read or carried do not cost the others. Raises what `upload` raises."""
+@dataclass(frozen=True, slots=True)
+class Collected:
+    outputs: tuple[OutputManifest, ...]
+    skipped: tuple[str, ...]
+    """Left out on purpose: links that lead out of their folder are never followed."""
+    lost: tuple[str, ...]
+    """Files that could not be read or carried; they do not cost the others."""
+
+    def note(self) -> str:
+        """What a person should know; '' when everything was kept."""
+        if self.lost:
+            more = f" and {len(self.lost) - _SHOWN} more" if len(self.lost) > _SHOWN else ""
+            return f"{len(self.lost)} files could not be kept, the others are: {'; '.join(self.lost[:_SHOWN])}{more}."
+        if self.skipped:
+            names = ", ".join(self.skipped[:_SHOWN])
+            return f"Left out, because they are links out of their folder or no files: {names}."
+        return ""
+
+
+def collect(assignment: Assignment, folder: AttemptFolder, upload: Callable[[Scan], None]) -> Collected:
+    """Scan, upload, and name everything. Raises what `upload` raises."""
     found: list[OutputManifest] = []
     skipped: list[str] = []
     lost: list[str] = []
@@ -27,7 +45,7 @@ def collect(
         found.append(OutputManifest(name=name, tree=scan.digest, files=len(scan.tree.entries), bytes=scan.total_bytes))
         skipped += [f"{name}: {path}" for path in scan.skipped]
         lost += [f"{name}: {path}" for path in scan.lost]
-    return tuple(found), tuple(dict.fromkeys(skipped)), tuple(dict.fromkeys(lost))
+    return Collected(tuple(found), tuple(dict.fromkeys(skipped)), tuple(dict.fromkeys(lost)))
 
 
 def _named(name: str, folder: AttemptFolder, root: Scan) -> Scan:

@@ -1,4 +1,4 @@
-"""Where things lie on a node. Pure paths; `prepare` alone touches the disk."""
+"""Where things lie on a node: paths, and the two calls that touch the disk, `prepare` and `load`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from mayfly.node.disk import read_json
-from mayfly.wire.agent import Fence
+from mayfly.wire.agent import Assignment, Fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +132,11 @@ class AttemptFolder:
                 os.chown(parent, uid, uid)
                 for name in [*names, *files]:
                     os.chown(os.path.join(parent, name), uid, uid, follow_symlinks=False)  # noqa: PTH118
+
+
+def load(folder: AttemptFolder) -> Assignment | None:
+    """The assignment of an attempt found on the disk; None when it was never wholly there."""
+    try:
+        return msgspec.json.decode(folder.record("assignment").read_bytes(), type=Assignment)
+    except (OSError, msgspec.MsgspecError):
+        return None

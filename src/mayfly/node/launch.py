@@ -5,22 +5,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mayfly.node.disk import read_json, write_json
+from mayfly.node.disk import read_json
 from mayfly.node.folders import AttemptFolder
-from mayfly.node.limits import Group
-from mayfly.node.plan import Process
-from mayfly.node.processes import MARKER, boot_id, descendants, is_running, kill_marked, send, wait_unlocked
-from mayfly.node.sandbox import Enclosure
-from mayfly.wire.agent import Assignment
+from mayfly.node.processes import boot_id, descendants, is_running, kill_marked, send, wait_unlocked
 
 GRACE_S = 5.0
 """From SIGTERM to SIGKILL after a stop."""
@@ -41,47 +36,6 @@ class Ending:
     lost: str = ""
     lost_code: str = ""
     """A code of its own for `lost`, where there is one."""
-
-
-def shell() -> str:
-    return shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or "/bin/sh"
-
-
-def write_process_file(
-    mark: str,
-    assignment: Assignment,
-    process: Process,
-    folder: AttemptFolder,
-    enclosure: Enclosure,
-    group: Group,
-    command: str,
-    variables: Mapping[str, str],
-    grace_s: float,
-) -> None:
-    """Everything the supervisor needs."""
-    limits = assignment.limits
-    argv, environment = enclosure.around([shell(), "-c", command], variables)
-    spec = {
-        "argv": argv,
-        "environment": {**environment, MARKER: mark},
-        "folder": str(folder.code) if not enclosure.depth else str(folder.root),
-        "log": str(folder.root / process.log),
-        "record": str(folder.exit(process.index)),
-        "pids": str(folder.pids(process.index)),
-        "timeout_s": limits.timeout_s,
-        "grace_s": grace_s,
-        "drop_uid": enclosure.drop_uid,
-        "depth": enclosure.depth,
-        "cgroups": group.entrances,
-        "oom": group.oom_file,
-        "boot_id": boot_id(),
-    }
-    write_json(folder.process(process.index), spec)
-
-
-def marker(node: str, assignment: Assignment, index: int) -> str:
-    fence = assignment.fence
-    return f"{node}/{fence.job}/{fence.attempt}/{fence.epoch}/{assignment.rank}/{index}"
 
 
 class Supervised:

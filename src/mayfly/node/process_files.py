@@ -1,0 +1,99 @@
+"""What a supervisor is told of one process: its command, its variables, the room it runs in and the limits it has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from mayfly.node import plan
+from mayfly.node.disk import write_json
+from mayfly.node.folders import AttemptFolder
+from mayfly.node.limits import Group
+from mayfly.node.materialise import Materialised
+from mayfly.node.processes import MARKER, boot_id
+from mayfly.node.sandbox import Enclosure, Room, write_etc
+from mayfly.node.workplace import USER, Workplace
+from mayfly.wire.agent import Assignment, Go
+
+
+def write_process_files(
+    around: Workplace,
+    assignment: Assignment,
+    folder: AttemptFolder,
+    processes: Sequence[plan.Process],
+    ready: Materialised,
+    group: Group,
+    go: Go,
+    uid: int,
+) -> None:
+    """One file for each process, with everything its supervisor needs. `uid` 0: the agent's own user."""
+    enclosure = _enclose(around, assignment, folder, ready, uid)
+    outputs = plan.output_paths(assignment, folder)
+    command = plan.command(assignment, {**assignment.literals, **ready.inputs}, outputs)
+    for process in processes:
+        surroundings = plan.Surroundings(
+            folder=folder,
+            path=tuple(Path(place) for place in ready.path),
+            tmp=enclosure.tmp,
+            tracking_uri=around.tracking_uri(),
+            go=go,
+            user=USER,
+            inputs=ready.inputs,
+            outputs=outputs,
+            cores=os.cpu_count() or 1,
+            node_variables=around.variables,
+        )
+        variables = plan.variables(assignment, process, surroundings)
+        argv, environment = enclosure.around([_shell(), "-c", command], variables)
+        mark = marker(around.node.node, assignment, process.index)
+        spec = {
+            "argv": argv,
+            "environment": {**environment, MARKER: mark},
+            "folder": str(folder.code) if not enclosure.depth else str(folder.root),
+            "log": str(folder.root / process.log),
+            "record": str(folder.exit(process.index)),
+            "pids": str(folder.pids(process.index)),
+            "timeout_s": assignment.limits.timeout_s,
+            "grace_s": around.grace_s,
+            "drop_uid": enclosure.drop_uid,
+            "depth": enclosure.depth,
+            "cgroups": group.entrances,
+            "oom": group.oom_file,
+            "boot_id": boot_id(),
+        }
+        write_json(folder.process(process.index), spec)
+
+
+def marker(node: str, assignment: Assignment, index: int) -> str:
+    """What every process of this one bears in its environment, so that it can be found without a parent."""
+    fence = assignment.fence
+    return f"{node}/{fence.job}/{fence.attempt}/{fence.epoch}/{assignment.rank}/{index}"
+
+
+def _enclose(
+    around: Workplace, assignment: Assignment, folder: AttemptFolder, ready: Materialised, uid: int
+) -> Enclosure:
+    user = uid or os.getuid()
+    write_etc(folder.etc, user, user, USER, folder.home)
+    downloads = [folder.inputs / data.name for data in assignment.inputs if data.mode == "download"]
+    if uid and not folder.record("launch").exists():  # later on it would follow the job's own doings
+        folder.own(uid, downloads)
+    return around.strategy.enclose(
+        Room(
+            folder=folder.root,
+            writable=(*(place for place in folder.writable if place != folder.tmp), *downloads),
+            readable=tuple((Path(source), Path(seen)) for source, seen in ready.readable),
+            tmp=folder.tmp,
+            etc=folder.etc,
+            working=folder.code,
+            shm_mib=assignment.limits.shm_mib,
+            gpus=bool(assignment.limits.gpus),
+            uid=uid,
+        )
+    )
+
+
+def _shell() -> str:
+    return shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or "/bin/sh"
