@@ -76,7 +76,8 @@ def advice(view: View, file: str | None = None) -> list[str]:
     if not found or view.get("starts_now"):
         return []
     if found["change"] == "none":
-        return ["", f"No change would start it now: {clean(found['sentence'])}"]
+        because = clean(found["sentence"]).removeprefix("None, ")
+        return ["", f"No change would start it now, {because}" if because.startswith("because") else because]
     lines = ["", f"To start it now: {clean(found['sentence'])}"]
     if sets := found.get("set"):
         if found["change"] == "quota":
