@@ -13,7 +13,7 @@ parser.add_argument("--data", required=True, help="a CSV file with a column 'spe
 parser.add_argument("--regularisation", type=float, default=1.0)
 arguments = parser.parse_args()
 
-mlflow.autolog(log_models=False)  # parameters and metrics; the model itself goes to outputs/ below
+mlflow.autolog(log_models=False, silent=True)  # parameters and metrics; the model goes to outputs/ below
 
 flowers = pandas.read_csv(arguments.data)
 features, species = flowers.drop(columns="species"), flowers["species"]
