@@ -19,6 +19,7 @@ from mayfly.store import attempts, environments, ledgers, nodes, waiting
 from mayfly.testing.agent import Part, parts_of
 from mayfly.testing.databases import Databases
 from mayfly.testing.nodes import until
+from mayfly.testing.snapshots import machine
 from mayfly.testing.world import HERE, Scene, scene
 from mayfly.wire import mayfly as wire
 
@@ -395,3 +396,20 @@ def test_quota_is_conserved_whenever_it_ends(stage: Scene, after: int, end: str)
     tend(stage.world)
     assert show(stage).ended_at is not None and held(stage) == 0
     assert stage.world.store.read(ledgers.check) == []
+
+
+def test_a_machine_that_grew_gives_its_new_cores(tmp_path: Path, database_url: str) -> None:
+    """A limit that nobody set follows the machine at the server's next start; a person's stays."""
+
+    def limits(stage: Scene) -> dict[str, int]:
+        return {one.family: one.limit for one in quotas.quotas(stage.world, HERE) if one.tier == "Standard"}
+
+    first = scene(tmp_path, database_url, machine(cores=2))
+    (part,) = start(first)
+    part.run()
+    quotas.update(first.world, HERE, wire.QuotaUpdate(family="standardDSv2Family", limit=7))
+    assert limits(first)["local"] == 2
+    first.world.store.close()
+    second = scene(tmp_path, database_url, machine(cores=8), first.provider.machines)
+    assert (limits(second)["local"], limits(second)["standardDSv2Family"]) == (8, 7)
+    second.world.store.close()

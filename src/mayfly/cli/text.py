@@ -26,11 +26,6 @@ def clean(value: object) -> str:
     return _ODD.sub(_shown, str(value).replace("\t", " ").replace("\r\n", " ").replace("\n", " "))
 
 
-def clean_block(text: str) -> str:
-    """As `clean`, but line ends and tabs stay."""
-    return _ODD.sub(_shown, text.replace("\r\n", "\n"))
-
-
 class LogText:
     """Makes one log safe for a terminal, piece by piece: colours stay when `colour`, a progress bar's carriage return
     stays, every other control is shown as \\x…. A colour cut by the end of a piece waits for the next."""

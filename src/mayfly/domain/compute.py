@@ -100,11 +100,6 @@ class Amount:
     def plus(self, other: Amount) -> Amount:
         return Amount(self.cores + other.cores, self.memory_mib + other.memory_mib, self.gpus | other.gpus)
 
-    def minus(self, other: Amount) -> Amount:
-        return Amount(
-            max(0, self.cores - other.cores), max(0, self.memory_mib - other.memory_mib), self.gpus - other.gpus
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Fleet:

@@ -44,7 +44,6 @@ PERMANENT = (
     "DiskTooSmall",
 )
 """Predicates that no other job's end can change, in the order in which they are asked."""
-FOR_NOW = ("QuotaInUse", "CapacityInUse", "TurnOfAnother")
 
 
 @dataclass(slots=True)

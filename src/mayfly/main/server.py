@@ -30,7 +30,7 @@ from mayfly.engine.watching import watch
 from mayfly.kit.errors import MayflyError
 from mayfly.main.folder import StateFolder
 from mayfly.main.making import RandomIds, SteadyClock
-from mayfly.services import places, stopping
+from mayfly.services import places, quotas, stopping
 from mayfly.services.contacts import Contacts
 from mayfly.services.places import DEFAULT, Place
 from mayfly.services.stopping import Stopping
@@ -120,6 +120,7 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         warm_tracking=mlflow.prewarm,
     )
     store.write(lambda unit: ledgers.set_capacity(unit, fleet.provider, fleet.total))
+    quotas.refresh_defaults(world)
     places.create(world, Place(*DEFAULT))
     return world
 

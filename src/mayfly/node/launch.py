@@ -19,7 +19,6 @@ from mayfly.node.processes import boot_id, descendants, is_running, kill_marked,
 
 GRACE_S = 5.0
 """From SIGTERM to SIGKILL after a stop."""
-TIMEOUT_GRACE_S = 10.0
 _SCRIPT = Path(__file__).with_name("supervisor.py")
 
 

@@ -101,21 +101,6 @@ def kill_marked(marker: str, patience_s: float = 10.0) -> None:
         time.sleep(0.002)
 
 
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock on this file: a supervisor holds its own as long as it lives."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def wait_unlocked(path: Path) -> None:
     """Sleep until nobody holds the lock on this file."""
     descriptor = os.open(path, os.O_RDONLY)

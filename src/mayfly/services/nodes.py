@@ -99,13 +99,15 @@ class WishBook:
             page = self._pages.setdefault(node, _Page(version=self._first))
         with lock:
             wishes = self._world.store.read(lambda connection: _wishes(self._world, connection, node))
+            if wishes.unknown:
+                self._forget(node)
             digest = hashlib.sha256(msgspec.json.encode(wishes)).digest()
             if digest != page.digest:
                 page.digest = digest
                 page.version += 1
             return msgspec.structs.replace(wishes, version=page.version)
 
-    def forget(self, node: str) -> None:
+    def _forget(self, node: str) -> None:
         with self._lock:
             self._pages.pop(node, None)
             self._locks.pop(node, None)

@@ -91,6 +91,18 @@ def update(world: World, place: Place, ask: wire.QuotaUpdate) -> list[wire.Quota
     return quotas(world, place)
 
 
+def refresh_defaults(world: World) -> None:
+    """At a server's start: the machine may have other cores or GPUs than when a limit that nobody set was written."""
+
+    def refresh(unit: Unit) -> None:
+        for key, kept in ledgers.kept_defaults(unit.connection).items():
+            limit = default_limit(key, world.fleet)
+            if limit is not None and limit != kept:
+                ledgers.refresh_default(unit, key, limit)
+
+    world.store.write(refresh)
+
+
 def usage(world: World, place: Place) -> list[wire.UsageView]:
     """What serverless holds now, by family (semantics §7: under the name Serverless)."""
     workspace = places.find(world, place)

@@ -4,7 +4,7 @@ Each hold of an attempt is a row; a ledger's `held` is always the sum of its row
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
@@ -51,6 +51,12 @@ def quotas(connection: Connection, scopes: Sequence[str] | None = None) -> dict[
         LedgerKey(row.scope, row.family, Tier(row.tier)): Quota(row.limit, row.held)
         for row in connection.execute(statement)
     }
+
+
+def kept_defaults(connection: Connection) -> dict[LedgerKey, int]:
+    """The limits that nobody set, as they were when their rows were made."""
+    rows = connection.execute(select(ledgers).where(ledgers.c.set_by_user.is_(False), ledgers.c.limit.is_not(None)))
+    return {LedgerKey(row.scope, row.family, Tier(row.tier)): row.limit for row in rows}
 
 
 def set_by_user(connection: Connection) -> set[LedgerKey]:
@@ -185,11 +191,6 @@ def check(connection: Connection) -> list[str]:
     )
     problems += [f"attempt {row.attempt} of {row.job} is released and still holds" for row in dead]
     return problems
-
-
-def held_by(connection: Connection, job: str, attempt: int) -> Iterable[tuple[str, str, str, int]]:
-    rows = connection.execute(select(holds).where(holds.c.job == job, holds.c.attempt == attempt))
-    return [(row.scope, row.family, row.tier, row.amount) for row in rows]
 
 
 def holders(connection: Connection, key: LedgerKey) -> int:

@@ -20,7 +20,7 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.kit.ids import Digest, RunId, sortable
 from mayfly.ports.resolver import Interpreter
-from mayfly.services import places
+from mayfly.services import places, quotas
 from mayfly.services.contacts import Contacts
 from mayfly.services.places import DEFAULT, Place
 from mayfly.services.tokens import Tokens
@@ -170,5 +170,6 @@ def scene(folder: Path, url: str, fleet: Fleet | None = None, machines: MemoryMa
         isolation_note="",
     )
     store.write(lambda unit: ledgers.set_capacity(unit, world.fleet.provider, world.fleet.total))
+    quotas.refresh_defaults(world)
     places.create(world, HERE)
     return Scene(world, clock, provider, resolver)

@@ -266,13 +266,6 @@ class Sample(Report, tag="sample", frozen=True, kw_only=True):
     wall_s: float
 
 
-class MetricPoint(Struct, frozen=True, kw_only=True):
-    key: str
-    value: float
-    step: int
-    timestamp: int
-
-
 AnyReport = PhaseEntered | Ready | Started | Exited | PreparationFailed | Collected | Released | Sample
 
 
