@@ -14,7 +14,7 @@ from mayfly.domain.job import JobState
 from mayfly.kit.clock import Millis
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "not in time"

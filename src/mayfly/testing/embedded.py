@@ -64,7 +64,7 @@ class Embedded:
         self.environ = {**kept, **own, **environ}
         self.server: subprocess.Popen[bytes] | None = None
         self._files = 0
-        self._client = httpx.Client(timeout=30, trust_env=False)
+        self._client = httpx.Client(timeout=120, trust_env=False)
 
     # --- the server -----------------------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Embedded:
 
     def run(self, *args: str, cwd: Path | None = None, **environ: str) -> Said:
         with self.begin(*args, cwd=cwd, **environ) as process:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=400)
             return Said(process.returncode, out, err)
 
     def json(self, *args: str) -> Any:

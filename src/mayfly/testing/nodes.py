@@ -117,8 +117,8 @@ def children(pid: int) -> list[int]:
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 20.0, pause_s: float = 0.01) -> Any:
-    """Look until the condition holds; its value."""
-    deadline = time.monotonic() + timeout_s
+    """Look until the condition holds; its value. A machine that others starve gets five times as long."""
+    deadline = time.monotonic() + 5 * timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(pause_s)
