@@ -158,7 +158,7 @@ def test_a_job_waits_in_queued_until_there_is_room_and_says_for_what(shared: Emb
 
 def test_a_timeout_cancels(shared: Embedded) -> None:
     name = shared.post(
-        {**HELLO, "command": "trap 'echo polite; exit 0' TERM; sleep 60 & wait", "limits": {"timeout": 1}}
+        {**HELLO, "command": "trap 'echo polite; exit 0' TERM; sleep 60 & wait", "limits": {"timeout": 4}}
     )
     job = shared.wait(name, "Canceled")
     assert job["error"]["code"] == "JobTimedOut"
