@@ -13,6 +13,8 @@ from pathlib import Path
 from mayfly import __version__
 from mayfly.kit.errors import Conflict, Forbidden
 from mayfly.services.tokens import Principal, Tokens
+from mayfly.spec import document, settings
+from mayfly.spec.settings import Settings
 from mayfly.store.unit import database_url
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -31,6 +33,7 @@ class StateFolder:
                 remedy="Set MAYFLY_HOME to a folder of your own.",
             )
         path.chmod(0o700)
+        self._settings: tuple[tuple[int, int, int], Settings] | None = None
         self._lock = os.open(path / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,6 +60,19 @@ class StateFolder:
 
     def keep_user_token(self, tokens: Tokens) -> None:
         _write(self.path / "token", tokens.issue(Principal("user", user_name())).encode() + b"\n")
+
+    def settings(self) -> Settings:
+        """`config.yml` as it is now; read again when it has changed. Raises Invalid `ConfigInvalid` and those of
+        `spec.document.load`."""
+        path = self.path / "config.yml"
+        try:
+            told = path.stat()
+        except FileNotFoundError:
+            return Settings()
+        stamp = (told.st_mtime_ns, told.st_size, told.st_ino)
+        if self._settings is None or self._settings[0] != stamp:
+            self._settings = stamp, settings.parse(document.load(path.read_bytes(), str(path)))
+        return self._settings[1]
 
     def bind(self) -> socket.socket:
         """A loopback port: the one of the last time where it is still free, so that URLs outlive a restart."""

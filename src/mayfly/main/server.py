@@ -118,6 +118,7 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         isolation=isolation,
         isolation_note=note,
         warm_tracking=mlflow.prewarm,
+        settings=folder.settings,
     )
     store.write(lambda unit: ledgers.set_capacity(unit, fleet.provider, fleet.total))
     quotas.refresh_defaults(world)

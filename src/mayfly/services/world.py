@@ -16,6 +16,7 @@ from mayfly.ports.resolver import PackageResolver
 from mayfly.services.contacts import Contacts
 from mayfly.services.tokens import Tokens
 from mayfly.services.wakeups import Wakeups
+from mayfly.spec.settings import Settings
 from mayfly.store.unit import Store
 
 
@@ -42,6 +43,8 @@ class World:
     isolation_note: str
     warm_tracking: Callable[[], None] = lambda: None
     """Start the tracking server in the background: a job that is likely to need it has come."""
+    settings: Callable[[], Settings] = Settings
+    """The configuration file as it is now."""
     embedded: bool = True
     """One person's server: unknown subscriptions, groups and workspaces are made on first write, and said."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -33,14 +33,20 @@ def pointer(path: Sequence[str | int]) -> str:
     return "".join(f"/{escape(str(part))}" for part in path)
 
 
-def check(model: type[BaseModel], data: dict[str, Any]) -> tuple[BaseModel | None, list[Fault]]:
+Keys = Mapping[tuple[str, ...], type[Shape]]
+"""Which keys may stand where ('*' is any name): what an unknown one is compared with."""
+
+
+def check(model: type[BaseModel], data: dict[str, Any], keys: Keys = KEYS) -> tuple[BaseModel | None, list[Fault]]:
     """The model of `data` and no fault; or the faults, with a model of what is left when the faulty parts are taken
     out, for whoever can say more about it (None when nothing sensible is left)."""
     try:
         return model.model_validate(data), []
     except ValidationError as error:
         found = [(_path(e), e) for e in error.errors(include_url=False)]
-    faults = {(fault.pointer, fault.code): fault for path, e in reversed(found) for fault in [_fault(path, e, data)]}
+    faults = {
+        (fault.pointer, fault.code): fault for path, e in reversed(found) for fault in [_fault(path, e, data, keys)]
+    }
     ordered = sorted(faults.values(), key=lambda fault: _order(data, fault.pointer or ""))
     rest = copy.deepcopy(data)
     for path, _ in found:
@@ -58,11 +64,11 @@ def _path(error: ErrorDetails) -> Path:
     )
 
 
-def _fault(path: Path, error: ErrorDetails, data: dict[str, Any]) -> Fault:
+def _fault(path: Path, error: ErrorDetails, data: dict[str, Any], keys: Keys) -> Fault:
     kind, place = error["type"], pointer(path)
     context = error.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown(path, data)
+        return _unknown(path, data, keys)
     if kind == "missing":
         return Fault("MissingKey", f"'{path[-1]}' is missing{_inside(path)}.", place, _hint(path))
     if kind == "choice":
@@ -77,8 +83,8 @@ def _fault(path: Path, error: ErrorDetails, data: dict[str, Any]) -> Fault:
     return Fault("WrongType", f"Expected {wanted}, found {found}.", place, "Put it in quotes." if quoted else None)
 
 
-def _unknown(path: Path, data: dict[str, Any]) -> Fault:
-    allowed = _allowed(path[:-1], data)
+def _unknown(path: Path, data: dict[str, Any], keys: Keys) -> Fault:
+    allowed = _allowed(path[:-1], data, keys)
     name = str(path[-1])
     beside = _at(data, path[:-1])
     if path[0] == "inputs" and isinstance(beside, dict) and "value" in beside:
@@ -89,7 +95,7 @@ def _unknown(path: Path, data: dict[str, Any]) -> Fault:
             f"For a literal write '{path[1]}: {beside['value']}'; for data write 'path' instead of 'value'.",
         )
     close = nearest(name, allowed)
-    elsewhere = _elsewhere(name) if len(path) == 1 else None
+    elsewhere = _elsewhere(name, keys) if len(path) == 1 else None
     if close is None and elsewhere:
         remedy = f"'{name}' belongs under '{elsewhere}'."
     elif close is not None:
@@ -99,22 +105,22 @@ def _unknown(path: Path, data: dict[str, Any]) -> Fault:
     return Fault("UnknownKey", f"Unknown key '{name}'{_inside(path)}.", pointer(path), remedy)
 
 
-def _allowed(path: Path, data: dict[str, Any]) -> list[str]:
+def _allowed(path: Path, data: dict[str, Any], keys: Keys) -> list[str]:
     if path == ("distribution",):
         kind = (_at(data, path) or {}).get("type")
         return list(DISTRIBUTIONS.get(str(kind), Shape).model_fields)
-    for pattern, shape in KEYS.items():
+    for pattern, shape in keys.items():
         if len(pattern) == len(path) and all(p in ("*", q) for p, q in zip(pattern, path, strict=True)):
-            extra = ["type"] if not pattern else []
+            extra = ["type"] if not pattern and keys is KEYS else []
             return [*shape.model_fields, *extra]
     return []
 
 
-def _elsewhere(name: str) -> str | None:
+def _elsewhere(name: str, keys: Keys) -> str | None:
     """The one section that has this key, or one like it."""
-    sections = {".".join(p): list(shape.model_fields) for p, shape in KEYS.items() if p and "*" not in p}
-    exact = [section for section, keys in sections.items() if name in keys]
-    near = [f"{section}' as '{key}" for section, keys in sections.items() if (key := nearest(name, keys)) is not None]
+    sections = {".".join(p): list(shape.model_fields) for p, shape in keys.items() if p and "*" not in p}
+    exact = [section for section, there in sections.items() if name in there]
+    near = [f"{section}' as '{key}" for section, there in sections.items() if (key := nearest(name, there)) is not None]
     found = exact or (near if len(name) > 4 else [])
     return found[0] if len(found) == 1 else None
 

@@ -287,3 +287,83 @@ leases = Table(
     Column("holder", String(64), nullable=False),
     Column("until", BigInteger, nullable=False),
 )
+
+assets = Table(  # one version of a data, model, environment or component asset
+    "assets",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("workspace", String(40), ForeignKey("workspaces.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("digest", String(64), nullable=False),  # of the definition: the same version registered again is the same
+    Column("body", Text, nullable=False),  # description, tags, properties, and what its kind has of its own
+    Column("place", Text),  # where its content lies, as an address that jobs can be given
+    Column("tree", String(64)),  # its content, where Mayfly holds it
+    Column("is_file", Boolean, nullable=False, default=False),
+    Column("job", String(40)),  # the job that made it
+    Column("archived", Boolean, nullable=False, default=False),
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("workspace", "kind", "name", "version"),
+    Index("ix_assets_latest", "workspace", "kind", "name", "sequence"),
+)
+
+asset_names = Table(  # what all versions of an asset share
+    "asset_names",
+    metadata,
+    Column("workspace", String(40), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("next_version", BigInteger, nullable=False),
+    Column("archived", Boolean, nullable=False, default=False),
+    PrimaryKeyConstraint("workspace", "kind", "name"),
+)
+
+datastores = Table(
+    "datastores",
+    metadata,
+    Column("workspace", String(40), ForeignKey("workspaces.id"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("secret", Text),  # its credentials, encrypted
+    Column("is_default", Boolean, nullable=False, default=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace", "name"),
+)
+
+placements = (
+    Table(  # what lies in a datastore of Mayfly's own: a path and the tree there; a newer row hides an older one
+        "placements",
+        metadata,
+        Column("sequence", Sequence, primary_key=True, autoincrement=True),
+        Column("workspace", String(40), nullable=False),
+        Column("datastore", String(255), nullable=False),
+        Column("path", String(1024), nullable=False),  # without slashes at its ends
+        Column("tree", String(64), nullable=False),
+        Column("is_file", Boolean, nullable=False, default=False),  # the tree's one file lies at `path` itself
+        Column("job", String(40)),
+        Column("attempt", Integer),
+        Column("created_at", BigInteger, nullable=False),
+        Index("ix_placements_path", "workspace", "datastore", "path"),
+        Index("ix_placements_job", "job"),
+    )
+)
+
+lineage = Table(  # what a job read and wrote
+    "lineage",
+    metadata,
+    Column("workspace", String(40), nullable=False),
+    Column("job", String(40), nullable=False),
+    Column("direction", String(8), nullable=False),  # input, output
+    Column("name", String(255), nullable=False),
+    Column("kind", String(16)),  # of the asset, where it is one
+    Column("asset", String(255)),
+    Column("version", String(64)),
+    Column("reference", Text, nullable=False),
+    Column("tree", String(64)),
+    PrimaryKeyConstraint("job", "direction", "name"),
+    Index("ix_lineage_asset", "workspace", "kind", "asset", "version"),
+)

@@ -14,6 +14,9 @@ Doors (all with `Authorization: Bearer <node token>`, below `/agent/v1`):
   POST /content/fetch   {"digests": […]} -> packed blobs (transfer.packs)
   POST /content/blobs   packed blobs -> {"stored": n}
   PUT  /content/trees/{digest}  Tree
+  POST /data/list       DataAsk -> DataListing         what lies behind an input that Mayfly does not hold itself
+  GET  /data/read?job&attempt&epoch&input&path&offset&length&version   raw bytes; 409 when it has changed meanwhile
+  POST /outputs/publish Publish -> {}                  put a collected output where it belongs outside; repeatable
   ANY  /mlflow/…  with `Mayfly-Attempt: <job>/<attempt>`  the tracking door behind the gateway
 """
 
@@ -83,16 +86,52 @@ class EnvironmentPlan(Struct, frozen=True, kw_only=True):
 
 class DataInput(Struct, frozen=True, kw_only=True):
     name: str
-    tree: str
-    """Digest of its tree; a single file is a tree with one entry."""
+    tree: str = ""
+    """Digest of its tree where Mayfly holds the content; a single file is a tree with one entry. '' when it lies
+    elsewhere: then `/data/list` and `/data/read` give it."""
     is_file: bool = False
     mode: str = "ro_mount"
+    type: str = "uri_folder"
+    address: str = ""
+    """Where it lies, as people name it; in mode `direct` this is all that the command gets."""
+
+
+class DataAsk(Struct, frozen=True, kw_only=True):
+    fence: Fence
+    input: str
+
+
+class DataEntry(Struct, frozen=True, kw_only=True):
+    path: str
+    """Relative, '/'-separated; the file's own name where the input is a single file."""
+    size: int
+    version: str
+    """Changes with the bytes (an ETag, or size and time)."""
+
+
+class DataListing(Struct, frozen=True, kw_only=True):
+    entries: tuple[DataEntry, ...]
+    """Sorted by path."""
 
 
 class NamedOutput(Struct, frozen=True, kw_only=True):
     name: str
     is_file: bool = False
     mode: str = "rw_mount"
+    type: str = "uri_folder"
+    file_name: str = ""
+    """A single file's own name; '' is the output's name."""
+    address: str = ""
+    """Where it will lie, as people name it; in mode `direct` this is all that the command gets."""
+    outside: bool = False
+    """It belongs in storage that is not Mayfly's: `/outputs/publish` puts it there before Collected is reported."""
+
+
+class Publish(Struct, frozen=True, kw_only=True):
+    fence: Fence
+    rank: int
+    name: str
+    tree: str
 
 
 class Distribution(Struct, frozen=True, kw_only=True):
@@ -146,6 +185,8 @@ class Assignment(Struct, frozen=True, kw_only=True):
     tracking: Tracking
     workspace: dict[str, str] = {}
     """subscription, resource_group, workspace: names for AZUREML_ARM_*."""
+    restore: dict[str, str] = {}
+    """Output name ('default' is ./outputs and ./logs) → the tree that the last attempt had left, to begin with."""
 
 
 class Peer(Struct, frozen=True, kw_only=True):
@@ -241,6 +282,12 @@ class OutputManifest(Struct, frozen=True, kw_only=True):
     bytes: int
 
 
+class Checkpointed(Report, tag="checkpointed", frozen=True, kw_only=True):
+    """What lies in the outputs of an attempt that still runs; the next attempt begins with it if this one is lost."""
+
+    outputs: tuple[OutputManifest, ...]
+
+
 class Collected(Report, tag="collected", frozen=True, kw_only=True):
     """Sent after every log byte was acknowledged."""
 
@@ -266,7 +313,7 @@ class Sample(Report, tag="sample", frozen=True, kw_only=True):
     wall_s: float
 
 
-AnyReport = PhaseEntered | Ready | Started | Exited | PreparationFailed | Collected | Released | Sample
+AnyReport = PhaseEntered | Ready | Started | Exited | PreparationFailed | Checkpointed | Collected | Released | Sample
 
 
 class Reports(Struct, frozen=True, kw_only=True):
