@@ -25,7 +25,7 @@ def conda(*dependencies: Any, channels: list[str] | None = None) -> dict[str, An
         ("azureml:AzureML-sklearn-0.24-ubuntu18.04-py37-cpu:5", "sklearn-1.5"),
         ("AzureML-sklearn-1.0-ubuntu20.04-py38-cpu@latest", "sklearn-1.5"),
         ("azureml:AzureML-lightgbm-3.2-ubuntu18.04-py37-cpu@latest", "lightgbm-3.3"),
-        ("azureml:AzureML-acpt-pytorch-1.13-py38-cuda11.7-gpu@latest", "acpt-pytorch-2.2-cuda12.1"),
+        ("azureml:AzureML-acpt-pytorch-1.13-py38-cuda11.7-gpu@latest", "acpt-pytorch-2.8-cuda12.6"),
         ("azureml:AzureML-tensorflow-2.7-ubuntu20.04-py38-cuda11-gpu@latest", "tensorflow-2.16-cuda12"),
         ("sklearn-1.5@latest", "sklearn-1.5"),
         ("minimal", "minimal"),

@@ -7,87 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mayfly.domain.conda_names import NATIVE, OTHER_NAME, SAME_NAME
 from mayfly.kit.errors import Fault
-
-SAME_NAME = frozenset(
-    [
-        "beautifulsoup4",
-        "bokeh",
-        "catboost",
-        "click",
-        "cloudpickle",
-        "cython",
-        "dask",
-        "datasets",
-        "dill",
-        "fsspec",
-        "gensim",
-        "h5py",
-        "imbalanced-learn",
-        "ipykernel",
-        "ipython",
-        "jinja2",
-        "joblib",
-        "jupyter",
-        "jupyterlab",
-        "keras",
-        "lightgbm",
-        "lxml",
-        "matplotlib",
-        "mlflow",
-        "mlflow-skinny",
-        "networkx",
-        "nltk",
-        "notebook",
-        "numba",
-        "numexpr",
-        "numpy",
-        "openpyxl",
-        "optuna",
-        "packaging",
-        "pandas",
-        "papermill",
-        "pillow",
-        "plotly",
-        "polars",
-        "protobuf",
-        "psutil",
-        "pyarrow",
-        "pydantic",
-        "pytest",
-        "python-dateutil",
-        "pytz",
-        "pyyaml",
-        "regex",
-        "requests",
-        "scikit-image",
-        "scikit-learn",
-        "scipy",
-        "seaborn",
-        "sentencepiece",
-        "setuptools",
-        "shap",
-        "six",
-        "spacy",
-        "sqlalchemy",
-        "statsmodels",
-        "sympy",
-        "tensorboard",
-        "tensorflow",
-        "tokenizers",
-        "torchaudio",
-        "torchmetrics",
-        "torchvision",
-        "tqdm",
-        "transformers",
-        "typing-extensions",
-        "wheel",
-        "xgboost",
-    ]
-)
-"""Packages that are the same thing under the same name on conda's channels and on Python's index."""
-
-OTHER_NAME = {"matplotlib-base": "matplotlib", "pytorch": "torch", "py-xgboost": "xgboost", "pytorch-cpu": "torch"}
 
 _SPEC = re.compile(
     r"(?:(?P<channel>[\w./:-]+)::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*(?P<version>(?:[=<>!~]|\d).*)?\Z", re.DOTALL
@@ -161,9 +82,18 @@ def _conda(wishes: Wishes, entry: str, place: str) -> None:
         )
     elif name == "python":
         wishes.python = pin.removeprefix("==").removesuffix(".*") or None
-    elif name == "pip" or name in SAME_NAME or name in OTHER_NAME:
+    elif name == "pip" or _on_the_index(name):
         if name != "pip" or pin:
-            wishes.requirements = (*wishes.requirements, OTHER_NAME.get(name, name) + pin)
+            wishes.requirements = (*wishes.requirements, OTHER_NAME.get(name, name.replace("_", "-")) + pin)
+    elif name in NATIVE:
+        _fault(
+            wishes,
+            "CondaPackageNotSupported",
+            f"The conda package '{name}' is a program or library of the system, which Python's index does not have.",
+            place,
+            "Remove the line if your Python packages bring what they need (their wheels mostly do); else use an image "
+            "that has it, or build one ('build:'), where podman or docker is installed.",
+        )
     else:
         _fault(
             wishes,
@@ -173,6 +103,10 @@ def _conda(wishes: Wishes, entry: str, place: str) -> None:
             place,
             f"If pip has it, move it below '- pip:' as '{name}{pin}'; if your code does not need it, remove the line.",
         )
+
+
+def _on_the_index(name: str) -> bool:
+    return name in OTHER_NAME or name.replace("_", "-") in SAME_NAME
 
 
 def _pin(text: str) -> str | None:

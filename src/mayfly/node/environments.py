@@ -157,6 +157,8 @@ class Environments:
         found = tool_environment(self._variables)
         found.setdefault("UV_CACHE_DIR", str(self._cache / "uv"))
         found.setdefault("UV_PYTHON_DOWNLOADS", "never")
+        for name in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_BUILD_CONSTRAINT"):  # the lock has been made within them
+            found.pop(name, None)
         return found | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
 
 
