@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Annotated
 
 from anyio import CapacityLimiter
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
 from mayfly.api.streams import follow
+from mayfly.api.workspace import WS, Name, user
 from mayfly.kit.errors import Invalid
 from mayfly.services import content, explanations, jobs, logs, quotas, results, submit
 from mayfly.services.places import Place
@@ -19,10 +20,6 @@ from mayfly.services.stopping import Stopping
 from mayfly.services.views import job_view
 from mayfly.services.world import World
 from mayfly.wire import mayfly as wire
-
-WS = "/mayfly/v1/subscriptions/{subscription}/resourceGroups/{group}/workspaces/{workspace}"
-
-Name = Annotated[str, Path(max_length=255)]
 
 
 def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopping) -> APIRouter:
@@ -42,7 +39,7 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     ) -> wire.JobView:
         stop.check_accepting()
         place = Place(subscription, group, workspace)
-        row, created = submit.submit(world, _user(request), place, ask)
+        row, created = submit.submit(world, user(request), place, ask)
         response.status_code = 201 if created else 200
         return world.store.read(lambda connection: job_view(world, connection, row))
 
@@ -52,7 +49,7 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
 
     @routes.post(f"{WS}/jobs:plan")
     def plan(subscription: Name, group: Name, workspace: Name, ask: wire.Submission, request: Request) -> wire.PlanView:
-        return explanations.plan_submission(world, _user(request), Place(subscription, group, workspace), ask)
+        return explanations.plan_submission(world, user(request), Place(subscription, group, workspace), ask)
 
     @routes.get(f"{WS}/jobs")
     def list_jobs(
@@ -78,7 +75,7 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     def cancel(
         subscription: Name, group: Name, workspace: Name, name: Name, ask: wire.CancelAsk, request: Request
     ) -> wire.JobView:
-        return jobs.cancel(world, Place(subscription, group, workspace), name, _user(request), ask.reason)
+        return jobs.cancel(world, Place(subscription, group, workspace), name, user(request), ask.reason)
 
     @routes.get(f"{WS}/jobs/{{name}}/stream")
     def stream(
@@ -160,10 +157,6 @@ def _content(routes: APIRouter, world: World) -> None:
     @routes.get(f"{WS}/content/trees/{{digest}}")
     def get_tree(digest: str) -> Response:
         return tree_response(content.get_tree(world, digest))
-
-
-def _user(request: Request) -> str:
-    return request.scope["principal"].subject
 
 
 def _offsets(text: str | None) -> dict[str, int]:

@@ -103,6 +103,37 @@ class Doors:
     def outputs(self, name: str) -> list[View]:
         return self.session.get(f"{self._job(name)}/outputs")
 
+    # --- assets
+
+    def register(self, kind: str, asset: View) -> View:
+        """Shapes of `wire.assets`; `kind` is data, model, environment or component. Repeated when the connection fails
+        only if it has a version: the same version is the same asset."""
+        return self.session.post(f"{self._assets(kind)}", asset, repeatable=bool(asset.get("version")))
+
+    def assets(
+        self, kind: str, name: str | None = None, *, limit: int | None = None, which: str = "active"
+    ) -> Iterator[View]:
+        """The newest version of each name, or the versions of one, page by page, at most `limit`."""
+        path = self._assets(kind) if name is None else f"{self._assets(kind)}/{_part(name)}"
+        after, left = None, limit
+        while left is None or left > 0:
+            size = 100 if left is None else min(left, 100)
+            page = self.session.get(path, {"limit": size, "after": after, "which": which})
+            found = page["assets"]
+            yield from found
+            left = None if left is None else left - len(found)
+            if not found or not page.get("more"):
+                return
+            after = found[-1]["name" if name is None else "version"]
+
+    def asset(self, kind: str, name: str, *, version: str | None = None, label: str = "latest") -> View:
+        tail = f"versions/{_part(version)}" if version is not None else f"labels/{_part(label)}"
+        return self.session.get(f"{self._assets(kind)}/{_part(name)}/{tail}")
+
+    def archive(self, kind: str, name: str, version: str | None = None, *, restore: bool = False) -> list[View]:
+        verb = "restore" if restore else "archive"
+        return self.session.post(f"{self._assets(kind)}/{_part(name)}/{verb}", {"version": version}, repeatable=True)
+
     # --- sizes and quota
 
     def sizes(self) -> list[View]:
@@ -142,6 +173,9 @@ class Doors:
 
     def tree(self, digest: str) -> bytes:
         return self.session.send("GET", f"{self.place.path}/content/trees/{_part(digest)}")
+
+    def _assets(self, kind: str) -> str:
+        return f"{self.place.path}/assets/{_part(kind)}"
 
     def _job(self, name: str) -> str:
         return f"{self.place.path}/jobs/{_part(name)}"
