@@ -20,8 +20,11 @@ from mayfly.domain.tracking import RunRole, Tracked, TrackedRun
 from mayfly.drivers.mlflow_server import MlflowServer
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId
-from mayfly.ports.tracking import TrackingServer
-from mayfly.services.tracking import AttemptContext, TrackingDoor
+from mayfly.ports.tracking import FeedPiece, TrackingServer
+from mayfly.services.feeding import Feeder
+from mayfly.services.mlflow import Mlflow
+from mayfly.services.runs import AttemptContext, Runs
+from mayfly.services.tracking import TrackingDoor
 
 
 @dataclass
@@ -44,6 +47,17 @@ class Rows:
 
     def record(self, job: JobId, attempt: int, tracked: Tracked) -> None:
         self.told.append((job, attempt, tracked))
+
+    pieces: list[tuple[JobId, FeedPiece]] = field(default_factory=list)
+
+    def feed(self, job: JobId, most: int) -> Sequence[FeedPiece]:
+        return [piece for owner, piece in self.pieces if owner == job][:most]
+
+    def fed(self, pieces: Sequence[FeedPiece]) -> None:
+        self.pieces = [one for one in self.pieces if one[1] not in pieces]
+
+    def waiting(self) -> Sequence[JobId]:
+        return [job for job, _ in self.pieces]
 
     def metrics(self, job: JobId) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
@@ -71,11 +85,12 @@ class World:
     server: MlflowServer
     rows: Rows
     door: TrackingDoor
+    feeder: Feeder
     jobs: dict[str, AttemptContext] = field(default_factory=dict)
     address: str = ""
 
-    def other_door(self, server: TrackingServer, rows: Rows | None = None) -> TrackingDoor:
-        return TrackingDoor(server, rows if rows is not None else Rows(), FixedClock())
+    def other(self, server: TrackingServer, rows: Rows | None = None) -> tuple[TrackingDoor, Feeder]:
+        return doors(server, rows if rows is not None else Rows(), {})
 
     def job(self, experiment: str = "iris") -> AttemptContext:
         name = f"job_{uuid.uuid4().hex[:10]}"
@@ -120,6 +135,13 @@ class World:
         return httpx.Response(answer.status, content=b"".join(answer.body)).json()["run"]
 
 
+def doors(server: TrackingServer, rows: Rows, jobs: dict[str, AttemptContext]) -> tuple[TrackingDoor, Feeder]:
+    mlflow = Mlflow(server)
+    runs = Runs(mlflow, rows, FixedClock())
+    feeder = Feeder(mlflow, rows, runs, jobs.get)
+    return TrackingDoor(mlflow, rows, runs, feeder, lambda attempt, version: None), feeder
+
+
 def _front(world: World) -> ThreadingHTTPServer:
     class Front(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -152,7 +174,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     server = MlflowServer(tmp_path_factory.mktemp("home") / "mlflow")
     server.prewarm()
     rows = Rows()
-    world = World(server, rows, TrackingDoor(server, rows, FixedClock()))
+    jobs: dict[str, AttemptContext] = {}
+    world = World(server, rows, *doors(server, rows, jobs), jobs)
     front = _front(world)
     world.address = f"http://127.0.0.1:{front.server_address[1]}"
     thread = threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.05})

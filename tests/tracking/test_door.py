@@ -28,7 +28,7 @@ def test_a_job_that_never_tracks_never_pays(world):
 
         prewarm = close = request
 
-    world.other_door(Untouched()).finish(world.job().job, JobState.COMPLETED, Millis(1))
+    world.other(Untouched())[1].finish(world.job(), JobState.COMPLETED, Millis(1))
 
 
 def test_first_use_from_many_threads_makes_one_run(world):
@@ -60,7 +60,7 @@ def test_a_crash_between_mlflow_and_our_row_leaves_one_run(world):
     log = {"run_id": job.run, "key": "k", "value": 1, "timestamp": 1}
     assert world.ask(job, "POST", "runs/log-metric", log).status_code == 200
     kept = world.rows.runs.pop(job.run)
-    door = world.other_door(world.server, world.rows)
+    door = world.other(world.server, world.rows)[0]
     assert door.forward(job, "GET", "/api/2.0/mlflow/runs/get", f"run_id={job.run}").status == 200
     assert world.rows.runs[job.run] == kept
 

@@ -47,7 +47,7 @@ assert [r.info.run_id for r in found] == [run]
     assert world.rows.metrics(job.job) == {"loss": [0.5, 0.25]}
     assert world.rows.params(job.job) == {"rate": "0.1"}
     assert world.rows.tags(job.job) == {"team": "blue", "colour": "ä"}
-    world.door.finish(job.job, JobState.COMPLETED, ENDED)
+    world.feeder.finish(job, JobState.COMPLETED, ENDED)
     kept = world.behind(job.run)
     assert kept["info"]["run_id"] != job.run
     assert kept["info"]["status"] == "FINISHED"
@@ -125,8 +125,8 @@ sys.exit(3)
     done = world.run_script(job, script, tmp_path)
     assert done.returncode == 3, done.stderr
     assert world.behind(job.run)["info"]["status"] == "FINISHED"  # MLflow's own exit hook says so
-    world.door.finish(job.job, JobState.FAILED, ENDED)
-    world.door.finish(job.job, JobState.FAILED, ENDED)
+    world.feeder.finish(job, JobState.FAILED, ENDED)
+    world.feeder.finish(job, JobState.FAILED, ENDED)
     runs = world.rows.runs_of(job.job)
     assert len(runs) == 2
     assert [world.behind(run.run)["info"]["status"] for run in runs] == ["FAILED", "FAILED"]

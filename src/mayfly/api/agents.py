@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
 from mayfly.kit.errors import Forbidden, Invalid
-from mayfly.services import content, logs, nodes, reports
+from mayfly.services import content, journals, logs, nodes, reports
 from mayfly.services.attempts import context_of
 from mayfly.services.nodes import WishBook
 from mayfly.services.tracking import TrackingDoor
@@ -65,6 +65,15 @@ def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
         node = request.scope["principal"].subject
         size = await to_thread.run_sync(logs.append, world, node, job, attempt, rank, file, offset, data)
         return _answer(agent.LogAck(offset=size))
+
+    @routes.post("/tracking")
+    async def journal(
+        request: Request, job: str, attempt: int, rank: int, offset: Annotated[int, Query(ge=0)]
+    ) -> Response:
+        data = await request.body()
+        node = request.scope["principal"].subject
+        size = await to_thread.run_sync(journals.append, world, node, job, attempt, rank, offset, data)
+        return _answer(agent.JournalAck(offset=size))
 
     @routes.post("/content/missing")
     async def missing(request: Request) -> Response:

@@ -112,8 +112,16 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
         return results.outputs(world, Place(subscription, group, workspace), name)
 
     @routes.get(f"{WS}/jobs/{{name}}/metrics")
-    def metrics(subscription: Name, group: Name, workspace: Name, name: Name) -> list[wire.MetricView]:
-        return results.metrics(world, Place(subscription, group, workspace), name)
+    def metrics(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        name: Name,
+        after: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+        key: str = "",
+    ) -> list[wire.MetricView]:
+        return results.metrics(world, Place(subscription, group, workspace), name, after, limit, key)
 
     @routes.get(f"{WS}/sizes")
     def sizes(subscription: Name, group: Name, workspace: Name) -> list[wire.SizeView]:

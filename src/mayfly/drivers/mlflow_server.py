@@ -211,6 +211,7 @@ def settings(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder.absolute() / "artifacts"),
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "MLFLOW_ENABLE_WORKSPACES": "true",
         "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

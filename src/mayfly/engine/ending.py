@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from mayfly.kit.errors import Unavailable
-from mayfly.services.tracking import TrackingDoor
+from mayfly.services.attempts import speaker
+from mayfly.services.feeding import Feeder
 from mayfly.services.world import World
-from mayfly.store import jobs, results
+from mayfly.store import jobs
 from mayfly.store import logs as log_rows
+from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 
 
 class Ending:
     """Tidies each ended job once; what a crash cut off is done after the next start."""
 
-    def __init__(self, world: World, tracking: TrackingDoor) -> None:
+    def __init__(self, world: World, tracking: Feeder) -> None:
         self._world = world
         self._tracking = tracking
 
@@ -23,16 +25,21 @@ class Ending:
         for row in untidy:
             for log in self._world.store.read(lambda connection, row=row: log_rows.of(connection, row.job.id)):
                 self._world.logs.seal(log.job, log.attempt, log.rank, log.file)
-            tracked = self._world.store.read(lambda connection, row=row: results.runs_of(connection, row.job.id))
-            if tracked:
-                try:
-                    self._tracking.finish(row.job.id, row.job.state, row.job.ended_at or self._world.clock.now())
-                except Unavailable:
-                    late = True
-                    continue
+            if self._tracking.behind(row.job.id):
+                continue  # the duty that feeds MLflow wakes us when it has told all
+            try:
+                self._finish(row)
+            except Unavailable:
+                late = True
+                continue
 
             def tidy(unit: Unit, job: str = row.job.id) -> None:
                 jobs.set_tidy(unit, job)
 
             self._world.store.write(tidy)
         return 5.0 if late else None
+
+    def _finish(self, row: JobRow) -> None:
+        attempt = speaker(self._world, row.job.id)
+        if attempt is not None:
+            self._tracking.finish(attempt, row.job.state, row.job.ended_at or self._world.clock.now())

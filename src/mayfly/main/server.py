@@ -31,8 +31,12 @@ from mayfly.kit.errors import MayflyError
 from mayfly.main.folder import StateFolder
 from mayfly.main.making import RandomIds, SteadyClock
 from mayfly.services import places, quotas, stopping
+from mayfly.services.attempts import speaker
 from mayfly.services.contacts import Contacts
+from mayfly.services.feeding import Feeder
+from mayfly.services.mlflow import Mlflow
 from mayfly.services.places import DEFAULT, Place
+from mayfly.services.runs import Runs
 from mayfly.services.stopping import Stopping
 from mayfly.services.tokens import Tokens
 from mayfly.services.tracking import TrackingDoor
@@ -61,7 +65,10 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     """Run until told to stop; jobs that run then go on."""
     mlflow = MlflowServer(folder.path / "mlflow")
     world = _world(folder, options, mlflow)
-    tracking = TrackingDoor(mlflow, StoredTracking(world.store), world.clock)
+    rows = StoredTracking(world.store)
+    runs = Runs(world.mlflow, rows, world.clock)
+    feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
+    tracking = TrackingDoor(world.mlflow, rows, runs, feeder, lambda attempt, version: None)
     server: list[uvicorn.Server] = []
     stop = Stopping(world, lambda: _end(server))
     app = build(world, tracking, lambda: stopping.view(world), stop)
@@ -70,7 +77,7 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     announce = lambda: folder.announce(url, world.started_at, options.automatic)  # noqa: E731
     server.append(_Announcing(_config(app), announce, stop))
     resolving = Resolving(world)
-    engine = Engine(world, _holder(world), _duties(world, tracking, resolving, stop, options))
+    engine = Engine(world, _holder(world), _duties(world, feeder, resolving, stop, options))
     engine.start()
     try:
         server[0].run([listener])
@@ -117,7 +124,7 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         automatic=options.automatic,
         isolation=isolation,
         isolation_note=note,
-        warm_tracking=mlflow.prewarm,
+        mlflow=Mlflow(mlflow),
         settings=folder.settings,
     )
     store.write(lambda unit: ledgers.set_capacity(unit, fleet.provider, fleet.total))
@@ -133,7 +140,7 @@ def _holder(world: World) -> str:
 
 
 def _duties(
-    world: World, tracking: TrackingDoor, resolving: Resolving, stop: Stopping, options: argparse.Namespace
+    world: World, feeder: Feeder, resolving: Resolving, stop: Stopping, options: argparse.Namespace
 ) -> tuple[Duty, ...]:
     idle = _milliseconds("MAYFLY_IDLE_SECONDS", IDLE_MS)
     greeting = _milliseconds("MAYFLY_GREETING_SECONDS", GREETING_MS)
@@ -142,7 +149,8 @@ def _duties(
         Duty("fleet", ("fleet",), lambda: tend(world, idle, greeting)),
         Duty("watching", ("fleet",), lambda: watch(world)),
         Duty("resolving", ("environments",), resolving.work),
-        Duty("ending", ("ended",), Ending(world, tracking).work),
+        Duty("feeding", ("tracking",), feeder.work),
+        Duty("ending", ("ended",), Ending(world, feeder).work),
     )
     if not options.automatic:
         return duties

@@ -55,6 +55,14 @@ class TrackingServer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FeedPiece:
+    """What MLflow has still to be told of a job: lines of JSON, each a `domain.journal.Entry`."""
+
+    sequence: int
+    body: str
+
+
 class TrackingRows(Protocol):
     """Our rows about runs. Each call is one unit of work of its own, durable when it returns."""
 
@@ -73,4 +81,16 @@ class TrackingRows(Protocol):
     def record(self, job: JobId, attempt: int, tracked: Tracked) -> None:
         """Add metric values, set params and tags. May be repeated with the same values (key, step, timestamp and value
         name a metric value). What comes from an attempt that is not the job's current one is dropped."""
+        ...
+
+    def feed(self, job: JobId, most: int) -> Sequence[FeedPiece]:
+        """The oldest pieces that MLflow has not heard."""
+        ...
+
+    def fed(self, pieces: Sequence[FeedPiece]) -> None:
+        """MLflow has heard them; a crash before this call means that it hears them again, which changes nothing."""
+        ...
+
+    def waiting(self) -> Sequence[JobId]:
+        """The jobs that have such pieces."""
         ...

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from mayfly.kit.errors import Forbidden
-from mayfly.services.tracking import AttemptContext
+from mayfly.services.places import tracking_name
+from mayfly.services.runs import AttemptContext
 from mayfly.services.world import World
-from mayfly.store import attempts, jobs
+from mayfly.store import attempts, jobs, workspaces
+from mayfly.store.jobs import JobRow
 
 
 def context_of(world: World, node: str, text: str) -> AttemptContext:
@@ -13,12 +17,29 @@ def context_of(world: World, node: str, text: str) -> AttemptContext:
     `AttemptFenced`: only the holder of the fence may publish (promise 2)."""
     job, _, number = text.partition("/")
 
-    def look(connection):
+    def look(connection: Connection) -> AttemptContext | None:
         row = jobs.by_id(connection, job)
         mine = [rank for rank in attempts.on_node(connection, node) if rank.job == job]
-        return row, any(str(rank.attempt) == number for rank in mine)
+        if row is None or str(row.job.attempt) != number or row.job.state.terminal:
+            return None
+        return _context(connection, row) if any(str(rank.attempt) == number for rank in mine) else None
 
-    row, mine = world.store.read(look)
-    if row is None or not mine or str(row.job.attempt) != number or row.job.state.terminal:
+    found = world.store.read(look)
+    if found is None:
         raise Forbidden("AttemptFenced", "This attempt may not publish any more.")
-    return AttemptContext(row.job.id, row.job.attempt, row.run, row.experiment, row.name, row.submitter)
+    return found
+
+
+def speaker(world: World, job: str) -> AttemptContext | None:
+    """Who a job is, whether it has ended or not."""
+
+    def look(connection: Connection) -> AttemptContext | None:
+        row = jobs.by_id(connection, job)
+        return None if row is None else _context(connection, row)
+
+    return world.store.read(look)
+
+
+def _context(connection: Connection, row: JobRow) -> AttemptContext:
+    space = tracking_name(workspaces.get(connection, row.workspace))
+    return AttemptContext(row.job.id, row.job.attempt, row.run, row.experiment, row.name, row.submitter, space)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mayfly.kit.errors import Invalid, NotFound, nearest
 from mayfly.kit.ids import WorkspaceId
+from mayfly.services.mlflow import FIRST
 from mayfly.services.world import World
 from mayfly.store import workspaces
 from mayfly.store.workspaces import Workspace
@@ -21,6 +22,13 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.subscription}/{self.resource_group}/{self.workspace}"
+
+
+def tracking_name(workspace: Workspace) -> str:
+    """The MLflow workspace behind ours: an experiment or a model of the same name in two workspaces is two things."""
+    if (workspace.subscription, workspace.resource_group, workspace.name) == DEFAULT:
+        return FIRST
+    return "w-" + workspace.id.rpartition("_")[2].lower()
 
 
 def find(world: World, place: Place) -> Workspace:

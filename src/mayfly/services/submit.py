@@ -107,7 +107,7 @@ def submit(world: World, submitter: str, place: Place, submission: Submission) -
         return replace(row, sequence=sequence), True
 
     if prepared.environment.tracks:
-        world.warm_tracking()
+        world.mlflow.prewarm()  # a job that is likely to need it has come
     try:
         return world.store.write(keep)
     except IntegrityError:  # two servers accepted one name at once: the other one's is there now

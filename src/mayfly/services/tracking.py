@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from mayfly.domain import tracking
-from mayfly.domain.job import JobState
 from mayfly.domain.tracking import RunRole, TrackedRun
-from mayfly.kit.clock import Clock, Millis
-from mayfly.kit.errors import Broken, Forbidden, Invalid, NotFound, Unavailable
-from mayfly.kit.ids import JobId, RunId
-from mayfly.ports.tracking import Response, TrackingRows, TrackingServer
+from mayfly.kit.errors import Forbidden, Invalid, NotFound
+from mayfly.ports.tracking import Response, TrackingRows
+from mayfly.services.feeding import Feeder
+from mayfly.services.mlflow import WORKSPACE, Mlflow
+from mayfly.services.runs import AttemptContext, Runs, run_id
 
 LARGEST_REQUEST = 64 << 20
 """Bytes of a JSON request; artifacts are streamed and have no limit here."""
 
-_API = "/api/2.0/mlflow"
 _PASSED_HEADERS = frozenset({"accept", "content-type", "range", "user-agent"})
 _ANSWERED_HEADERS = frozenset(
     {"accept-ranges", "content-disposition", "content-encoding", "content-length", "content-range", "content-type"}
 )
-_REMEMBERED = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptContext:
-    """Who speaks: the caller has checked the attempt's token and fence already."""
-
-    job: JobId
-    attempt: int
-    run: RunId
-    """Mayfly's run id, given to the job as MLFLOW_RUN_ID."""
-    experiment: str
-    name: str
-    """The job's name, which becomes the run's."""
-    submitter: str
 
 
 class Bytes:
@@ -55,18 +37,20 @@ class Bytes:
         pass
 
 
+Registered = Callable[[AttemptContext, Mapping[str, Any]], None]
+"""Hears of each model version that a job has registered, as MLflow tells it."""
+
+
 class TrackingDoor:
     """Safe for many threads. The MLflow server starts on the first call that needs it and may take tens of seconds, so
     callers give this door threads of its own."""
 
-    def __init__(self, server: TrackingServer, rows: TrackingRows, clock: Clock) -> None:
-        self._server = server
+    def __init__(self, mlflow: Mlflow, rows: TrackingRows, runs: Runs, feeder: Feeder, registered: Registered) -> None:
+        self._mlflow = mlflow
         self._rows = rows
-        self._clock = clock
-        self._runs: dict[str, TrackedRun] = {}
-        self._experiments: dict[str, str] = {}
-        self._making = [threading.Lock() for _ in range(16)]
-        self._naming = threading.Lock()
+        self._runs = runs
+        self._feeder = feeder
+        self._registered = registered
 
     def forward(
         self,
@@ -92,18 +76,6 @@ class TrackingDoor:
         except (Forbidden, NotFound, Invalid) as refusal:
             return _refusal(refusal)
 
-    def finish(self, job: JobId, state: JobState, ended_at: Millis) -> None:
-        """Give the job's MLflow run its final status, whatever the script left behind; runs that the job nested and
-        left open get the same. Does nothing, and starts nothing, for a job that never tracked. Repeatable. Raises
-        Unavailable `TrackingUnavailable`: call again later."""
-        status = tracking.MLFLOW_STATUS[state]
-        for run in self._rows.runs_of(job):
-            if run.role is not RunRole.JOB:
-                found = self._ask("GET", "runs/get", {"run_id": run.mlflow_run})
-                if found.get("run", {}).get("info", {}).get("status") not in ("RUNNING", "SCHEDULED"):
-                    continue
-            self._ask("POST", "runs/update", {"run_id": run.mlflow_run, "status": status, "end_time": int(ended_at)})
-
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def _artifact(
@@ -115,11 +87,13 @@ class TrackingDoor:
         headers: Sequence[tuple[str, str]],
         body: bytes | Iterable[bytes],
     ) -> Response:
-        own = self._own_run(attempt)
-        runs = self._known(tracking.ids_in(path.encode()), own)
+        own = self._runs.own(attempt)
+        runs = self._runs.known(tracking.ids_in(path.encode()), own)
         tracking.check(asked, method, {}, runs, attempt.job)
         kept = [*_kept(headers), *((n, v) for n, v in headers if n.lower() == "content-length")]
-        answer = self._server.request(method, _theirs(path, runs), "", kept, body if asked.writes else b"")
+        answer = self._mlflow.send(
+            attempt.workspace, method, _theirs(path, runs), "", kept, body if asked.writes else b""
+        )
         return Response(answer.status, _answered(answer.headers), answer.body)
 
     def _call(
@@ -133,18 +107,28 @@ class TrackingDoor:
         body: bytes,
     ) -> Response:
         if asked.operation == "server-info":  # asked by clients before they know whether they will track
-            return self._passed(self._server.request(method, path, query, _kept(headers), body), {})
-        own = self._own_run(attempt)
+            return _alone(self._mlflow.send(attempt.workspace, method, path, query, _kept(headers), body))
+        self._feeder.feed(attempt)  # so that it sees what was written before
+        own = self._runs.own(attempt)
         payload = _payload(body)
-        runs = self._known(tracking.ids_in(b" ".join((path.encode(), query.encode(), body))), own)
+        runs = self._runs.known(tracking.ids_in(b" ".join((path.encode(), query.encode(), body))), own)
         tracking.check(asked, method, payload, runs, attempt.job)
-        role = RunRole.CHILD
+        role, orphan = RunRole.CHILD, False
         if asked.operation == "runs/create":
             payload, role = tracking.adopted(payload, own.mlflow_run, attempt.name)
             body = json.dumps(payload).encode()
+        elif asked.operation == "logged-models" and not payload.get("source_run_id"):
+            payload = {**payload, "source_run_id": own.mlflow_run}  # a model without a run is the job's all the same
+            body, orphan = json.dumps(payload).encode(), True
         sent = tracking.swap(body, lambda one: runs[one].mlflow_run if one in runs else one)
-        answer = self._server.request(method, _theirs(path, runs), _theirs(query, runs), _kept(headers), sent)
+        answer = self._mlflow.send(
+            attempt.workspace, method, _theirs(path, runs), _theirs(query, runs), _kept(headers), sent
+        )
         response = self._passed(answer, {own.mlflow_run: own})
+        if orphan and response.status < 300:
+            made = _payload(b"".join(response.body)).get("model", {}).get("info", {}).get("model_id", "")
+            outputs = {"run_id": own.mlflow_run, "models": [{"model_id": made, "step": 0}]}
+            self._mlflow.ask(attempt.workspace, "POST", "runs/outputs", outputs)
         if 200 <= response.status < 300 and asked.writes:
             self._take_note(attempt, asked.operation, payload, runs, role, response)
         return response
@@ -159,8 +143,11 @@ class TrackingDoor:
         response: Response,
     ) -> None:
         if operation == "runs/create":
-            made = _run_id(_payload(b"".join(response.body)))
-            self._remember(self._rows.bind(TrackedRun(made, made, attempt.job, role)))
+            made = run_id(_payload(b"".join(response.body)))
+            self._runs.remember(self._rows.bind(TrackedRun(made, made, attempt.job, role)))
+            return
+        if operation == "model-versions/create":
+            self._registered(attempt, _payload(b"".join(response.body)).get("model_version", {}))
             return
         run = runs.get(tracking.target(payload))
         if run is None or run.role is RunRole.CHILD:
@@ -175,110 +162,9 @@ class TrackingDoor:
         """The answer with our ids in the place of MLflow's; its length stays."""
         content = b"".join(answer.body)
         found = tracking.ids_in(content)
-        runs = {run.mlflow_run: run for run in (*self._known(found).values(), *known.values())} if found else {}
+        runs = {run.mlflow_run: run for run in (*self._runs.known(found).values(), *known.values())} if found else {}
         mapped = tracking.swap(content, lambda one: runs[one].run if one in runs else one)
         return Response(answer.status, _answered(answer.headers), Bytes(mapped))
-
-    # --- runs ---------------------------------------------------------------------------------------------------------
-
-    def _known(self, ids: Iterable[str], own: TrackedRun | None = None) -> dict[str, TrackedRun]:
-        """The runs behind these ids, ours or MLflow's, by the id given."""
-        runs = {one: self._runs[one] for one in ids if one in self._runs}
-        if own is not None:
-            runs |= {one: own for one in ids if one in (own.run, own.mlflow_run)}
-        unknown = [one for one in ids if one not in runs]
-        if unknown:
-            for run in self._rows.find(unknown):
-                self._remember(run)
-                runs |= {one: run for one in (run.run, run.mlflow_run) if one in unknown}
-        return runs
-
-    def _remember(self, run: TrackedRun) -> None:
-        if len(self._runs) > _REMEMBERED:
-            self._runs.clear()
-        self._runs[run.run] = self._runs[run.mlflow_run] = run
-
-    def _own_run(self, attempt: AttemptContext) -> TrackedRun:
-        """The job's run, made on first use. A crash between MLflow and our row is healed: it is found by its tag."""
-        run = self._runs.get(attempt.run)
-        if run is not None:
-            return run
-        with self._making[hash(attempt.run) % len(self._making)]:
-            known = self._known([attempt.run]).get(attempt.run)
-            if known is not None:
-                return known
-            mlflow_run = self._make_run(attempt)
-            run = self._rows.bind(TrackedRun(attempt.run, mlflow_run, attempt.job))
-            self._remember(run)
-            return run
-
-    def _make_run(self, attempt: AttemptContext) -> str:
-        experiment = self._experiment(attempt.experiment)
-        wanted = f"tags.`mayfly.run` = '{attempt.run}'"
-        search = {"experiment_ids": [experiment], "filter": wanted, "max_results": 1, "run_view_type": "ALL"}
-        for found in self._ask("POST", "runs/search", search).get("runs", ()):
-            return _run_id({"run": found})
-        tags = {
-            "mayfly.run": attempt.run,
-            "mayfly.job": attempt.name,
-            "mlflow.user": attempt.submitter,
-            "mlflow.runName": attempt.name,
-            "mlflow.source.name": attempt.name,
-            "mlflow.source.type": "JOB",
-        }
-        create = {
-            "experiment_id": experiment,
-            "run_name": attempt.name,
-            "user_id": attempt.submitter,
-            "start_time": int(self._clock.now()),
-            "tags": [{"key": key, "value": value} for key, value in tags.items()],
-        }
-        return _run_id(self._ask("POST", "runs/create", create))
-
-    def _experiment(self, name: str) -> str:
-        with self._naming:
-            known = self._experiments.get(name)
-            if known is None:
-                known = self._experiment_by_name(name)
-                if known is None:
-                    self._ask("POST", "experiments/create", {"name": name})
-                    known = self._experiment_by_name(name)
-                if known is None:
-                    raise Broken("TrackingBroken", f"MLflow neither has nor makes the experiment '{name}'.")
-                self._experiments[name] = known
-            return known
-
-    def _experiment_by_name(self, name: str) -> str | None:
-        found = self._ask("GET", "experiments/get-by-name", {"experiment_name": name}).get("experiment")
-        if not found:
-            return None
-        if found.get("lifecycle_stage") == "deleted":
-            self._ask("POST", "experiments/restore", {"experiment_id": found["experiment_id"]})
-        return str(found["experiment_id"])
-
-    def _ask(self, method: str, operation: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Our own request; {} when MLflow refuses it (missing, deleted or there already). Raises Unavailable
-        `TrackingUnavailable` when MLflow itself fails."""
-        query, body = "", b""
-        if method == "GET":
-            query = urlencode(content)
-        else:
-            body = json.dumps(content).encode()
-        headers = (("Content-Type", "application/json"),)
-        answer = self._server.request(method, f"{_API}/{operation}", query, headers, body)
-        text = b"".join(answer.body)
-        if answer.status >= 500:
-            words = text[:300].decode(errors="replace")
-            raise Unavailable("TrackingUnavailable", f"MLflow failed at {operation} ({answer.status}): {words}")
-        return _payload(text) if answer.status < 300 else {}
-
-
-def _run_id(answer: Mapping[str, Any]) -> str:
-    """Raises Broken `TrackingBroken` when the answer names no run."""
-    run = str(answer.get("run", {}).get("info", {}).get("run_id", ""))
-    if not run:
-        raise Broken("TrackingBroken", "MLflow's answer names no run.")
-    return run
 
 
 def _theirs(text: str, runs: Mapping[str, TrackedRun]) -> str:
@@ -308,8 +194,23 @@ def _payload(body: bytes) -> dict[str, Any]:
 
 def _kept(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Never the job's token or cookies; answers come unpacked, since we read them."""
-    kept = [(n, v) for n, v in headers if n.lower() in _PASSED_HEADERS or n.lower().startswith("x-mlflow-")]
+    names = {name: name.lower() for name, _ in headers}
+    kept = [
+        (n, v)
+        for n, v in headers
+        if names[n] in _PASSED_HEADERS or (names[n].startswith("x-mlflow-") and names[n] != WORKSPACE.lower())
+    ]
     return [*kept, ("Accept-Encoding", "identity")]
+
+
+def _alone(answer: Response) -> Response:
+    """What the server can do, but that it has workspaces: each job has the one it runs in, and cannot choose."""
+    content = b"".join(answer.body)
+    told = _payload(content)
+    if "workspaces_enabled" in told:
+        content = json.dumps({**told, "workspaces_enabled": False}).encode()
+    kept = [(name, value) for name, value in _answered(answer.headers) if name.lower() != "content-length"]
+    return Response(answer.status, (*kept, ("content-length", str(len(content)))), Bytes(content))
 
 
 def _answered(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mayfly.domain.catalogue import CATALOGUE
 from mayfly.domain.compute import Fleet, InstanceType
@@ -14,6 +14,7 @@ from mayfly.ports.content import ContentStore
 from mayfly.ports.logs import LogStore
 from mayfly.ports.resolver import PackageResolver
 from mayfly.services.contacts import Contacts
+from mayfly.services.mlflow import Mlflow, NoServer
 from mayfly.services.tokens import Tokens
 from mayfly.services.wakeups import Wakeups
 from mayfly.spec.settings import Settings
@@ -41,8 +42,7 @@ class World:
     automatic: bool
     isolation: str
     isolation_note: str
-    warm_tracking: Callable[[], None] = lambda: None
-    """Start the tracking server in the background: a job that is likely to need it has come."""
+    mlflow: Mlflow = field(default_factory=lambda: Mlflow(NoServer()))
     settings: Callable[[], Settings] = Settings
     """The configuration file as it is now."""
     embedded: bool = True

@@ -81,6 +81,13 @@ def insert_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping
     return connection.execute(maker(table).values(list(rows)).on_conflict_do_nothing()).rowcount
 
 
+def insert_many_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """As `insert_or_leave`, for any number of rows."""
+    if rows:
+        maker = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        connection.execute(maker(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
 def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, Any], keys: Sequence[str]) -> None:
     """Insert the row, or set its other columns where the keys exist."""
     maker = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert

@@ -143,6 +143,11 @@ def by_id(connection: Connection, job: str) -> JobRow | None:
     return _one(connection, select(jobs).where(jobs.c.id == job))
 
 
+def by_run(connection: Connection, run: str) -> JobRow | None:
+    """By Mayfly's run id."""
+    return _one(connection, select(jobs).where(jobs.c.run == run))
+
+
 def lock(unit: Unit, job: str) -> JobRow | None:
     """As `by_id`, held until the unit ends."""
     return _one(unit.connection, dialect.locked(unit.connection, select(jobs).where(jobs.c.id == job)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select
+from sqlalchemy import Connection, Row, or_, select, text
 
 from mayfly.domain.tracking import RunRole, TrackedRun
 from mayfly.kit.ids import JobId, RunId
@@ -31,6 +31,8 @@ class MetricRow:
     value: float
     step: int
     timestamp: int
+    sequence: int = 0
+    """Its place in the order of arrival, once it is kept."""
 
 
 def add_output(unit: Unit, job: str, attempt: int, row: OutputRow) -> None:
@@ -61,39 +63,55 @@ def outputs_of(connection: Connection, job: str, attempt: int) -> list[OutputRow
 
 
 def add_metrics(unit: Unit, job: str, attempt: int, rows: Sequence[MetricRow]) -> None:
-    if rows:
-        unit.connection.execute(
-            insert(metrics),
-            [
-                {
-                    "job": job,
-                    "attempt": attempt,
-                    "key": row.key,
-                    "value": None if math.isnan(row.value) else row.value,
-                    "step": row.step,
-                    "timestamp": row.timestamp,
-                }
-                for row in rows
-            ],
-        )
+    """Key, step, timestamp and value name a point: one that is there already is left."""
+    dialect.insert_many_or_leave(
+        unit.connection,
+        metrics,
+        [
+            {
+                "job": job,
+                "attempt": attempt,
+                "key": row.key[:255],
+                "value": None if math.isnan(row.value) else row.value,
+                "step": row.step,
+                "timestamp": row.timestamp,
+            }
+            for row in rows
+            if not (math.isnan(row.value) and _has_nan(unit.connection, job, row))
+        ],
+    )
 
 
-def metrics_of(connection: Connection, job: str) -> list[MetricRow]:
-    rows = connection.execute(select(metrics).where(metrics.c.job == job).order_by(metrics.c.sequence))
-    return [MetricRow(row.key, _number(row.value), row.step, row.timestamp) for row in rows]
+def _has_nan(connection: Connection, job: str, row: MetricRow) -> bool:
+    """A NULL clashes with nothing, so it is looked for."""
+    same = (metrics.c.job == job, metrics.c.key == row.key[:255], metrics.c.step == row.step)
+    found = select(metrics.c.sequence).where(*same, metrics.c.timestamp == row.timestamp, metrics.c.value.is_(None))
+    return connection.scalar(found.limit(1)) is not None
+
+
+def metrics_of(connection: Connection, job: str, after: int = 0, most: int = 1 << 40, key: str = "") -> list[MetricRow]:
+    """Points after that sequence in the order of arrival, of one key where it is given."""
+    wanted = select(metrics).where(metrics.c.job == job, metrics.c.sequence > after)
+    if key:
+        wanted = wanted.where(metrics.c.key == key)
+    found = connection.execute(wanted.order_by(metrics.c.sequence).limit(most))
+    return [MetricRow(row.key, _number(row.value), row.step, row.timestamp, row.sequence) for row in found]
+
+
+_LAST = text(
+    "WITH RECURSIVE keys(key) AS ("
+    " SELECT min(key) FROM metrics WHERE job = :job UNION ALL"
+    " SELECT (SELECT min(m.key) FROM metrics m WHERE m.job = :job AND m.key > keys.key)"
+    " FROM keys WHERE keys.key IS NOT NULL) "
+    "SELECT keys.key, (SELECT m.value FROM metrics m WHERE m.job = :job AND m.key = keys.key"
+    " ORDER BY m.sequence DESC LIMIT 1) AS value FROM keys WHERE keys.key IS NOT NULL"
+)
+"""A step through the index for each key, not a look at each point."""
 
 
 def last_metrics(connection: Connection, job: str) -> dict[str, float]:
-    newest = (
-        select(func.max(metrics.c.sequence).label("sequence"))
-        .where(metrics.c.job == job)
-        .group_by(metrics.c.key)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(metrics.c.key, metrics.c.value).join(newest, newest.c.sequence == metrics.c.sequence)
-    )
-    return {row.key: _number(row.value) for row in rows}
+    """The newest value of every key; its cost does not grow with the number of points."""
+    return {row.key: _number(row.value) for row in connection.execute(_LAST, {"job": job})}
 
 
 def set_labels(unit: Unit, job: str, kind: str, values: Mapping[str, str]) -> None:
@@ -124,22 +142,6 @@ def runs_of(connection: Connection, job: str) -> list[TrackedRun]:
     """The job's own first."""
     found = [_run(row) for row in connection.execute(select(runs).where(runs.c.job == job))]
     return sorted(found, key=lambda run: run.role is not RunRole.JOB)
-
-
-def has_point(connection: Connection, job: str, row: MetricRow) -> bool:
-    """Whether this very point is kept already."""
-    found = connection.scalar(
-        select(metrics.c.sequence)
-        .where(
-            metrics.c.job == job,
-            metrics.c.key == row.key,
-            metrics.c.step == row.step,
-            metrics.c.timestamp == row.timestamp,
-            metrics.c.value.is_(None) if math.isnan(row.value) else metrics.c.value == row.value,
-        )
-        .limit(1)
-    )
-    return found is not None
 
 
 def _number(value: float | None) -> float:

@@ -255,6 +255,28 @@ metrics = Table(
     Column("step", BigInteger, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
     Index("ix_metrics_job", "job", "key", "sequence"),
+    Index("ix_metrics_page", "job", "sequence"),
+    # as in MLflow, these name a point: what is told twice is one (but for NULLs, which differ from each other)
+    Index("ix_metrics_point", "job", "key", "step", "timestamp", "value", unique=True),
+)
+
+journals = Table(  # how far the journal of a rank's tracking calls is kept
+    "journals",
+    metadata,
+    Column("job", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    PrimaryKeyConstraint("job", "attempt", "rank"),
+)
+
+feed = Table(  # what MLflow has still to be told, in order
+    "feed",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("job", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_feed_job", "job", "sequence"),
 )
 
 labels = Table(  # params and tags of a job's run

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from mayfly.domain.tracking import Tracked, TrackedRun
 from mayfly.kit.ids import JobId
-from mayfly.store import jobs, results
+from mayfly.ports.tracking import FeedPiece
+from mayfly.store import jobs, journals, results
 from mayfly.store.results import MetricRow
 from mayfly.store.unit import Store, Unit
 
@@ -29,10 +30,24 @@ class StoredTracking:
             row = jobs.by_id(unit.connection, job)
             if row is None or row.job.attempt != attempt or row.job.state.terminal:
                 return
-            points = [MetricRow(one.key[:255], one.value, one.step, one.timestamp) for one in tracked.metrics]
-            fresh = [one for one in points if not results.has_point(unit.connection, job, one)]
-            results.add_metrics(unit, job, attempt, fresh)
+            points = [MetricRow(one.key, one.value, one.step, one.timestamp) for one in tracked.metrics]
+            results.add_metrics(unit, job, attempt, points)
             results.set_labels(unit, job, "param", tracked.params)
             results.set_labels(unit, job, "tag", tracked.tags)
 
         self._store.write(keep)
+
+    def feed(self, job: JobId, most: int) -> Sequence[FeedPiece]:
+        rows = self._store.read(lambda connection: journals.feed_of(connection, job, most))
+        return [FeedPiece(row.sequence, row.body) for row in rows]
+
+    def fed(self, pieces: Sequence[FeedPiece]) -> None:
+        def keep(unit: Unit) -> None:
+            journals.fed(unit, [piece.sequence for piece in pieces])
+            unit.passing("tracking fed")
+            unit.wake("ended")
+
+        self._store.write(keep)
+
+    def waiting(self) -> Sequence[JobId]:
+        return [JobId(job) for job in self._store.read(journals.waiting)]

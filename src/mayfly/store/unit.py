@@ -39,6 +39,8 @@ STEPS = (
     "rank ready",
     "start granted",
     "rank started",
+    "tracking kept",
+    "tracking fed",
     "rank exited",
     "job ended",
     "attempt released",

@@ -9,6 +9,7 @@ Doors (all with `Authorization: Bearer <node token>`, below `/agent/v1`):
   POST /wishes   WishesAsk  -> Wishes   long poll; answers at once when its version is newer than `seen`
   POST /reports  Reports    -> Wishes   applied in order in one unit of work; durable when answered
   POST /logs?job&attempt&epoch&rank&file&offset   raw bytes -> LogAck   file: 'user_logs/std_log.txt', …
+  POST /tracking?job&attempt&epoch&rank&offset    lines of JSON, each a domain.journal.Entry -> JournalAck
   GET  /content/trees/{digest} -> Tree (JSON)          the file list of a snapshot or input
   POST /content/missing {"digests": […]} -> {"missing": […]}
   POST /content/fetch   {"digests": […]} -> packed blobs (transfer.packs)
@@ -289,7 +290,7 @@ class Checkpointed(Report, tag="checkpointed", frozen=True, kw_only=True):
 
 
 class Collected(Report, tag="collected", frozen=True, kw_only=True):
-    """Sent after every log byte was acknowledged."""
+    """Sent after every byte of the logs and of the journal was acknowledged."""
 
     outputs: tuple[OutputManifest, ...] = ()
     logs: dict[str, int] = {}
@@ -325,6 +326,11 @@ class Reports(Struct, frozen=True, kw_only=True):
 class LogAck(Struct, frozen=True, kw_only=True):
     offset: int
     """Bytes the server has; the agent sends on from here."""
+
+
+class JournalAck(Struct, frozen=True, kw_only=True):
+    offset: int
+    """Bytes of the rank's journal that the server has published; the agent sends on from here."""
 
 
 class TreeEntry(Struct, frozen=True, kw_only=True):

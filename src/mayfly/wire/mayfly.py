@@ -16,7 +16,7 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   GET  WS/jobs/{name}/logs                     LogPage
   GET  WS/jobs/{name}/logs/{file}?offset       raw bytes of one log file (`file` may hold slashes)
   GET  WS/jobs/{name}/outputs                  list of OutputView
-  GET  WS/jobs/{name}/metrics                  list of MetricView
+  GET  WS/jobs/{name}/metrics?after&limit&key  list of MetricView, in the order of arrival; page on after the last one
   GET  WS/sizes                                list of SizeView
   GET  WS/quotas                               list of QuotaView
   PUT  WS/quotas                               QuotaUpdate -> list of QuotaView
@@ -278,6 +278,8 @@ class MetricView(Shape):
     value: float
     step: int
     timestamp: int
+    sequence: int
+    """Rises with arrival: what to ask `after`."""
 
 
 class SizeView(Shape):
