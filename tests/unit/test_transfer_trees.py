@@ -241,7 +241,7 @@ def test_materialise_writes_what_was_scanned(tmp_path: Path) -> None:
     def fetch(digests):
         asked.extend(digests)
         for digest in digests:
-            data = scan.files[digest].read_bytes()
+            data = Path(scan.files[digest]).read_bytes()
             yield digest, len(data), iter([data])
 
     assert trees.materialise(scan.tree, tmp_path / "copy", fetch) == 4

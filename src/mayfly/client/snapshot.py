@@ -100,12 +100,12 @@ def send(scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> None
 
 
 def _send(scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> None:
-    digests = [scan.digest, *scan.files]
-    lacking: list[Digest] = []
+    if not doors.missing([scan.digest]):
+        return  # a tree is kept only where all its contents are
+    digests, blobs = list(scan.files), []
     for start in range(0, len(digests), ASKED_AT_ONCE):
-        lacking += doors.missing(digests[start : start + ASKED_AT_ONCE])
+        blobs += doors.missing(digests[start : start + ASKED_AT_ONCE])
     sizes = {Digest(entry.digest): entry.size for entry in scan.tree.entries}
-    blobs = [digest for digest in lacking if digest in scan.files]
     total, done = sum(sizes[digest] for digest in blobs), 0
 
     def sent(count: int) -> None:
@@ -115,8 +115,7 @@ def _send(scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> Non
 
     for batch in _batches(blobs, sizes):
         doors.store((digest, sizes[digest], _chunks(scan.files[digest], sent)) for digest in batch)
-    if scan.digest in lacking:
-        doors.put_tree(scan.digest, trees.canonical(scan.tree))
+    doors.put_tree(scan.digest, trees.canonical(scan.tree))
 
 
 def _batches(digests: list[Digest], sizes: dict[Digest, int]) -> Iterator[list[Digest]]:
@@ -132,9 +131,9 @@ def _batches(digests: list[Digest], sizes: dict[Digest, int]) -> Iterator[list[D
         yield batch
 
 
-def _chunks(path: Path, sent: Callable[[int], None]) -> Iterator[bytes]:
+def _chunks(path: str, sent: Callable[[int], None]) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             while chunk := file.read(trees.CHUNK):
                 yield chunk
                 sent(len(chunk))

@@ -249,7 +249,7 @@ def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _file_chunks(scan: trees.Scan, digest: str) -> Iterator[bytes]:
-    with scan.files[Digest(digest)].open("rb") as file:
+    with open(scan.files[Digest(digest)], "rb") as file:
         while chunk := file.read(1 << 20):
             yield chunk
 

@@ -59,12 +59,27 @@ def dropped_by_git(folder: Path, kept: Iterable[str]) -> list[str]:
     top = _repository(folder) or folder
     above = folder.relative_to(top).as_posix() if top != folder else ""
     specs: dict[str, GitIgnoreSpec | None] = {}
+    judged: dict[str, bool] = {"": _spec_of(top, "", specs) is not None}
     dropped = []
     for path in kept:
         whole = f"{above}/{path}" if above else path
-        if _git_ignores(top, whole, specs):
+        if _judged(top, whole.rpartition("/")[0], specs, judged) and _git_ignores(top, whole, specs):
             dropped.append(path)
     return dropped
+
+
+def _judged(top: Path, place: str, specs: dict[str, GitIgnoreSpec | None], judged: dict[str, bool]) -> bool:
+    """Whether a `.gitignore` of this folder, or of one above it, has a say."""
+    if place not in judged:
+        above = place.rpartition("/")[0]
+        judged[place] = _judged(top, above, specs, judged) or _spec_of(top, place, specs) is not None
+    return judged[place]
+
+
+def _spec_of(top: Path, place: str, specs: dict[str, GitIgnoreSpec | None]) -> GitIgnoreSpec | None:
+    if place not in specs:
+        specs[place] = _git_spec(top / place)
+    return specs[place]
 
 
 def _git_ignores(top: Path, path: str, specs: dict[str, GitIgnoreSpec | None]) -> bool:
@@ -74,9 +89,7 @@ def _git_ignores(top: Path, path: str, specs: dict[str, GitIgnoreSpec | None]) -
         verdict = None
         for above in range(depth):
             place = "/".join(parts[:above])
-            if place not in specs:
-                specs[place] = _git_spec(top / place)
-            spec = specs[place]
+            spec = _spec_of(top, place, specs)
             if spec is not None:
                 found = spec.check_file(shown[len(place) + 1 :] if place else shown).include
                 verdict = verdict if found is None else found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from mayfly.kit.ids import Digest
 
@@ -13,6 +14,7 @@ _SLACK_NS = 2_000_000_000
 """A file that changed within this time before the cache was opened is not remembered: a second change in the same tick
 of the file system's clock would leave no trace."""
 _LIMIT = 200_000
+_VERSION = 1
 
 
 class Stamp(NamedTuple):
@@ -26,6 +28,15 @@ class Stamp(NamedTuple):
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
+Known = tuple[int, int, int, int, Digest]
+"""A stamp and the digest."""
+
+
+class _Kept(msgspec.Struct):
+    version: int
+    files: dict[str, Known]
+
+
 class StatCache:
     """Absolute path → (stamp, digest), in one JSON file.
 
@@ -36,28 +47,31 @@ class StatCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known = _load(path)
-        self._fresh: dict[str, tuple[Stamp, Digest]] = {}
+        self._fresh: dict[str, Known] = {}
+        self._learned = False
         self._opened_ns = self._file_system_now()
 
-    def get(self, path: Path, stamp: Stamp) -> Digest | None:
-        known = self._known.get(str(path))
-        if known is None or known[0] != stamp:
+    def get(self, path: str, stamp: Stamp) -> Digest | None:
+        known = self._known.get(path)
+        if known is None or known[:4] != stamp:
             return None
-        self._fresh[str(path)] = known
-        return known[1]
+        self._fresh[path] = known
+        return known[4]
 
-    def put(self, path: Path, stamp: Stamp, digest: Digest) -> None:
+    def put(self, path: str, stamp: Stamp, digest: Digest) -> None:
         if stamp.mtime_ns < self._opened_ns - _SLACK_NS and stamp.ctime_ns < self._opened_ns - _SLACK_NS:
-            self._fresh[str(path)] = (stamp, digest)
+            self._fresh[path] = (*stamp, digest)
+            self._learned = True
 
     def save(self) -> None:
-        """Write what is known, the newest uses last; the oldest fall out beyond a limit."""
+        """Write what is known, the newest uses last; the oldest fall out beyond a limit. Nothing new: nothing is
+        written."""
+        if not self._learned:
+            return
         merged = {key: value for key, value in self._known.items() if key not in self._fresh} | self._fresh
-        kept = list(merged.items())[-_LIMIT:]
-        body = {"version": 1, "files": {path: [*stamp, digest] for path, (stamp, digest) in kept}}
         part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
         try:
-            part.write_text(json.dumps(body, separators=(",", ":")), encoding="utf-8")
+            part.write_bytes(msgspec.json.encode(_Kept(_VERSION, dict(list(merged.items())[-_LIMIT:]))))
             part.replace(self._path)
         except (OSError, UnicodeEncodeError):
             part.unlink(missing_ok=True)
@@ -75,14 +89,9 @@ class StatCache:
             probe.unlink(missing_ok=True)
 
 
-def _load(path: Path) -> dict[str, tuple[Stamp, Digest]]:
+def _load(path: Path) -> dict[str, Known]:
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        if body.get("version") != 1:
-            return {}
-        return {
-            name: (Stamp(*(int(number) for number in row[:4])), Digest(str(row[4])))
-            for name, row in body["files"].items()
-        }
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         return {}
+    return kept.files if kept.version == _VERSION else {}

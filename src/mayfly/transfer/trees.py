@@ -25,8 +25,11 @@ CHUNK = 1 << 20
 DEEPEST = 200
 """Folders within folders; path lengths and recursion have their ends not far beyond."""
 EMPTY = Tree(entries=())
+_TOLD_EVERY = 500
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_PLAIN = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\Z", re.ASCII)
+"""What nearly all paths are, and nothing is wrong with: quicker to see than that nothing is."""
 
 Links = Literal["inside", "anywhere", "skip"]
 """What `scan` does with symbolic links. All are followed, as Azure follows them, but:
@@ -42,7 +45,7 @@ Ignored = Callable[[str, bool], bool]
 @dataclass(frozen=True, slots=True)
 class Scan:
     tree: Tree
-    files: dict[Digest, Path] = field(default_factory=dict)
+    files: dict[Digest, str] = field(default_factory=dict)
     """Where the bytes lie; one path for each content."""
     total_bytes: int = 0
     """Over all entries, equal contents counted each time."""
@@ -101,6 +104,8 @@ def check(tree: Tree) -> None:
 
 
 def _check_path(path: str) -> None:
+    if _PLAIN.match(path) and path.count("/") <= DEEPEST:
+        return
     if not path or path.startswith("/") or "\\" in path or "\x00" in path:
         raise Invalid("TreeInvalid", f"{path!r} is not a relative path with '/' between its parts.")
     if any(part in ("", ".", "..") for part in path.split("/")):
@@ -122,8 +127,9 @@ def scan(
     *,
     links: Links = "anywhere",
     cache: StatCache | None = None,
+    seen: Callable[[int], None] = lambda _count: None,
 ) -> Scan:
-    """The folder's tree. Empty folders are not kept.
+    """The folder's tree. Empty folders are not kept. `seen` is told now and then how many files there are so far.
 
     With a cache, a file whose stamp has not changed is not read again; saving the cache is the caller's.
     Raises Invalid `LinkLeavesFolder`, `LinkBroken`, `LinkLoop`, `FileUnreadable`, `FileChanged`, `FileNameInvalid`.
@@ -131,8 +137,8 @@ def scan(
     root = Path(os.path.realpath(folder))
     walk = _Walk(root, ignored or (lambda _path, _is_folder: False), links, [], [])
     entries: list[TreeEntry] = []
-    files: dict[Digest, Path] = {}
-    for relative, path in walk.files(root, "", (str(root),)):
+    files: dict[Digest, str] = {}
+    for relative, path in walk.files(str(root), "", (str(root),)):
         try:
             digest, size, executable = hash_file(path, cache)
         except Invalid as error:
@@ -140,6 +146,8 @@ def scan(
             continue
         entries.append(TreeEntry(path=relative, digest=digest, size=size, executable=executable))
         files.setdefault(digest, path)
+        if len(entries) % _TOLD_EVERY == 0:
+            seen(len(entries))
     entries.sort(key=lambda entry: entry.path)
     size = sum(entry.size for entry in entries)
     return Scan(Tree(entries=tuple(entries)), files, size, tuple(sorted(walk.skipped)), tuple(sorted(walk.lost)))
@@ -148,21 +156,23 @@ def scan(
 def tree_of_file(path: Path, *, cache: StatCache | None = None) -> Scan:
     """A tree of one entry under the file's own name. Raises as `scan` does."""
     name = _checked_name(path.name, path.name)
-    digest, size, executable = hash_file(path, cache)
+    digest, size, executable = hash_file(str(path), cache)
     return Scan(
-        Tree(entries=(TreeEntry(path=name, digest=digest, size=size, executable=executable),)), {digest: path}, size
+        Tree(entries=(TreeEntry(path=name, digest=digest, size=size, executable=executable),)),
+        {digest: str(path)},
+        size,
     )
 
 
-def hash_file(path: Path, cache: StatCache | None = None) -> tuple[Digest, int, bool]:
+def hash_file(path: str, cache: StatCache | None = None) -> tuple[Digest, int, bool]:
     """Digest, size and executable bit. Raises Invalid `FileUnreadable`; `FileChanged` when it grows or changes
     meanwhile."""
     try:
         if cache is not None:
-            seen = path.stat()
+            seen = os.stat(path)
             if (known := cache.get(path, Stamp.of(seen))) is not None:
                 return known, seen.st_size, _executable(seen)
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             before = os.fstat(file.fileno())
             digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
             after = os.fstat(file.fileno())
@@ -199,8 +209,9 @@ class _Walk:
             raise error
         self.lost.append(f"'{relative}' ({error.message})")
 
-    def files(self, folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
-        """`above`: the real paths of the folders we are in, to see a loop."""
+    def files(self, folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """`above`: the real paths of the folders we are in, to see a loop. Paths are texts here: making a `Path` of each
+        costs more than looking at the file."""
         if len(above) > DEEPEST:
             deep = f"It lies more than {DEEPEST} folders deep."
             self.give_up(prefix[:60] + "…", Invalid("FileNameInvalid", deep, remedy="Move it up."))
@@ -213,7 +224,7 @@ class _Walk:
             return
         for entry in entries:
             relative = prefix + entry.name
-            target: Path | None = Path(entry.path)
+            target: str | None = entry.path
             if entry.is_symlink():
                 target = self._follow(Path(entry.path), relative, above)
             if target is None:
@@ -233,7 +244,7 @@ class _Walk:
             else:
                 self.skipped.append(relative)
 
-    def _follow(self, link: Path, relative: str, above: tuple[str, ...]) -> Path | None:
+    def _follow(self, link: Path, relative: str, above: tuple[str, ...]) -> str | None:
         """Where the link ends; None to leave it out."""
         if self.ignored(relative, False):
             return None
@@ -251,7 +262,7 @@ class _Walk:
             return self._odd("LinkLoop", relative, "leads to a folder that it lies in")
         if not inside and (self.links != "anywhere" or is_folder):
             return self._odd("LinkLeavesFolder", relative, f"leads out of the folder, to '{target}'")
-        return target
+        return str(target)
 
     def _odd(self, code: str, relative: str, words: str) -> None:
         if self.links != "skip":
