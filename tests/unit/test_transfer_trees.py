@@ -1,6 +1,7 @@
 import hashlib
 import os
 import socket
+import time
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from mayfly.kit.errors import Broken, Invalid
 from mayfly.kit.ids import Digest
 from mayfly.transfer import trees
-from mayfly.transfer.stats import StatCache
+from mayfly.transfer.stats import Stamp, StatCache
 from mayfly.wire.agent import Tree, TreeEntry
 
 DIGEST = "a" * 64
@@ -218,11 +219,14 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
 
 
 def test_a_file_written_a_moment_ago_is_always_read(tmp_path: Path) -> None:
-    write(tmp_path, code__a="1")
+    write(tmp_path, code__a="1", code__b="2")
+    long_ago = time.time() - 100
+    os.utime(tmp_path / "code" / "b", (long_ago, long_ago))
     cache = StatCache(tmp_path / "cache.json")
     trees.scan(tmp_path / "code", cache=cache)
     cache.save()
-    assert sha(b"1") not in (tmp_path / "cache.json").read_text()
+    again = StatCache(tmp_path / "cache.json")
+    assert again.get(str(tmp_path / "code" / "a"), Stamp.of((tmp_path / "code" / "a").stat())) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 1, "files": {"a": [1]}}', "\x00"])

@@ -17,6 +17,7 @@ class Entry:
 
 
 COMMANDS: dict[str, Entry] = {
+    "run": Entry("Run a script as a job, without a job file.", "mayfly.cli.script:run_script"),
     "up": Entry("Start the server of this machine; Ctrl-C stops it.", "mayfly.cli.server:up"),
     "down": Entry("Stop the server; running jobs go on, and it says which.", "mayfly.cli.server:down"),
     "status": Entry("Show the server: where it is, its jobs, its nodes.", "mayfly.cli.server:status"),
@@ -85,6 +86,6 @@ def root_help() -> str:
         "Exit status:",
         *(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES),
         "",
-        "Begin with: mayfly job create --file job.yml --stream",
+        "Begin with: mayfly run train.py -- --lr 0.1, or mayfly job create --file job.yml --stream",
     ]
     return "\n".join(lines)

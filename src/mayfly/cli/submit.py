@@ -34,13 +34,8 @@ _NAME = click.option("--name", "-n", metavar="NAME", help="The job's name; a new
 def create(run: Run, file: Path, sets: tuple[str, ...], name: str | None, stream: bool) -> int:
     """Submit a job file. Its code and local inputs are uploaded, as far as the server lacks them."""
     job_file, doors = _read(run, file, sets, name), run.doors()
-    job = doors.submit(_prepare(run, job_file, doors))
-    run.screen.notes(job.get("notes") or [])
-    if stream:
-        run.screen.note(f"Submitted {job['name']}.")
-        return watch(run, doors, job["name"])
-    run.screen.data(job, lambda: _submitted(job))
-    return 0
+    job = doors.submit(prepare(run, job_file, doors))
+    return accepted(run, doors, job, stream)
 
 
 @command("validate")
@@ -50,7 +45,7 @@ def create(run: Run, file: Path, sets: tuple[str, ...], name: str | None, stream
 def validate(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> None:
     """Check a job file without submitting it, and say what is accepted but not yet enforced."""
     job_file, doors = _read(run, file, sets, name), run.doors()
-    view = doors.validate(_prepare(run, job_file, doors))
+    view = doors.validate(prepare(run, job_file, doors))
 
     def human() -> list[str]:
         return [f"{text.clean(file)} is valid.", *(f"note: {text.clean(note)}" for note in view["notes"])]
@@ -65,7 +60,7 @@ def validate(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> N
 def plan(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> None:
     """Show which size a job would get and why, what it would cost, and whether it would start now. Makes no job."""
     job_file, doors = _read(run, file, sets, name), run.doors()
-    view = doors.plan(_prepare(run, job_file, doors))
+    view = doors.plan(prepare(run, job_file, doors))
     run.screen.data(view, lambda: _planned(run, view, str(file)))
 
 
@@ -78,7 +73,7 @@ def _read(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> JobF
     return job_file
 
 
-def _prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
+def prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
     """Upload what the file points to; the request. Raises Refused `LocalComputeRemote` and what `snapshot` raises."""
     compute = str(job_file.definition.get("compute") or "").removeprefix("azureml:")
     if doors.remote and compute == "local":
@@ -97,6 +92,16 @@ def _prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
             say=lambda note: run.screen.notes([note]),
         )
     return submission.model_dump(mode="json", exclude_none=True)
+
+
+def accepted(run: Run, doors: Doors, job: View, stream: bool) -> int:
+    """Say so, and follow the job to its end where that is asked for; the exit status."""
+    run.screen.notes(job.get("notes") or [])
+    if stream:
+        run.screen.note(f"Submitted {job['name']}.")
+        return watch(run, doors, job["name"])
+    run.screen.data(job, lambda: _submitted(job))
+    return 0
 
 
 def _submitted(job: View) -> list[str]:

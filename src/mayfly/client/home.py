@@ -58,14 +58,14 @@ def state_folder(environ: Mapping[str, str]) -> Path:
         return Path("/var/lib/mayfly")
     if (data := environ.get("XDG_DATA_HOME")) and Path(data).is_absolute():
         return Path(data) / "mayfly"
-    return _own_folder(environ) / ".local" / "share" / "mayfly"
+    return own_folder(environ) / ".local" / "share" / "mayfly"
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """For what may be lost: $XDG_CACHE_HOME/mayfly or ~/.cache/mayfly. It need not exist."""
     if (cache := environ.get("XDG_CACHE_HOME")) and Path(cache).is_absolute():
         return Path(cache) / "mayfly"
-    return _own_folder(environ) / ".cache" / "mayfly"
+    return own_folder(environ) / ".cache" / "mayfly"
 
 
 def read_record(folder: Path) -> ServerRecord | None:
@@ -101,7 +101,7 @@ def _ended(pid: int) -> bool:
         return False
 
 
-def _own_folder(environ: Mapping[str, str]) -> Path:
+def own_folder(environ: Mapping[str, str]) -> Path:
     """The user's home; where HOME is empty, as the user data base has it."""
     home = environ.get("HOME") or environ.get("USERPROFILE")
     return Path(home) if home else Path(f"~{getpass.getuser()}").expanduser()

@@ -111,8 +111,12 @@ def read(path: Path, sets: Iterable[str] = ()) -> JobFile:
     changed = tuple(
         "".join(f"/{document.escape(part)}" for part in given.partition("=")[0].strip().split(".")) for given in sets
     )
-    made = JobFile(path, definition, (Part(path, "", whole),), changed)
-    return _with_conda_file(_with_environment(made))
+    return completed(JobFile(path, definition, (Part(path, "", whole),), changed))
+
+
+def completed(job: JobFile) -> JobFile:
+    """With what the files that it includes hold in place of their names."""
+    return _with_conda_file(_with_environment(job))
 
 
 def _with_environment(job: JobFile) -> JobFile:

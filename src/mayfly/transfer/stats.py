@@ -60,7 +60,7 @@ class StatCache:
 
     def put(self, path: str, stamp: Stamp, digest: Digest) -> None:
         if stamp.mtime_ns < self._opened_ns - _SLACK_NS and stamp.ctime_ns < self._opened_ns - _SLACK_NS:
-            self._fresh[path] = (*stamp, digest)
+            self._fresh[path] = (stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.inode, digest)
             self._learned = True
 
     def save(self) -> None:
