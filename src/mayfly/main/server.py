@@ -21,6 +21,7 @@ from mayfly.drivers.local import LocalProvider
 from mayfly.drivers.log_folder import LogFolder
 from mayfly.drivers.mlflow_server import MlflowServer
 from mayfly.drivers.resolver_uv import UvResolver
+from mayfly.drivers.storage import AnyStorage
 from mayfly.engine.ending import Ending
 from mayfly.engine.fleet import GREETING_MS, tend
 from mayfly.engine.loop import Duty, Engine
@@ -37,6 +38,7 @@ from mayfly.services.feeding import Feeder
 from mayfly.services.mlflow import Mlflow
 from mayfly.services.places import DEFAULT, Place
 from mayfly.services.runs import Runs
+from mayfly.services.sealing import Sealing
 from mayfly.services.stopping import Stopping
 from mayfly.services.tokens import Tokens
 from mayfly.services.tracking import TrackingDoor
@@ -112,6 +114,8 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         logs=LogFolder(folder.path / "logs"),
         provider=provider,
         resolver=UvResolver(),
+        storage=AnyStorage(),
+        sealing=Sealing(folder.secret()),
         tokens=tokens,
         wakeups=wakeups,
         contacts=Contacts(started),

@@ -13,8 +13,10 @@ from mayfly.ports.compute import ComputeProvider
 from mayfly.ports.content import ContentStore
 from mayfly.ports.logs import LogStore
 from mayfly.ports.resolver import PackageResolver
+from mayfly.ports.storage import Storage
 from mayfly.services.contacts import Contacts
 from mayfly.services.mlflow import Mlflow, NoServer
+from mayfly.services.sealing import Sealing
 from mayfly.services.tokens import Tokens
 from mayfly.services.wakeups import Wakeups
 from mayfly.spec.settings import Settings
@@ -30,6 +32,8 @@ class World:
     logs: LogStore
     provider: ComputeProvider
     resolver: PackageResolver
+    storage: Storage
+    sealing: Sealing
     tokens: Tokens
     wakeups: Wakeups
     contacts: Contacts

@@ -14,6 +14,7 @@ from typing import Any
 from mayfly.domain.compute import Fleet
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.log_folder import LogFolder
+from mayfly.drivers.storage import AnyStorage
 from mayfly.engine.fleet import tend
 from mayfly.engine.scheduling import schedule
 from mayfly.kit.clock import Millis
@@ -23,6 +24,7 @@ from mayfly.ports.resolver import Interpreter
 from mayfly.services import places, quotas
 from mayfly.services.contacts import Contacts
 from mayfly.services.places import DEFAULT, Place
+from mayfly.services.sealing import Sealing
 from mayfly.services.tokens import Tokens
 from mayfly.services.wakeups import Wakeups
 from mayfly.services.world import World
@@ -156,6 +158,8 @@ def scene(folder: Path, url: str, fleet: Fleet | None = None, machines: MemoryMa
         logs=LogFolder(folder / "logs"),
         provider=provider,
         resolver=resolver,
+        storage=AnyStorage(),
+        sealing=Sealing(b"a secret of thirty-two bytes, or more"),
         tokens=Tokens(b"a secret of thirty-two bytes, or more"),
         wakeups=wakeups,
         contacts=Contacts(clock.now()),

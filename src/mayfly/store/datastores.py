@@ -1,0 +1,105 @@
+"""Datastores, and what lies in those of Mayfly's own, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, or_, select
+
+from mayfly.kit.clock import Millis
+from mayfly.kit.ids import WorkspaceId
+from mayfly.store import codec, dialect
+from mayfly.store.tables import datastores, placements
+from mayfly.store.unit import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class DatastoreRow:
+    workspace: WorkspaceId
+    name: str
+    type: str
+    body: Mapping[str, Any]
+    secret: str | None
+    created_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    path: str
+    tree: str
+    is_file: bool
+
+
+def put(unit: Unit, row: DatastoreRow) -> None:
+    """Make it, or give one of that name this definition."""
+    values = {
+        "workspace": row.workspace,
+        "name": row.name,
+        "type": row.type,
+        "body": codec.dump(dict(row.body)),
+        "secret": row.secret,
+        "is_default": False,
+        "created_at": row.created_at,
+    }
+    dialect.insert_or_replace(unit.connection, datastores, values, ["workspace", "name"])
+
+
+def find(connection: Connection, workspace: str, name: str) -> DatastoreRow | None:
+    statement = select(datastores).where(datastores.c.workspace == workspace, datastores.c.name == name)
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else _row(row)
+
+
+def of(connection: Connection, workspace: str) -> list[DatastoreRow]:
+    statement = select(datastores).where(datastores.c.workspace == workspace).order_by(datastores.c.name)
+    return [_row(row) for row in connection.execute(statement)]
+
+
+def remove(unit: Unit, workspace: str, name: str) -> bool:
+    statement = delete(datastores).where(datastores.c.workspace == workspace, datastores.c.name == name)
+    return unit.connection.execute(statement).rowcount > 0
+
+
+def place(
+    unit: Unit,
+    workspace: str,
+    datastore: str,
+    placement: Placement,
+    now: Millis,
+    *,
+    job: str | None = None,
+    attempt: int | None = None,
+) -> None:
+    """Lay a tree at a path of a datastore of Mayfly's own, over what was there."""
+    unit.connection.execute(
+        insert(placements).values(
+            workspace=workspace,
+            datastore=datastore,
+            path=placement.path,
+            tree=placement.tree,
+            is_file=placement.is_file,
+            job=job,
+            attempt=attempt,
+            created_at=now,
+        )
+    )
+
+
+def placed(connection: Connection, workspace: str, datastore: str, path: str) -> list[Placement]:
+    """What may have something at or below a path, newest first."""
+    statement = select(placements).where(placements.c.workspace == workspace, placements.c.datastore == datastore)
+    if path:
+        parts = path.split("/")
+        above = ["", *("/".join(parts[: count + 1]) for count in range(len(parts)))]
+        below = placements.c.path.startswith(f"{path}/", autoescape=True)
+        statement = statement.where(or_(placements.c.path.in_(above), below))
+    rows = connection.execute(statement.order_by(placements.c.sequence.desc()))
+    return [Placement(row.path, row.tree, row.is_file) for row in rows]
+
+
+def _row(row: Row[Any]) -> DatastoreRow:
+    return DatastoreRow(
+        WorkspaceId(row.workspace), row.name, row.type, codec.load(row.body), row.secret, Millis(row.created_at)
+    )
