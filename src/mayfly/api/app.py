@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from mayfly.api import agents, assets, people, problems
+from mayfly.api import agents, assets, housekeeping, people, problems
 from mayfly.api.doors import Guard
 from mayfly.services.nodes import WishBook
 from mayfly.services.stopping import Stopping
@@ -27,6 +27,7 @@ def build(
     problems.install(app)
     app.include_router(people.router(world, server_view, stop))
     app.include_router(assets.router(world))
+    app.include_router(housekeeping.router(world))
     app.include_router(agents.router(world, WishBook(world), tracking))
     return Guard(_noting(app, world), world.tokens)
 

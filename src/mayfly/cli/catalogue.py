@@ -35,6 +35,15 @@ COMMANDS: dict[str, Entry] = {
             "download": Entry("Download a job's outputs and logs.", "mayfly.cli.job:download"),
         },
     ),
+    "workspace": Entry(
+        "Make and list workspaces: jobs, quota and assets of their own.",
+        entries={
+            "create": Entry("Make a workspace.", "mayfly.cli.housekeeping:create"),
+            "list": Entry("List the workspaces.", "mayfly.cli.housekeeping:list_workspaces"),
+            "show": Entry("Show one workspace.", "mayfly.cli.housekeeping:show"),
+        },
+    ),
+    "gc": Entry("Give up content that nothing needs.", "mayfly.cli.housekeeping:gc"),
     "compute": Entry(
         "Look at the sizes that jobs can have.",
         entries={"list-sizes": Entry("List instance types with their prices.", "mayfly.cli.compute:list_sizes")},

@@ -50,6 +50,19 @@ class Doors:
     def down(self, mode: str) -> View:
         return self.session.post("/mayfly/v1/server/down", {"mode": mode}, repeatable=True)
 
+    def gc(self, *, dry_run: bool) -> View:
+        return self.session.post("/mayfly/v1/gc", {"dry_run": dry_run}, repeatable=True)
+
+    def workspaces(self) -> list[View]:
+        return self.session.get("/mayfly/v1/workspaces")
+
+    def workspace(self) -> View:
+        """This one."""
+        return self.session.get(self.place.path)
+
+    def make_workspace(self) -> View:
+        return self.session.put(self.place.path, {})
+
     # --- jobs
 
     def submit(self, submission: View) -> View:

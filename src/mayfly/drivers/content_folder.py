@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid, NotFound
 from mayfly.kit.ids import Digest
 
 _CHUNK = 1 << 20
 _HEX = frozenset("0123456789abcdef")
+_FRESH_S = 3600
+"""Far below the grace of garbage collection (services.garbage)."""
 
 
 class ContentFolder:
@@ -22,9 +27,13 @@ class ContentFolder:
         self._folder = folder
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
+        self._removing = threading.Lock()
 
     def missing(self, digests: Iterable[Digest]) -> list[Digest]:
-        return [digest for digest in digests if not self._path(digest).exists()]
+        return [digest for digest in digests if not self._touched(self._path(digest))]
+
+    def has(self, digest: Digest) -> bool:
+        return self._path(digest).exists()
 
     def put(self, digest: Digest, chunks: Iterable[bytes]) -> int:
         path = self._path(digest)
@@ -65,6 +74,38 @@ class ContentFolder:
             return self._path(digest).stat().st_size
         except FileNotFoundError as error:
             raise NotFound("ContentNotFound", f"There is no content {digest}.") from error
+
+    def list(self) -> Iterator[tuple[Digest, int, Millis]]:
+        for folder in sorted(self._folder.iterdir()):
+            if len(folder.name) != 2 or not _HEX.issuperset(folder.name):
+                continue
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    found = entry.stat()
+                    touched = Millis(found.st_mtime_ns // 1_000_000)
+                    yield Digest(folder.name + entry.name), found.st_size, touched
+
+    def remove(self, digest: Digest, unless_since: Millis) -> bool:
+        path = self._path(digest)
+        with self._removing:
+            try:
+                if path.stat().st_mtime_ns // 1_000_000 >= unless_since:
+                    return False
+                path.unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _touched(self, path: Path) -> bool:
+        """Whether it is here. Its time is set anew only when that is old, so that asking for thousands stays quick."""
+        try:
+            if path.stat().st_mtime > time.time() - _FRESH_S:
+                return True
+            with self._removing:
+                os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _path(self, digest: str) -> Path:
         if len(digest) != 64 or not _HEX.issuperset(digest):

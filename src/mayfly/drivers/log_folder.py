@@ -7,6 +7,7 @@ import threading
 from pathlib import Path, PurePosixPath
 
 from mayfly.kit.errors import Invalid
+from mayfly.transfer.removal import remove_tree
 
 
 class LogFolder:
@@ -65,6 +66,14 @@ class LogFolder:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+    def remove(self, job: str) -> int:
+        root = self._path(job, 0, 0, "log").parents[2]
+        if not root.is_dir():
+            return 0
+        freed = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+        remove_tree(root)
+        return freed
 
     def _path(self, job: str, attempt: int, rank: int, file: str) -> Path:
         parts = PurePosixPath(file).parts

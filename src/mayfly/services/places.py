@@ -10,6 +10,7 @@ from mayfly.services.mlflow import FIRST
 from mayfly.services.world import World
 from mayfly.store import workspaces
 from mayfly.store.workspaces import Workspace
+from mayfly.wire import mayfly as wire
 
 DEFAULT = ("local", "local", "default")
 
@@ -48,7 +49,7 @@ def find(world: World, place: Place) -> Workspace:
     raise NotFound(
         "WorkspaceNotFound",
         f"There is no workspace {place} here.",
-        remedy=f"Did you mean {near}?" if near else "A job submitted to it makes it.",
+        remedy=f"Did you mean {near}?" if near else "Make it: mayfly workspace create, with -w, -g and --subscription.",
     )
 
 
@@ -67,6 +68,33 @@ def create(world: World, place: Place) -> tuple[Workspace, str | None]:
     made = world.store.write(lambda unit: workspaces.create(unit, wanted, now))
     default = (place.subscription, place.resource_group, place.workspace) == DEFAULT
     return made, None if default else f"The workspace {place} is new; it was made for this job."
+
+
+def make(world: World, place: Place) -> wire.WorkspaceView:
+    """The workspace of these names, made when it is not there."""
+    _check(place)
+    wanted = Workspace(WorkspaceId(world.ids.new("ws")), place.subscription, place.resource_group, place.workspace)
+    now = world.clock.now()
+    return view(world, world.store.write(lambda unit: workspaces.create(unit, wanted, now)))
+
+
+def every(world: World) -> list[wire.WorkspaceView]:
+    """Oldest first."""
+    return [view(world, one) for one in world.store.read(workspaces.names)]
+
+
+def view(world: World, workspace: Workspace) -> wire.WorkspaceView:
+    return world.store.read(
+        lambda connection: wire.WorkspaceView(
+            subscription=workspace.subscription,
+            resource_group=workspace.resource_group,
+            name=workspace.name,
+            id=workspace.id,
+            created_at=workspace.created_at,
+            jobs=workspaces.count_jobs(connection, workspace.id),
+            assets=workspaces.count_assets(connection, workspace.id),
+        )
+    )
 
 
 def _check(place: Place) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, func, select
 
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import WorkspaceId
 from mayfly.store import dialect
-from mayfly.store.tables import workspaces
+from mayfly.store.tables import asset_names, jobs, workspaces
 from mayfly.store.unit import Unit
 
 
@@ -19,6 +20,7 @@ class Workspace:
     subscription: str
     resource_group: str
     name: str
+    created_at: int = 0
 
 
 def find(connection: Connection, subscription: str, group: str, name: str) -> Workspace | None:
@@ -27,12 +29,12 @@ def find(connection: Connection, subscription: str, group: str, name: str) -> Wo
             workspaces.c.subscription == subscription, workspaces.c.resource_group == group, workspaces.c.name == name
         )
     ).one_or_none()
-    return None if row is None else Workspace(WorkspaceId(row.id), row.subscription, row.resource_group, row.name)
+    return None if row is None else _workspace(row)
 
 
 def get(connection: Connection, workspace: WorkspaceId) -> Workspace:
     row = connection.execute(select(workspaces).where(workspaces.c.id == workspace)).one()
-    return Workspace(WorkspaceId(row.id), row.subscription, row.resource_group, row.name)
+    return _workspace(row)
 
 
 def create(unit: Unit, workspace: Workspace, now: Millis) -> Workspace:
@@ -58,4 +60,21 @@ def create(unit: Unit, workspace: Workspace, now: Millis) -> Workspace:
 
 def names(connection: Connection) -> list[Workspace]:
     rows = connection.execute(select(workspaces).order_by(workspaces.c.created_at))
-    return [Workspace(WorkspaceId(row.id), row.subscription, row.resource_group, row.name) for row in rows]
+    return [_workspace(row) for row in rows]
+
+
+def count_jobs(connection: Connection, workspace: WorkspaceId) -> dict[str, int]:
+    """State → how many."""
+    query = select(jobs.c.state, func.count()).where(jobs.c.workspace == workspace).group_by(jobs.c.state)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def count_assets(connection: Connection, workspace: WorkspaceId) -> dict[str, int]:
+    """Kind → how many names."""
+    of = asset_names.c
+    query = select(of.kind, func.count()).where(of.workspace == workspace).group_by(of.kind)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _workspace(row: Row[Any]) -> Workspace:
+    return Workspace(WorkspaceId(row.id), row.subscription, row.resource_group, row.name, row.created_at)

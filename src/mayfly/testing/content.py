@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid, NotFound
 from mayfly.kit.ids import Digest
 from mayfly.ports.content import ContentStore
@@ -92,3 +93,13 @@ class ContentContract:
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(lambda one: content.put(digest(one), [one]), data)) == [1000] * 16
         assert all(b"".join(content.open(digest(one))) == one for one in data)
+
+    def test_what_was_asked_for_lately_is_not_removed(self, content: ContentStore) -> None:
+        for data in (b"old", b"asked for"):
+            content.put(digest(data), [data])
+        ((_, size, touched), *_) = [one for one in content.list() if one[0] == digest(b"old")]
+        assert size == 3 and content.has(digest(b"old")) and not content.has(digest(b"none"))
+        assert not content.remove(digest(b"old"), touched)
+        assert content.remove(digest(b"old"), Millis(touched + 1))
+        assert not content.remove(digest(b"old"), Millis(touched + 1)), "it is gone already"
+        assert [one[0] for one in content.list()] == [digest(b"asked for")]

@@ -5,6 +5,10 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
 
   GET  /mayfly/v1/server                       ServerView
   POST /mayfly/v1/server/down                  DownAsk -> DownView
+  POST /mayfly/v1/gc                           GarbageAsk -> GarbageView
+  GET  /mayfly/v1/workspaces                   list of WorkspaceView
+  PUT  WS                                      -> WorkspaceView; made when it is not there
+  GET  WS                                      WorkspaceView
   POST WS/jobs                                 Submission -> JobView (201; 200 when the same job was there)
   POST WS/jobs:validate                        Submission -> ValidationView
   POST WS/jobs:plan                            Submission -> PlanView
@@ -95,6 +99,37 @@ class DownView(Shape):
     """Jobs whose processes go on without the server."""
     until: str
     """In words: for how long they may."""
+
+
+class GarbageAsk(Shape):
+    dry_run: bool = False
+
+
+class GarbageView(Shape):
+    """What was given up, or (`dry_run`) what would be, without the content that only the jobs counted in `jobs` have."""
+
+    dry_run: bool
+    retention_days: int | None = None
+    jobs: int = 0
+    """Jobs whose outputs and logs are past `retention_days`."""
+    log_bytes: int = 0
+    files: int = 0
+    """Contents that nothing names."""
+    bytes: int = 0
+    kept_files: int = 0
+    kept_bytes: int = 0
+
+
+class WorkspaceView(Shape):
+    subscription: str
+    resource_group: str
+    name: str
+    id: str
+    created_at: int
+    jobs: dict[str, int] = Field(default_factory=dict)
+    """Status → count."""
+    assets: dict[str, int] = Field(default_factory=dict)
+    """Kind → how many names."""
 
 
 class PhaseView(Shape):
