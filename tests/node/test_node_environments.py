@@ -8,6 +8,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
+from mayfly.node import sandbox
 from mayfly.testing.nodes import Nodes, assignment
 from mayfly.wire import agent as wire
 
@@ -44,11 +47,17 @@ def offline(folder: Path) -> dict[str, str]:
     return {"UV_FIND_LINKS": str(folder), "UV_NO_INDEX": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}
 
 
-def test_a_job_installs_for_itself_only(nodes: Nodes, tmp_path: Path) -> None:
+LAYERS = (("bubblewrap", ""), ("namespaces", "bubblewrap"), ("none above", "overlay"))
+
+
+@pytest.mark.parametrize(("way", "without"), LAYERS)
+def test_a_job_changes_its_own_packages_only(nodes: Nodes, tmp_path: Path, way: str, without: str) -> None:
     old = wheel(tmp_path / "wheels", "1.0")
     new = wheel(tmp_path / "new", "2.0")
     lock = f"tinything==1.0 --hash=sha256:{hashlib.sha256(old.read_bytes()).hexdigest()}\n"
-    node = nodes.start(**offline(tmp_path / "wheels"))
+    if not sandbox.probe(forbidden=without.split(), cache=tmp_path).overlays and way != "none above":
+        pytest.skip(f"no overlays can be mounted here with {way}")
+    node = nodes.start(MAYFLY_SANDBOX_WITHOUT=without, **offline(tmp_path / "wheels"))
     code = nodes.server.add_tree({new.name: new.read_bytes()})
     show = "python -c 'import tinything; print(tinything.VERSION, tinything.__file__)'; tinything"
     command = f"{show}; python -m pip install -q --no-index -U ./{new.name}; {show}"
@@ -57,14 +66,27 @@ def test_a_job_installs_for_itself_only(nodes: Nodes, tmp_path: Path) -> None:
     lines = nodes.server.log("changes").splitlines()
     assert lines[0].startswith("1.0 ") and "/environments/" in lines[0]
     assert lines[1] == "script of 1.0"
-    assert any(line.startswith("2.0 ") and "/venv/" in line for line in lines)
+    place = "/venv/" if way == "none above" else "/environments/"
+    assert any(line.startswith("2.0 ") and place in line for line in lines), lines
     assert lines[-1] == "script of 2.0"
     assert "tinything" in nodes.server.log("changes", "user_logs/build_log.txt")
     assert "user_logs/build_log.txt" in nodes.server.output(collected)
     nodes.server.assign(node, assignment("later", show, environment=plan(lock)))
     nodes.server.fact(wire.Collected, "later")
-    assert nodes.server.log("later").startswith("1.0 ")
+    assert nodes.server.log("later").splitlines()[0].startswith("1.0 ")
+    assert nodes.server.log("later").splitlines()[1] == "script of 1.0"
     assert not nodes.server.log("later", "user_logs/build_log.txt")  # from the cache
+    if way == "none above":
+        return
+    gone = "pip uninstall -q -y tinything; python -c 'import tinything' 2>/dev/null || echo gone"
+    write = "echo '#' >> $VIRTUAL_ENV/pyvenv.cfg || echo kept; cat /proc/mounts | grep -c ' overlay '"
+    nodes.server.assign(node, assignment("removes", f"{gone}; {write}", environment=plan(lock)))
+    nodes.server.fact(wire.Collected, "removes")
+    assert nodes.server.log("removes").splitlines()[0] == "gone", nodes.server.log("removes")
+    nodes.server.assign(node, assignment("last", show, environment=plan(lock)))
+    nodes.server.fact(wire.Collected, "last")
+    assert nodes.server.log("last").splitlines()[1] == "script of 1.0"
+    assert "/environments/" not in Path("/proc/mounts").read_text(encoding="utf-8")
 
 
 def test_a_build_that_fails_says_why(nodes: Nodes, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class Agent:
             node=folder,
             server=self._server,
             reporter=self._reporter,
-            environments=Environments(folder.cache),
+            environments=Environments(folder.cache, overlays=strategy.overlays),
             strategy=strategy,
             machine=limits.probe(),
             now=now,

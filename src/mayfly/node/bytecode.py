@@ -21,14 +21,14 @@ class Bytecode:
         self._running: subprocess.Popen[bytes] | None = None
         self._closed = False
 
-    def later(self, root: Path, python: str) -> None:
-        """Returns at once."""
+    def later(self, root: Path, python: str, umask: int = 0o022) -> None:
+        """Returns at once. What it writes has all rights but those of `umask`."""
         done = root.with_name(root.name + ".compiled")
         with self._lock:
             if self._closed or root in self._busy or done.exists():
                 return
             self._busy.add(root)
-        threading.Thread(target=self._compile, args=(root, python, done), name="bytecode", daemon=True).start()
+        threading.Thread(target=self._compile, args=(root, python, done, umask), name="bytecode", daemon=True).start()
 
     def close(self) -> None:
         with self._lock:
@@ -36,20 +36,20 @@ class Bytecode:
             if self._running is not None:
                 self._running.kill()
 
-    def _compile(self, root: Path, python: str, done: Path) -> None:
+    def _compile(self, root: Path, python: str, done: Path, umask: int) -> None:
         lock = os.open(root.with_name(root.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # another agent compiles it
         else:
-            self._run(root, python, done)
+            self._run(root, python, done, umask)
         finally:
             os.close(lock)
             with self._lock:
                 self._busy.discard(root)
 
-    def _run(self, root: Path, python: str, done: Path) -> None:
+    def _run(self, root: Path, python: str, done: Path, umask: int) -> None:
         politely = [nice, "-n", "19"] if (nice := shutil.which("nice")) else []
         with self._lock:
             if self._closed:
@@ -60,6 +60,7 @@ class Bytecode:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={},
+                umask=umask,
             )
         status = self._running.wait()
         with self._lock:

@@ -3,7 +3,7 @@
 Run as a script by the supervisor, `python -I -S enter.py <what to show> -- <command>`. As root it drops to the job's
 user; else it needs unprivileged user namespaces. Only the standard library. What to show, in order:
 `--link <target> <path>`, `--read <source> <path>`, `--write <source> <path>`, `--device <source> <path>`,
-`--shm <bytes>`, `--user <uid>` (0: stay who we are), `--folder <path>`.
+`--overlay <options, places below /old> <path>`, `--shm <bytes>`, `--user <uid>` (0: stay who we are), `--folder <path>`.
 """
 
 # ruff: noqa: PTH102, PTH103, PTH112, PTH120, PTH211
@@ -127,6 +127,9 @@ def _apply(kind: str, rest: list[str]) -> None:
         show(rest[0], rest[1], writable=kind != "--read", devices=kind == "--device")
     elif kind == "--shm":
         mount("tmpfs", "/new/dev/shm", "tmpfs", _NOSUID | _NODEV, f"mode=1777,size={rest[0]}")
+    elif kind == "--overlay":
+        os.makedirs("/new" + rest[1], 0o755, exist_ok=True)
+        mount("overlay", "/new" + rest[1], "overlay", _NOSUID | _NODEV, rest[0])
 
 
 def become(uid: int, folder: str, command: list[str]) -> None:

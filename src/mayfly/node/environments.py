@@ -21,7 +21,6 @@ from mayfly.node.bytecode import Bytecode
 from mayfly.node.cache import built_once
 from mayfly.node.disk import read_json, write_json
 from mayfly.transfer.pip_settings import tool_environment, uv_options
-from mayfly.transfer.removal import remove_tree
 from mayfly.wire.agent import EnvironmentPlan
 
 _ASK = (
@@ -57,24 +56,18 @@ class Built:
     root: Path | None
     pip: Path | None
     """A folder with pip in it, for environments that have none."""
-
-    @property
-    def readable(self) -> tuple[Path, ...]:
-        """What a job must be able to read."""
-        prefixes = {Path(self.interpreter.prefix), Path(self.interpreter.exec_prefix)}
-        return (*sorted(prefixes), *([self.root] if self.root else []), *([self.pip] if self.pip else []))
-
-    @property
-    def path(self) -> tuple[Path, ...]:
-        """After the layer's own folder on PATH."""
-        return (self.root / "wrappers", self.root / "bin") if self.root else ()
+    is_open: bool = False
+    """Its folders may be written by every user: only ever shown below an overlay."""
 
 
 class Environments:
     """Builds below `<cache>/environments`, once for all processes of the machine that share the cache."""
 
-    def __init__(self, cache: Path, variables: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, cache: Path, variables: Mapping[str, str] = os.environ, *, overlays: bool = False) -> None:
+        """`overlays`: jobs get theirs below an overlay. Such an environment has open folders, since an overlay asks the
+        job's user for the rights that the folder below has; it lies beside the one for jobs without."""
         self._cache = cache
+        self._overlays = overlays
         self._variables = variables
         self._bytecode = Bytecode()
 
@@ -88,10 +81,10 @@ class Environments:
         interpreter = self.interpreter(plan.python or sys.executable)
         root = None
         if plan.digest and plan.lock is not None:
-            place = self._cache / "environments" / plan.digest
+            place = self._cache / "environments" / (plan.digest + ("-open" if self._overlays else ""))
             root = built_once(place, lambda part: self._make(plan, part, place, log, running))
-            self._bytecode.later(root, interpreter.executable)
-        return Built(interpreter, root, self._pip(interpreter))
+            self._bytecode.later(root, interpreter.executable, 0 if self._overlays else 0o022)
+        return Built(interpreter, root, self._pip(interpreter), self._overlays)
 
     def interpreter(self, python: str) -> Interpreter:
         """What that interpreter is. Raises Broken `InterpreterMissing`."""
@@ -138,7 +131,7 @@ class Environments:
             output.write(f"Building the environment {plan.name} for Python {plan.python_version}.\n".encode())
             output.flush()
             for argv in (
-                [tool, "venv", "--quiet", "--allow-existing", "--python", plan.python, str(part)],
+                [tool, "venv", "--quiet", "--allow-existing", "--relocatable", "--python", plan.python, str(part)],
                 [
                     *(tool, "pip", "install", "--python", str(python), "--require-hashes", "--no-deps"),
                     *("-r", str(lock), *uv_options(self._variables)),
@@ -152,6 +145,9 @@ class Environments:
                     raise Broken("EnvironmentBuildFailed", _failure(plan, log), remedy="See the build log.")
         _write_wrappers(part, place)
         part.chmod(0o755)
+        if self._overlays:
+            for folder, _, _ in os.walk(part):
+                os.chmod(folder, 0o777)  # noqa: PTH101
 
     def _tool_variables(self) -> dict[str, str]:
         found = tool_environment(self._variables)
@@ -174,35 +170,6 @@ def uv_tool() -> str:
         if found:
             return found
         raise Broken("EnvironmentToolMissing", "uv is not installed on this node.", remedy="pip install uv") from error
-
-
-def lay(built: Built, folder: Path) -> None:
-    """Make the job's private layer: a virtual environment of its own whose packages come before those of the cached
-    environment. `pip install` in the job writes here and nowhere else. Repeatable."""
-    remove_tree(folder)
-    binaries = folder / "bin"
-    site = folder / "lib" / f"python{built.interpreter.version}" / "site-packages"
-    binaries.mkdir(parents=True)
-    site.mkdir(parents=True)
-    executable = built.interpreter.executable
-    (folder / "pyvenv.cfg").write_text(
-        f"home = {Path(executable).parent}\ninclude-system-site-packages = false\n"
-        f"version = {built.interpreter.full}\nexecutable = {executable}\n",
-        encoding="utf-8",
-    )
-    for name in ("python", "python3", f"python{built.interpreter.version}"):
-        (binaries / name).symlink_to(executable)
-    below = []
-    if built.root is not None:
-        below.append(built.root / "lib" / f"python{built.interpreter.version}" / "site-packages")
-    if built.pip is not None:
-        below.append(built.pip)
-        for name in ("pip", "pip3", f"pip{built.interpreter.version}"):
-            wrapper = binaries / name
-            wrapper.write_text(f"#!/bin/sh\nexec '{binaries / 'python'}' -m pip \"$@\"\n", encoding="utf-8")
-            wrapper.chmod(0o755)
-    lines = [f"import site; site.addsitedir({str(place)!r})" for place in below]
-    (site / "_mayfly.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _write_wrappers(root: Path, final: Path) -> None:

@@ -80,7 +80,8 @@ class AttemptFolder:
 
     @property
     def venv(self) -> Path:
-        """The private writable layer above the cached environment."""
+        """The private writable layer above the cached environment: what an overlay writes to, or an environment in front
+        of it (`node.layer`)."""
         return self.root / "venv"
 
     @property

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mayfly.node import cache
-from mayfly.node.environments import Environments, lay
+from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder
+from mayfly.node.layer import lay
 from mayfly.node.plan import build_log_name
 from mayfly.node.server import Server
 from mayfly.wire.agent import Assignment, DataInput
@@ -24,6 +25,9 @@ class Materialised:
     readable: tuple[tuple[str, str], ...]
     """(where it lies, where the job sees it)."""
     path: tuple[str, ...]
+    venv: str = ""
+    overlay: tuple[str, str, str] | None = None
+    """Lower, upper and work folder (`sandbox.Overlay`)."""
 
 
 def materialise(
@@ -41,10 +45,10 @@ def materialise(
     `remaps`: the sandbox can show a folder at another path. Raises MayflyError."""
     enter("environment", assignment.environment.name)
     built = environments.build(assignment.environment, folder.root / build_log_name(assignment), running)
-    lay(built, folder.venv)
+    layer = lay(built, folder.venv)
     enter("inputs", "")
     _code(assignment, node, folder, server)
-    readable = [(str(place), str(place)) for place in built.readable]
+    readable = [(str(place), str(place)) for place in layer.readable]
     inputs = {}
     for data in assignment.inputs:
         source, seen = _input(data, node, folder, server, remaps)
@@ -54,7 +58,7 @@ def materialise(
     for output in assignment.outputs:
         if output.name != "artifacts":
             (folder.outputs / output.name).mkdir(parents=True, exist_ok=True)
-    return Materialised(inputs, tuple(readable), tuple(str(p) for p in (folder.venv / "bin", *built.path)))
+    return Materialised(inputs, tuple(readable), layer.path, layer.venv, layer.overlay)
 
 
 def _code(assignment: Assignment, node: NodeFolder, folder: AttemptFolder, server: Server) -> None:

@@ -155,6 +155,7 @@ class Surroundings:
     """What the variables of a process depend on besides the assignment."""
 
     folder: AttemptFolder
+    venv: Path
     path: tuple[Path, ...]
     """Searched before the system's own."""
     tmp: str
@@ -182,7 +183,7 @@ def variables(assignment: Assignment, process: Process, around: Surroundings) ->
     found |= dict.fromkeys(_THREADS, threads)
     found |= {
         "PATH": os.pathsep.join([*(str(place) for place in around.path), SYSTEM_PATH]),
-        "VIRTUAL_ENV": str(around.folder.venv),
+        "VIRTUAL_ENV": str(around.venv),
         "HOME": str(around.folder.home),
         "TMPDIR": around.tmp,
         "USER": around.user,

@@ -13,7 +13,7 @@ from mayfly.node.folders import AttemptFolder
 from mayfly.node.limits import Group
 from mayfly.node.materialise import Materialised
 from mayfly.node.processes import MARKER, boot_id
-from mayfly.node.sandbox import Enclosure, Room, write_etc
+from mayfly.node.sandbox import Enclosure, Overlay, Room, write_etc
 from mayfly.node.workplace import USER, Workplace
 from mayfly.wire.agent import Assignment, Go
 
@@ -35,6 +35,7 @@ def write_process_files(
     for process in processes:
         surroundings = plan.Surroundings(
             folder=folder,
+            venv=Path(ready.venv or folder.venv),
             path=tuple(Path(place) for place in ready.path),
             tmp=enclosure.tmp,
             tracking_uri=around.tracking_uri(),
@@ -80,10 +81,12 @@ def _enclose(
     downloads = [folder.inputs / data.name for data in assignment.inputs if data.mode == "download"]
     if uid and not folder.record("launch").exists():  # later on it would follow the job's own doings
         folder.own(uid, downloads)
+    overlay = Overlay(*map(Path, ready.overlay)) if ready.overlay else None
+    hidden = (folder.tmp, folder.venv) if overlay else (folder.tmp,)
     return around.strategy.enclose(
         Room(
             folder=folder.root,
-            writable=(*(place for place in folder.writable if place != folder.tmp), *downloads),
+            writable=(*(place for place in folder.writable if place not in hidden), *downloads),
             readable=tuple((Path(source), Path(seen)) for source, seen in ready.readable),
             tmp=folder.tmp,
             etc=folder.etc,
@@ -91,6 +94,7 @@ def _enclose(
             shm_mib=assignment.limits.shm_mib,
             gpus=bool(assignment.limits.gpus),
             uid=uid,
+            overlay=overlay,
         )
     )
 

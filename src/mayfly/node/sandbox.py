@@ -12,9 +12,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from mayfly.transfer.removal import remove_tree
 
 _SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix")
 _ETC = (
@@ -61,6 +64,23 @@ _PASSWORD = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
+class Overlay:
+    """A read-only folder that a job sees at its own path with a writable layer of its own above it. Mounted in the job's
+    mount namespace: whatever dies, nothing of it is left on the machine."""
+
+    lower: Path
+    upper: Path
+    work: Path
+    """Empty, beside `upper`."""
+
+    def options(self, root: str = "") -> str:
+        """For mount(2); `root` is where the machine's own root is seen."""
+        own = "" if os.geteuid() == 0 else ",userxattr"
+        lower, upper, work = (f"{root}{place.resolve()}" for place in (self.lower, self.upper, self.work))
+        return f"lowerdir={lower},upperdir={upper},workdir={work}{own}"
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """What one attempt may see and write, as absolute paths."""
 
@@ -77,6 +97,7 @@ class Room:
     gpus: bool = False
     uid: int = 0
     """The user it runs as when the agent is root; 0: the agent's own user."""
+    overlay: Overlay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +130,8 @@ class Strategy:
     """Whether (source, seen as) pairs of a room can differ."""
     separate_user: bool
     tools: Mapping[str, str] = field(default_factory=dict)
+    overlays: bool = False
+    """Whether a room may have an overlay."""
 
     def enclose(self, room: Room) -> Enclosure:
         if self.name == "bubblewrap":
@@ -126,7 +149,7 @@ def probe(
     """The strongest strategy that works here, each tried by running `true` in it. `forbidden` names those not to try.
     `cache` and the interpreter must be reachable for another user before `uid` is taken."""
     root = os.geteuid() == 0 if is_root is None else is_root
-    names = ("bwrap", "setpriv", "unshare")
+    names = ("bwrap", "setpriv", "unshare", "mount")
     tools = {name: path for name in names if (path := shutil.which(name, path=search))}
     for strategy in (
         Strategy("bubblewrap", True, root, tools),
@@ -134,8 +157,31 @@ def probe(
         Strategy("uid", False, True, {}),
     ):
         if strategy.name not in forbidden and _works(strategy, root, cache):
-            return strategy
+            overlays = "overlay" not in forbidden and cache is not None and _overlays(strategy, root, cache)
+            return replace(strategy, overlays=overlays)
     return Strategy("none", False, False)
+
+
+def _overlays(strategy: Strategy, root: bool, cache: Path) -> bool:
+    """Tried by writing through one, as the job's user. What the options of a mount cannot say is not tried."""
+    if not strategy.remaps or any(sign in str(cache) for sign in ',:\\"') or "mount" not in strategy.tools:
+        return False
+    cache.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="overlay-", dir=cache))
+    try:
+        overlay = Overlay(scratch / "lower", scratch / "upper", scratch / "work")
+        scratch.chmod(0o755)
+        for place in (overlay.lower, overlay.upper, overlay.work):
+            place.mkdir()
+            place.chmod(0o777)
+        room = Room(scratch, (), (), scratch, Path("/etc"), Path("/"), uid=60000 if root else 0, overlay=overlay)
+        argv = [*strategy.enclose(room).prefix, "/bin/sh", "-c", f"echo written > '{overlay.lower}/file'"]
+        done = subprocess.run(argv, capture_output=True, timeout=10, check=False)
+        return done.returncode == 0 and (overlay.upper / "file").exists() and not (overlay.lower / "file").exists()
+    except (OSError, subprocess.SubprocessError):
+        return False
+    finally:
+        remove_tree(scratch)
 
 
 def _works(strategy: Strategy, root: bool, cache: Path | None) -> bool:
@@ -204,9 +250,12 @@ def holds_password(settings: Path) -> bool:
 
 
 def _bubblewrap(tools: Mapping[str, str], room: Room) -> Enclosure:
-    argv = [tools["bwrap"], "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    argv = _under_overlay(tools, room)
+    argv += [tools["bwrap"], "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     if not room.uid:
         argv += ["--unshare-user"]
+        if room.overlay is not None:  # who mounted it had to be root of a user namespace; the job is who it was
+            argv += ["--uid", str(os.geteuid()), "--gid", str(os.getegid())]
     argv += ["--perms", "0755", "--dir", "/etc"]
     for kind, source, seen in system_mounts():
         argv += ["--symlink" if kind == "link" else "--ro-bind", source, seen]
@@ -218,11 +267,12 @@ def _bubblewrap(tools: Mapping[str, str], room: Room) -> Enclosure:
         for device in sorted(Path("/dev").glob("nvidia*")):
             argv += ["--dev-bind-try", str(device), str(device)]
     argv += ["--bind", str(room.tmp), "/tmp", "--perms", "1777", "--dir", "/var/tmp"]
-    for parent in _parents([*(seen for _, seen in room.readable), *room.writable]):
+    writable = [*room.writable, *([room.overlay.lower] if room.overlay else [])]
+    for parent in _parents([*(seen for _, seen in room.readable), *writable]):
         argv += ["--perms", "0755", "--dir", str(parent)]
     for source, seen in room.readable:
         argv += ["--ro-bind", str(source), str(seen)]
-    for place in room.writable:
+    for place in writable:
         argv += ["--bind", str(place), str(place)]
     argv += ["--chdir", str(room.working), "--"]
     if room.uid:
@@ -230,6 +280,17 @@ def _bubblewrap(tools: Mapping[str, str], room: Room) -> Enclosure:
         argv += [tools["setpriv"], "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--"]
         argv += [tools["unshare"], "--user", "--map-current-user", "--"]
     return Enclosure((*argv, *LAUNCHER), 2)
+
+
+def _under_overlay(tools: Mapping[str, str], room: Room) -> list[str]:
+    """Bubblewrap of this age mounts no overlays: a mount namespace of its own has it before. Nothing is forked."""
+    if room.overlay is None:
+        return []
+    argv = [tools["unshare"], "--mount", "--propagation", "private"]
+    if os.geteuid() != 0:
+        argv += ["--user", "--map-root-user"]
+    script = f'{tools["mount"]} -t overlay overlay -o "$0" "$1" && shift && exec "$@"'
+    return [*argv, "--", "/bin/sh", "-c", script, room.overlay.options(), str(room.overlay.lower)]
 
 
 def _parents(places: Sequence[Path]) -> list[Path]:
@@ -254,6 +315,8 @@ def _namespaces(tools: Mapping[str, str], room: Room) -> Enclosure:
         argv += ["--read", str(source.resolve()), str(seen)]
     for place in room.writable:
         argv += ["--write", str(place.resolve()), str(place)]
+    if room.overlay is not None:
+        argv += ["--overlay", room.overlay.options("/old"), str(room.overlay.lower)]
     argv += ["--shm", str(room.shm_mib << 20), "--user", str(room.uid)]
     if room.gpus:
         for device in sorted(Path("/dev").glob("nvidia*")):
