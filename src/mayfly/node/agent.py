@@ -18,7 +18,7 @@ from mayfly.node import limits, sampling, sandbox
 from mayfly.node.attempt import Attempt
 from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder, load
-from mayfly.node.gateway import Gateway
+from mayfly.node.gateway import Gateway, Speaker
 from mayfly.node.processes import boot_id
 from mayfly.node.reporter import Reporter
 from mayfly.node.server import Server, Stopped, persistently
@@ -209,11 +209,11 @@ class Agent:
         for attempt in list(self._attempts.values()):
             attempt.start()
 
-    def _whose(self, token: str) -> Fence | None:
+    def _whose(self, token: str) -> Speaker | None:
         with self._lock:
             for attempt in self._attempts.values():
-                if attempt.open and attempt.token == token:
-                    return attempt.fence
+                if attempt.open and attempt.token == token and attempt.journal is not None:
+                    return Speaker(attempt.fence, attempt.journal)
         return None
 
     def _sample(self) -> None:

@@ -17,6 +17,7 @@ from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.node import plan, uids
 from mayfly.node.collect import collect
 from mayfly.node.disk import read_json, write_json, write_whole
+from mayfly.node.journal import Journal
 from mayfly.node.launch import Ending, Supervised
 from mayfly.node.limits import Group
 from mayfly.node.logs import LogFile, LogShipper
@@ -62,6 +63,8 @@ class Attempt:
         self._pids: dict[int, int] = {}
         self._uid, self._uid_lock = 0, -1
         self._shipper: LogShipper | None = None
+        self.journal: Journal | None = None
+        """Of its tracking calls, from its start on this agent."""
         self._thread = threading.Thread(target=self._run, name=f"attempt-{self.fence.job}", daemon=True)
 
     # --- what the server wishes ---------------------------------------------------------------------------------------
@@ -122,6 +125,8 @@ class Attempt:
             self._around.server, self.fence, self.assignment.rank, self.folder.logs, self.folder.record("shipped")
         )
         shipper.start()
+        root = self.folder.root
+        self.journal = Journal(self._around.server, self.assignment, root / "tracking.jsonl", root / "runs.json")
         build_log = plan.build_log_name(self.assignment)
         if (self.folder.root / build_log).exists():
             self._ship(build_log)
@@ -138,6 +143,7 @@ class Attempt:
             self._watch()
         self._exited()
         self._logs_acknowledged()
+        self._journal_acknowledged()
         self._collected()
 
     def _assigned(self) -> None:
@@ -334,6 +340,13 @@ class Attempt:
         self._check_discard()
         passing("logs-acknowledged")
 
+    def _journal_acknowledged(self) -> None:
+        if self.journal is not None:
+            self.journal.finish()
+            while not self.journal.done.wait(0.5):
+                self._check_discard()
+        passing("journal-acknowledged")
+
     def _collected(self) -> None:
         known = read_json(self.folder.record("collected"))
         if known is None:
@@ -371,6 +384,8 @@ class Attempt:
         passing("discarding")
         if self._shipper is not None:
             self._shipper.stop()
+        if self.journal is not None:
+            self.journal.stop()
         self._kill()
         trash = self._around.node.trash / self.folder.root.name
         self._around.node.trash.mkdir(exist_ok=True, mode=0o700)

@@ -1,16 +1,20 @@
 """The one door through which jobs speak to the tracking server: on loopback, for holders of an attempt's token.
 
-A call is held while the server is away and sent again when it is back, so a server restart costs a job no metric.
+What a job writes about its own runs goes into its journal and is answered at once. Every other call waits until the
+journal is published, so that it sees what was written, and is passed on; it is held while the server is away and sent
+again when it is back. So a server restart costs a job no metric.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
@@ -19,6 +23,7 @@ from typing import IO, ClassVar
 
 from mayfly.kit.errors import Unavailable
 from mayfly.node.disk import read_json, write_json
+from mayfly.node.journal import Journal
 from mayfly.node.server import Server
 from mayfly.wire.agent import Fence
 
@@ -32,10 +37,22 @@ _NOT_PASSED_ON = frozenset(
 _AWAY = frozenset({502, 503, 504})
 
 
+_CALL = re.compile(r"/api/2\.0/mlflow/(?P<operation>runs/[a-z-]+)(?:\?|\Z)")
+_BYTES = re.compile(r"/api/2\.0/mlflow-artifacts/artifacts/")
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who calls, and where what it writes is kept."""
+
+    fence: Fence
+    journal: Journal
+
+
 class Gateway:
     """Listens from `start` to `stop`, after a restart on the port it had before, so that running jobs find it again."""
 
-    def __init__(self, server: Server, record: Path, whose: Callable[[str], Fence | None]) -> None:
+    def __init__(self, server: Server, record: Path, whose: Callable[[str], Speaker | None]) -> None:
         """`record` keeps the port; `whose` tells which live attempt a token opens."""
         self.stopping = threading.Event()
         self.upstream, self.whose = server, whose
@@ -83,8 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        fence = self.gateway.whose(token) if token else None
-        if fence is None:
+        speaker = self.gateway.whose(token) if token else None
+        if speaker is None:
             self._refuse(401, "PERMISSION_DENIED", "This token opens no attempt that is running on this node.")
             return
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
@@ -93,7 +110,15 @@ class _Handler(BaseHTTPRequestHandler):
             except ValueError:
                 self._refuse(400, "INVALID_PARAMETER_VALUE", "The request's length cannot be understood.")
                 return
-            self._pass_on(fence, token, body, size)
+            call = _CALL.match(self.path) if self.command in ("POST", "GET") else None
+            operation = call["operation"] if call else ""
+            if self.command == "POST" and operation and size <= _IN_MEMORY:
+                body.seek(0)
+                kept = speaker.journal.accept(operation, body.read())
+                if kept is not None:
+                    self._say(200, kept)
+                    return
+            self._pass_on(speaker, operation, token, body, size)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _any
 
@@ -108,7 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
                 left -= len(chunk)
         return body.tell()
 
-    def _pass_on(self, fence: Fence, token: str, body: IO[bytes], size: int) -> None:
+    def _pass_on(self, speaker: Speaker, operation: str, token: str, body: IO[bytes], size: int) -> None:
+        fence = speaker.fence
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
         headers["Mayfly-Attempt"] = f"{fence.job}/{fence.attempt}"
         if size:
@@ -117,11 +143,13 @@ class _Handler(BaseHTTPRequestHandler):
         while True:
             body.seek(0)
             try:
+                if not _BYTES.match(self.path) and not speaker.journal.flushed(1.0):
+                    raise Unavailable("ServerAway", "The journal is not published yet.")
                 answer = self.gateway.upstream.forward(
                     self.command, "/mlflow" + self.path, headers, _blocks(body) if size else b""
                 )
                 if answer.status not in _AWAY:
-                    self._answer(answer)
+                    self._answer(answer, speaker.journal, operation)
                     return
                 answer.read()
             except Unavailable:
@@ -134,7 +162,12 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             delay = min(delay * 1.6, 1.0)
 
-    def _answer(self, answer: HTTPResponse) -> None:
+    def _answer(self, answer: HTTPResponse, journal: Journal, operation: str) -> None:
+        content = b""
+        if operation and answer.status == 200:  # about a run: small, and something to learn from
+            with suppress(HTTPException):
+                content = answer.read()
+            journal.heard(operation, content)
         status, length = answer.status, answer.getheader("Content-Length")
         self.send_response(status)
         for name, value in answer.getheaders():
@@ -147,7 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         with suppress(HTTPException):
-            while chunk := answer.read(_IN_MEMORY):
+            while chunk := content or answer.read(_IN_MEMORY):
+                content = b""
                 if bodiless:
                     continue
                 self.wfile.write(chunk if length is not None else b"%x\r\n%s\r\n" % (len(chunk), chunk))
@@ -164,7 +198,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _problem(self, status: int, code: str, message: str) -> None:
         """In the shape that MLflow's client reads."""
-        body = json.dumps({"error_code": code, "message": message}).encode()
+        self._say(status, json.dumps({"error_code": code, "message": message}).encode())
+
+    def _say(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -21,6 +21,7 @@ from mayfly.wire.agent import (
     AnyReport,
     Fence,
     Hello,
+    JournalAck,
     LogAck,
     Reports,
     Tree,
@@ -72,6 +73,12 @@ class Server:
         )
         answer = self._body("POST", f"/logs?{query}", data, {"Content-Type": "application/octet-stream"}, 30)
         return _understood(answer, LogAck).offset
+
+    def journal(self, fence: Fence, rank: int, offset: int, data: bytes) -> int:
+        """Send lines of a journal; the number of bytes that the server has published."""
+        query = f"job={quote(fence.job)}&attempt={fence.attempt}&epoch={fence.epoch}&rank={rank}&offset={offset}"
+        answer = self._body("POST", f"/tracking?{query}", data, {"Content-Type": "application/x-ndjson"}, 30)
+        return _understood(answer, JournalAck).offset
 
     def tree(self, digest: str) -> Tree:
         """Raises Broken `ContentMismatch` when the answer is another tree."""

@@ -19,11 +19,15 @@ STEPS: tuple[str, ...] = (
     "stopping",
     "exited",
     "logs-acknowledged",
+    "journal-acknowledged",
     "collected",
     "discarding",
     "released",
 )
 """The agent's, in order; `stopping` only when a stop was received."""
+
+JOURNAL_STEP = "journalled"
+"""Passed with each tracking call of a job that the agent has kept and not yet answered."""
 
 SUPERVISOR_STEPS: tuple[str, ...] = ("supervising", "spawned", "reaped", "recorded")
 """A supervisor's; `node/supervisor.py` names them itself because it imports nothing of ours."""

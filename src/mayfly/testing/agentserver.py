@@ -38,6 +38,7 @@ class AgentServer:
         self.logs: dict[tuple[str, int, int, str], bytes] = {}
         self.blobs: dict[str, bytes] = {}
         self.trees: dict[str, wire.Tree] = {}
+        self.journals: dict[tuple[str, int, int], bytes] = {}
         self.tracked: list[tuple[str, str, str, bytes]] = []
         """(method, path, attempt header, body) of calls at the tracking door."""
         self._http: ThreadingHTTPServer | None = None
@@ -166,6 +167,17 @@ class AgentServer:
             self.changed.notify_all()
             return len(have)
 
+    def append_journal(self, query: dict[str, list[str]], data: bytes) -> int:
+        key = (query["job"][0], int(query["attempt"][0]), int(query["rank"][0]))
+        offset = int(query["offset"][0])
+        with self.changed:
+            have = self.journals.get(key, b"")
+            if offset <= len(have):
+                have += data[len(have) - offset :]
+                self.journals[key] = have
+            self.changed.notify_all()
+            return len(have)
+
     def _grant(self, fence: Fence) -> None:
         keys = [key for key in self.wishes if key[:2] == (fence.job, fence.attempt)]
         assignment = next((self.wishes[key].assignment for key in keys if self.wishes[key].assignment), None)
@@ -241,6 +253,8 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, encode(mine.long_poll(decode(body, type=wire.WishesAsk)))
         if door == "/reports":
             return 200, encode(mine.hear(decode(body, type=wire.Reports)))
+        if door == "/tracking":
+            return 200, encode(wire.JournalAck(offset=mine.append_journal(query, body)))
         if door == "/logs":
             return 200, encode(wire.LogAck(offset=mine.append_log(query, body)))
         if door.startswith("/mlflow/"):
