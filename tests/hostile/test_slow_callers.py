@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mayfly.api.app import build
+from mayfly.services.pages import Pages
 from mayfly.services.stopping import Stopping
 from mayfly.services.tokens import Principal
 from mayfly.services.tracking import TrackingDoor
@@ -59,7 +60,7 @@ async def _call(app: Any, path: str, token: str, body: Iterable[bytes], more: as
 def test_slow_uploads_do_not_stop_heartbeats(tmp_path: Path, database_url: str) -> None:
     found = scene(tmp_path, database_url)
     world = found.world
-    app = build(world, cast(TrackingDoor, None), _no_view, Stopping(world, lambda: None))
+    app = build(world, cast(TrackingDoor, None), cast(Pages, None), _no_view, Stopping(world, lambda: None))
     node = world.tokens.issue(Principal("node", "n"))
 
     async def all_at_once() -> None:
@@ -84,7 +85,7 @@ def test_slow_uploads_do_not_stop_heartbeats(tmp_path: Path, database_url: str) 
 
 def test_a_body_without_length_is_bounded_and_garbled_tokens_are_refused(tmp_path: Path, database_url: str) -> None:
     found = scene(tmp_path, database_url)
-    app = build(found.world, cast(TrackingDoor, None), _no_view, Stopping(found.world, lambda: None))
+    app = build(found.world, cast(TrackingDoor, None), cast(Pages, None), _no_view, Stopping(found.world, lambda: None))
     node = found.world.tokens.issue(Principal("node", "n"))
 
     async def one(token: str, body: Iterable[bytes]) -> int:

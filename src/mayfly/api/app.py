@@ -7,9 +7,10 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from mayfly.api import agents, assets, housekeeping, people, problems
+from mayfly.api import agents, assets, housekeeping, pages, people, problems
 from mayfly.api.doors import Guard
 from mayfly.services.nodes import WishBook
+from mayfly.services.pages import Pages
 from mayfly.services.stopping import Stopping
 from mayfly.services.tracking import TrackingDoor
 from mayfly.services.world import World
@@ -19,15 +20,17 @@ from mayfly.wire import mayfly as wire
 def build(
     world: World,
     tracking: TrackingDoor,
+    shown: Pages,
     server_view: Callable[[], wire.ServerView],
     stop: Stopping,
 ) -> ASGIApp:
     """The doors of one server, behind their guard."""
     app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
     problems.install(app)
-    app.include_router(people.router(world, server_view, stop))
+    app.include_router(people.router(world, server_view, stop, shown))
     app.include_router(assets.router(world))
     app.include_router(housekeeping.router(world))
+    app.include_router(pages.router(shown))
     app.include_router(agents.router(world, WishBook(world), tracking))
     return Guard(_noting(app, world), world.tokens)
 

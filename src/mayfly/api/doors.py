@@ -1,6 +1,6 @@
 """Every door needs a token, loopback included: plain ASGI, before any route is looked at.
 
-`/mayfly/…` is for users, `/agent/…` for nodes; an attempt's token opens nothing here (a job speaks only to its node's
+`/mayfly/…` is for users, `/agent/…` for nodes, `/tracking/…` for browsers with a cookie that a link gave; an attempt's token opens nothing here (a job speaks only to its node's
 gateway). Bodies that are kept in memory are bounded; streams are not.
 """
 
@@ -13,11 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mayfly.api import problems
 from mayfly.kit.errors import Denied, Forbidden, Invalid, MayflyError
+from mayfly.services.pages import COOKIE, PREFIX
 from mayfly.services.tokens import Principal, Tokens
 
 LARGEST_BODY = 32 << 20
 _STREAMED = ("/content/blobs", "/agent/v1/mlflow/")
-_KIND = {"mayfly": "user", "agent": "node", "openapi.json": "user"}
+_KIND = {"mayfly": "user", "agent": "node", "openapi.json": "user", "tracking": "pages"}
 
 
 class Guard:
@@ -40,8 +41,10 @@ class Guard:
             await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Principal:
-        principal = self._tokens.verify(_bearer(scope))
         wanted = _KIND.get(scope["path"].split("/")[1])
+        if scope["path"].startswith(f"{PREFIX}/open/"):
+            return Principal("pages", "")  # the link itself is the proof
+        principal = self._tokens.verify(_cookie(scope) if wanted == "pages" else _bearer(scope))
         if wanted is None:
             raise Denied("DoorUnknown", "There is no such door.")
         if principal.kind != wanted:
@@ -58,6 +61,16 @@ def _bearer(scope: Scope) -> str | None:
         if name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
             return token.strip() if scheme.lower() == "bearer" else None
+    return None
+
+
+def _cookie(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            for part in value.decode("latin-1").split(";"):
+                key, _, token = part.strip().partition("=")
+                if key == COOKIE:
+                    return token
     return None
 
 

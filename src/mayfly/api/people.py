@@ -15,6 +15,7 @@ from mayfly.api.streams import follow
 from mayfly.api.workspace import WS, Name, user
 from mayfly.kit.errors import Invalid
 from mayfly.services import content, explanations, jobs, logs, quotas, results, submit
+from mayfly.services.pages import Pages
 from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
 from mayfly.services.views import job_view
@@ -22,7 +23,7 @@ from mayfly.services.world import World
 from mayfly.wire import mayfly as wire
 
 
-def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopping) -> APIRouter:
+def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopping, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/mayfly/v1/server")
@@ -66,6 +67,11 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     @routes.get(f"{WS}/jobs/{{name}}")
     def show_job(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.JobView:
         return jobs.show(world, Place(subscription, group, workspace), name)
+
+    @routes.post(f"{WS}/jobs/{{name}}/web")
+    def web(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> wire.WebLink:
+        link = pages.link(user(request), Place(subscription, group, workspace), name)
+        return wire.WebLink(url=str(request.base_url).rstrip("/") + link)
 
     @routes.get(f"{WS}/jobs/{{name}}/explanation")
     def explain(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.ExplanationView:

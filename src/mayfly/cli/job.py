@@ -58,9 +58,16 @@ def list_jobs(run: Run, max_results: int, status: str | None, all_results: bool)
 
 @command("show")
 @job_name
-def show(run: Run, name: str | None, positional: str | None) -> None:
+@click.option("--web", "-w", is_flag=True, help="Open the page of its metrics in a browser, signed in.")
+def show(run: Run, name: str | None, positional: str | None, web: bool) -> None:
     """Show one job."""
-    job = run.doors().job(one_name(name, positional))
+    doors, chosen = run.doors(), one_name(name, positional)
+    job = doors.job(chosen)
+    if web:
+        url = doors.web(chosen)
+        click.launch(url)
+        run.screen.data({**job, "web": url}, lambda: [f"Its page, once and within ten minutes: {url}"])
+        return
     run.screen.data(job, lambda: _details(run, job))
 
 

@@ -155,6 +155,8 @@ def _next(job: View) -> list[str]:
     if job.get("outputs"):
         commands.append(f"mayfly job download -n {name}")
     commands.append(f"mayfly job explain -n {name}")
+    if job.get("metrics") or job.get("params"):
+        commands.append(f"mayfly job show -n {name} --web")
     if job["status"] == "Failed":
         commands.insert(0, f"mayfly job stream -n {name}")
     return commands

@@ -92,6 +92,10 @@ class Doors:
     def job(self, name: str) -> View:
         return self.session.get(self._job(name))
 
+    def web(self, name: str) -> str:
+        """A link to the job's page in MLflow: it works once."""
+        return self.session.post(f"{self._job(name)}/web", {}, repeatable=True)["url"]
+
     def explanation(self, name: str) -> View:
         return self.session.get(f"{self._job(name)}/explanation")
 

@@ -36,6 +36,7 @@ from mayfly.services.attempts import speaker
 from mayfly.services.contacts import Contacts
 from mayfly.services.feeding import Feeder
 from mayfly.services.mlflow import Mlflow
+from mayfly.services.pages import Pages
 from mayfly.services.places import DEFAULT, Place
 from mayfly.services.runs import Runs
 from mayfly.services.sealing import Sealing
@@ -73,7 +74,7 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     tracking = TrackingDoor(world.mlflow, rows, runs, feeder, lambda attempt, version: None)
     server: list[uvicorn.Server] = []
     stop = Stopping(world, lambda: _end(server))
-    app = build(world, tracking, lambda: stopping.view(world), stop)
+    app = build(world, tracking, Pages(world, runs, feeder), lambda: stopping.view(world), stop)
     listener = folder.bind()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     announce = lambda: folder.announce(url, world.started_at, options.automatic)  # noqa: E731

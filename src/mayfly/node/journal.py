@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 from msgspec import json
 
-from mayfly.domain import journal
-from mayfly.domain.journal import Entry, RunState
 from mayfly.kit.errors import Broken, Unavailable
 from mayfly.node.disk import read_json, write_json
 from mayfly.node.server import Server
 from mayfly.node.steps import passing
+from mayfly.wire import journal
 from mayfly.wire.agent import Assignment
+from mayfly.wire.journal import Entry, RunState
 
 _BATCH = 256 << 10
 """Bytes of one delivery; a single entry may be longer."""

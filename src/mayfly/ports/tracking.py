@@ -57,7 +57,7 @@ class TrackingServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FeedPiece:
-    """What MLflow has still to be told of a job: lines of JSON, each a `domain.journal.Entry`."""
+    """What MLflow has still to be told of a job: lines of JSON, each a `wire.journal.Entry`."""
 
     sequence: int
     body: str

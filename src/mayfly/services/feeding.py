@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
-from mayfly.domain import journal, tracking
+from mayfly.domain import tracking
 from mayfly.domain.job import JobState
-from mayfly.domain.journal import Entry, Order
 from mayfly.domain.tracking import RunRole, TrackedRun
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId
 from mayfly.ports.tracking import FeedPiece, TrackingRows
 from mayfly.services.mlflow import Mlflow
 from mayfly.services.runs import AttemptContext, Runs
+from mayfly.wire import journal
+from mayfly.wire.journal import Entry, Order
 
 PIECES = 32
 """Told at once, at most; a piece is what one delivery of a journal brought."""

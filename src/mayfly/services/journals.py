@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from mayfly.domain import journal
-from mayfly.domain.journal import Entry
 from mayfly.domain.tracking import RunRole
 from mayfly.kit.errors import Forbidden, Invalid
 from mayfly.services.world import World
@@ -13,6 +11,7 @@ from mayfly.store import attempts, jobs, journals, results
 from mayfly.store.jobs import JobRow
 from mayfly.store.results import MetricRow
 from mayfly.store.unit import Unit
+from mayfly.wire.journal import Entry
 
 
 def append(world: World, node: str, job: str, attempt: int, rank: int, offset: int, data: bytes) -> int:
@@ -46,7 +45,7 @@ def _publish(unit: Unit, row: JobRow, data: bytes) -> None:
     roles[row.run] = RunRole.JOB
     told = [entry for entry in entries if roles.get(entry.run) in (RunRole.JOB, RunRole.STRAY)]
     points = [
-        MetricRow(one.key, one.value, one.step, one.timestamp) for entry in told for one in journal.metric_values(entry)
+        MetricRow(key, float(value), step, timestamp) for entry in told for key, value, timestamp, step in entry.metrics
     ]
     results.add_metrics(unit, row.job.id, row.job.attempt, points)
     for kind in ("param", "tag"):

@@ -16,13 +16,14 @@ from mayfly.kit.errors import Denied
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`kind` is user, node or attempt. `subject` is the user's name, the node's id, or `<job>/<attempt>/<epoch>`."""
+    """`kind` is user, node, attempt or pages. `subject` is the user's name, the node's id, `<job>/<attempt>/<epoch>`, or
+    `<until>/<workspace>/<user>` of who looks at MLflow's pages."""
 
     kind: str
     subject: str
 
 
-_PREFIX = {"user": "mfu", "node": "mfn", "attempt": "mfa"}
+_PREFIX = {"user": "mfu", "node": "mfn", "attempt": "mfa", "pages": "mfp"}
 _KIND = {prefix: kind for kind, prefix in _PREFIX.items()}
 
 

@@ -22,14 +22,20 @@ from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.kit.ids import Digest, RunId, sortable
 from mayfly.ports.resolver import Interpreter
 from mayfly.services import places, quotas
+from mayfly.services.attempts import speaker
 from mayfly.services.contacts import Contacts
+from mayfly.services.feeding import Feeder
+from mayfly.services.pages import Pages
 from mayfly.services.places import DEFAULT, Place
+from mayfly.services.runs import Runs
 from mayfly.services.sealing import Sealing
 from mayfly.services.tokens import Tokens
+from mayfly.services.tracking import TrackingDoor
 from mayfly.services.wakeups import Wakeups
 from mayfly.services.world import World
 from mayfly.store import jobs, ledgers, schema
 from mayfly.store.jobs import JobRow
+from mayfly.store.tracking import StoredTracking
 from mayfly.store.unit import Store
 from mayfly.testing.providers import MemoryMachines, MemoryProvider
 from mayfly.testing.snapshots import machine
@@ -177,3 +183,15 @@ def scene(folder: Path, url: str, fleet: Fleet | None = None, machines: MemoryMa
     quotas.refresh_defaults(world)
     places.create(world, HERE)
     return Scene(world, clock, provider, resolver)
+
+
+def tracking(world: World) -> tuple[TrackingDoor, Pages, Feeder]:
+    """The doors of tracking, as `main.server` composes them."""
+    rows = StoredTracking(world.store)
+    runs = Runs(world.mlflow, rows, world.clock)
+    feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
+    return (
+        TrackingDoor(world.mlflow, rows, runs, feeder, lambda _attempt, _version: None),
+        Pages(world, runs, feeder),
+        feeder,
+    )

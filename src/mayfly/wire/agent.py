@@ -9,7 +9,7 @@ Doors (all with `Authorization: Bearer <node token>`, below `/agent/v1`):
   POST /wishes   WishesAsk  -> Wishes   long poll; answers at once when its version is newer than `seen`
   POST /reports  Reports    -> Wishes   applied in order in one unit of work; durable when answered
   POST /logs?job&attempt&epoch&rank&file&offset   raw bytes -> LogAck   file: 'user_logs/std_log.txt', …
-  POST /tracking?job&attempt&epoch&rank&offset    lines of JSON, each a domain.journal.Entry -> JournalAck
+  POST /tracking?job&attempt&epoch&rank&offset    lines of JSON, each a wire.journal.Entry -> JournalAck
   GET  /content/trees/{digest} -> Tree (JSON)          the file list of a snapshot or input
   POST /content/missing {"digests": […]} -> {"missing": […]}
   POST /content/fetch   {"digests": […]} -> packed blobs (transfer.packs)

@@ -20,6 +20,7 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   GET  WS/jobs/{name}/logs                     LogPage
   GET  WS/jobs/{name}/logs/{file}?offset       raw bytes of one log file (`file` may hold slashes)
   GET  WS/jobs/{name}/outputs                  list of OutputView
+  POST WS/jobs/{name}/web                      -> WebLink
   GET  WS/jobs/{name}/metrics?after&limit&key  list of MetricView, in the order of arrival; page on after the last one
   GET  WS/sizes                                list of SizeView
   GET  WS/quotas                               list of QuotaView
@@ -315,6 +316,11 @@ class MetricView(Shape):
     timestamp: int
     sequence: int
     """Rises with arrival: what to ask `after`."""
+
+
+class WebLink(Shape):
+    url: str
+    """Opens the job's page in MLflow, signed in: once, and for ten minutes."""
 
 
 class SizeView(Shape):

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mayfly.domain.tracking import MetricValue
-
 Point = tuple[str, float | str, int, int]
 """Key, value ('NaN', 'Infinity' and '-Infinity' by name), timestamp, step."""
 
@@ -190,10 +188,6 @@ def spoken(value: float) -> float | str:
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-
-
-def metric_values(entry: Entry) -> tuple[MetricValue, ...]:
-    return tuple(MetricValue(key, float(value), step, timestamp) for key, value, timestamp, step in entry.metrics)
 
 
 # --- to MLflow --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,134 @@
+"""MLflow's own pages for people, signed in by a link that works once: they show the runs of one workspace, and change
+nothing. A cookie names the user and the workspace; it is good for the pages below that workspace's path alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from mayfly.domain import tracking
+from mayfly.kit.errors import Denied, Forbidden, MayflyError, NotFound
+from mayfly.ports.tracking import Response
+from mayfly.services.attempts import speaker
+from mayfly.services.feeding import Feeder
+from mayfly.services.jobs import find
+from mayfly.services.places import Place, tracking_name
+from mayfly.services.relaying import alone, answered_headers, kept_headers, mapped, theirs
+from mayfly.services.runs import Runs
+from mayfly.services.tokens import Principal
+from mayfly.services.world import World
+from mayfly.store import results, workspaces
+
+PREFIX = "/tracking"
+COOKIE = "mayfly_pages"
+LINK_MS = 600_000
+"""How long a link works that nobody has used."""
+SESSION_MS = 12 * 3_600_000
+_MOST_LINKS = 1000
+_OPEN = ("static-files/", "get-artifact", "model-versions/get-artifact", "version")
+_QUIET = ("ajax-api/3.0/mlflow/server-info", "ajax-api/3.0/mlflow/ui-telemetry", "ajax-api/2.0/mlflow/gateway-proxy")
+
+
+class Pages:
+    """Safe for many threads. Links live in this process: after a restart one asks for another."""
+
+    def __init__(self, world: World, runs: Runs, feeder: Feeder) -> None:
+        self._world = world
+        self._runs = runs
+        self._feeder = feeder
+        self._links: dict[str, tuple[str, str, str, int]] = {}
+        self._lock = threading.Lock()
+
+    def link(self, user: str, place: Place, name: str) -> str:
+        """The path of a link that opens the pages of the job's run, once. Raises NotFound `JobNotTracked`."""
+        row = find(self._world, place, name)
+        attempt = speaker(self._world, row.job.id)
+        if attempt is not None:
+            self._feeder.feed(attempt)  # the page shows what there is now
+        own = self._world.store.read(lambda connection: results.find_runs(connection, [row.run]))
+        if attempt is None or not own:
+            raise NotFound(
+                "JobNotTracked",
+                f"The job '{name}' has logged nothing to MLflow, so there is no page to show.",
+                remedy="mlflow.log_metric in its script is enough; no set-up is needed.",
+            )
+        asked = {"run_id": own[0].mlflow_run}
+        info = self._world.mlflow.ask(attempt.workspace, "GET", "runs/get", asked).get("run", {}).get("info", {})
+        target = f"{PREFIX}/{row.workspace}/#/experiments/{info.get('experiment_id', '0')}/runs/{row.run}/model-metrics"
+        ticket, now = self._world.ids.secret(), self._world.clock.now()
+        with self._lock:
+            alive = [(one, link) for one, link in self._links.items() if link[3] > now]
+            self._links = dict(alive[-_MOST_LINKS:])
+            self._links[ticket] = (user, row.workspace, target, now + LINK_MS)
+        return f"{PREFIX}/open/{ticket}"
+
+    def enter(self, ticket: str) -> tuple[str, str, str]:
+        """Use a link up: the cookie's value, the path it is for, and where to go. Raises Denied `LinkUsed`."""
+        with self._lock:
+            user, workspace, target, until = self._links.pop(ticket, ("", "", "", 0))
+        now = self._world.clock.now()
+        if until < now:
+            raise Denied(
+                "LinkUsed", "This link was used already, or is too old.", remedy="'mayfly job show NAME --web'."
+            )
+        token = self._world.tokens.issue(Principal("pages", f"{now + SESSION_MS}/{workspace}/{user}"))
+        return token, f"{PREFIX}/{workspace}/", target
+
+    def ask(
+        self,
+        who: Principal,
+        workspace: str,
+        method: str,
+        path: str,
+        query: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+    ) -> Response:
+        """One request of a page; `path` is what follows the workspace. Raises Denied `SessionOver`, Forbidden
+        `PagesReadOnly`, Unavailable `TrackingUnavailable`."""
+        self._admit(who, workspace)
+        path = quote(unquote(path), safe="/:@!$&'()*+,;=~-._")
+        _check(method, path, body)
+        space = self._world.store.read(lambda connection: tracking_name(workspaces.get(connection, workspace)))  # pyright: ignore
+        query = urlencode(parse_qsl(query, keep_blank_values=True), safe="/")
+        runs = self._runs.known(tracking.ids_in(b" ".join((path.encode(), query.encode(), body))))
+        sent = theirs(body.decode("latin-1"), runs).encode("latin-1")
+        answer = self._world.mlflow.send(
+            space, method, "/" + theirs(path, runs), theirs(query, runs), kept_headers(headers), sent
+        )
+        if path.endswith("/server-info"):
+            return alone(answer)
+        kinds = [value for name, value in answer.headers if name.lower() == "content-type"]
+        if path.startswith(("ajax-api", "graphql")) and kinds and kinds[0].startswith("application/json"):
+            return mapped(answer, self._runs, {})
+        kept = answered_headers(answer.headers)
+        if "get-artifact" in path:  # made by a job: it may be looked at, and does nothing
+            kept = (*kept, ("content-security-policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'"))
+        return Response(answer.status, kept, answer.body)
+
+    def _admit(self, who: Principal, workspace: str) -> None:
+        until, _, rest = who.subject.partition("/")
+        allowed, _, _user = rest.partition("/")
+        if not until.isdigit() or int(until) < self._world.clock.now() or allowed != workspace:
+            raise Denied(
+                "SessionOver", "You are not signed in here.", remedy="'mayfly job show NAME --web' signs you in."
+            )
+
+
+def _check(method: str, path: str, body: bytes) -> None:
+    """Only what reads. Raises Forbidden `PagesReadOnly`."""
+    if ".." in path.split("/") or "\\" in path:
+        raise Forbidden("TrackingRefused", "A path may not leave its folder.")
+    if method in ("GET", "HEAD") and (not path or path.startswith((*_OPEN, *_QUIET))):
+        return
+    if path == "graphql" and method == "POST" and b"mutation" not in body[:2000].split(b"{", 2)[-1][:40]:
+        return
+    if path.startswith("ajax-api/"):
+        try:
+            asked = tracking.route(method, "/" + path.removeprefix("ajax-"))
+        except MayflyError as error:
+            raise Forbidden("PagesReadOnly", "These pages do not show that.") from error
+        if not asked.writes:
+            return
+    raise Forbidden("PagesReadOnly", "These pages show what jobs logged, and change nothing.")
