@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mayfly.kit.errors import Unavailable
+from mayfly.services import models
 from mayfly.services.attempts import speaker
 from mayfly.services.feeding import Feeder
 from mayfly.services.world import World
@@ -43,3 +44,4 @@ class Ending:
         attempt = speaker(self._world, row.job.id)
         if attempt is not None:
             self._tracking.finish(attempt, row.job.state, row.job.ended_at or self._world.clock.now())
+            models.adopt_all(self._world, attempt)

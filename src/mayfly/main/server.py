@@ -31,7 +31,7 @@ from mayfly.engine.watching import watch
 from mayfly.kit.errors import MayflyError
 from mayfly.main.folder import StateFolder
 from mayfly.main.making import RandomIds, SteadyClock
-from mayfly.services import places, quotas, stopping
+from mayfly.services import models, places, quotas, stopping
 from mayfly.services.attempts import speaker
 from mayfly.services.contacts import Contacts
 from mayfly.services.feeding import Feeder
@@ -71,7 +71,9 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     rows = StoredTracking(world.store)
     runs = Runs(world.mlflow, rows, world.clock)
     feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
-    tracking = TrackingDoor(world.mlflow, rows, runs, feeder, lambda attempt, version: None)
+    tracking = TrackingDoor(
+        world.mlflow, rows, runs, feeder, lambda attempt, version: models.adopt(world, attempt, version)
+    )
     server: list[uvicorn.Server] = []
     stop = Stopping(world, lambda: _end(server))
     app = build(world, tracking, Pages(world, runs, feeder), lambda: stopping.view(world), stop)

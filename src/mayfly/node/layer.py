@@ -13,6 +13,9 @@ from pathlib import Path
 from mayfly.node.environments import Built
 from mayfly.transfer.removal import remove_tree
 
+SHIM = Path(__file__).parent / "shim"
+"""`azureml.core`, for scripts that ask it for the run they are in; behind all packages, so that the real one wins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -30,7 +33,7 @@ def lay(built: Built, folder: Path) -> Layer:
     """Make the layer in `folder`. Repeatable. Costs a few new files, whatever the environment holds."""
     remove_tree(folder)
     prefixes = sorted({Path(built.interpreter.prefix), Path(built.interpreter.exec_prefix)})
-    readable = (*prefixes, *([built.pip] if built.pip else []))
+    readable = (*prefixes, SHIM, *([built.pip] if built.pip else []))
     if built.root is not None and built.is_open:
         return _above(built, built.root, folder, readable)
     return _in_front(built, folder, (*readable, *([built.root] if built.root else [])))
@@ -68,5 +71,6 @@ def _furnish(built: Built, folder: Path, python: Path, behind: list[Path]) -> No
             wrapper = folder / "bin" / name
             wrapper.write_text(f"#!/bin/sh\nexec '{python}' -m pip \"$@\"\n", encoding="utf-8")
             wrapper.chmod(0o755)
+    behind = [*behind, SHIM]
     lines = [f"import site; site.addsitedir({str(place)!r})" for place in behind]
     (site / "_mayfly.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -201,6 +201,7 @@ def variables(assignment: Assignment, process: Process, around: Surroundings) ->
         "MLFLOW_TRACKING_URI": around.tracking_uri,
         "MLFLOW_TRACKING_TOKEN": assignment.token,
         "MLFLOW_RUN_ID": tracking.run,
+        "AZUREML_MLFLOW_RUN_ID": tracking.run,  # MLflow's client takes the other one away on first use
         # By name only: MLflow's own id of the experiment is made on first use, and its client refuses a pair that differs.
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
         "MLFLOW_DISABLE_TELEMETRY": "true",

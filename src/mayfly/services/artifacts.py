@@ -72,6 +72,15 @@ def logged_content(world: World, workspace: Workspace, uri: str, job: str) -> Ru
     return RunContent(digest, False, len(found), sum(entry.size for entry in found), job)
 
 
+def size_of(world: World, space: str, uri: str) -> int:
+    """Bytes below an MLflow artifact folder."""
+    total = 0
+    for file in _listed(world, space, uri):
+        below = _below(uri, str(file["path"]).rpartition("/")[2])
+        total += size_of(world, space, below) if file.get("is_dir") else int(file.get("file_size") or 0)
+    return total
+
+
 def _parse(address: str) -> tuple[str, str]:
     rest = address.removeprefix("runs:/").strip("/")
     name, _, path = rest.partition("/")
