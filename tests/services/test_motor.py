@@ -12,7 +12,7 @@ from mayfly.engine.loop import Duty, Engine
 from mayfly.engine.resolving import Resolving
 from mayfly.engine.scheduling import schedule
 from mayfly.engine.watching import watch
-from mayfly.kit.errors import Broken
+from mayfly.kit.errors import Broken, Invalid
 from mayfly.services import environments as services
 from mayfly.services import explanations, jobs, logs, quotas, submit
 from mayfly.store import attempts, environments, ledgers, nodes, waiting
@@ -297,10 +297,83 @@ def test_an_environment_without_a_solution_ends_who_waits_for_it(stage: Scene, r
     assert show(stage, "other").status == "Provisioning" and part.agent.wish().action == "discard"
     part.tell(part.released())
     stage.resolver.failure = None
+    with pytest.raises(Invalid) as refused:
+        send(stage, "again", environment=PACKAGES)
+    assert refused.value.code == "EnvironmentFailedBefore" and "no such version" in refused.value.message
+    ask(stage)
     (again,) = start(stage, "again", environment=PACKAGES)
     resolving.work()
     until(lambda: not wanted(stage))
     assert again.agent.wish().action == "prepare", "a failure is not kept as an answer"
+
+
+def ask(stage: Scene) -> None:
+    """A person asks for another try."""
+    found = services.wish(stage.world, PACKAGES)
+    stage.world.store.write(lambda unit: found.keep(unit, stage.world, asked=True))
+
+
+def test_an_index_that_could_not_be_asked_is_asked_again_by_the_next_job(stage: Scene, resolving: Resolving) -> None:
+    stage.resolver.failure = Broken("PackageIndexUnreachable", "no route")
+    start(stage, "one", environment=PACKAGES)
+    resolving.work()
+    until(lambda: show(stage, "one").status == "Failed")
+    stage.resolver.failure = None
+    (again,) = start(stage, "again", environment=PACKAGES)
+    resolving.work()
+    until(lambda: not wanted(stage))
+    assert again.agent.wish().action == "prepare"
+
+
+def test_a_resolution_ends_when_nobody_waits_for_it(stage: Scene) -> None:
+    impatient = Resolving(stage.world, look_s=0.02)
+    stage.resolver.gate.clear()
+    start(stage, "one", environment=PACKAGES)
+    impatient.work()
+    until(lambda: stage.resolver.asked)
+    jobs.cancel(stage.world, HERE, "one", "ann", "")
+    until(lambda: not impatient.flying())
+    assert wanted(stage) == 0
+    ask(stage)  # nobody waits, but a person asked
+    impatient.work()
+    until(lambda: len(stage.resolver.asked) == 2)
+    stage.resolver.gate.set()
+    until(lambda: not wanted(stage))
+    impatient.close()
+    start(stage, "two", environment=PACKAGES)
+    assert wanted(stage) == 0 and len(stage.resolver.asked) == 2
+
+
+def test_two_servers_make_one_environment_once_for_ten_jobs(stage: Scene) -> None:
+    stage.resolver.gate.clear()
+    servers = [Resolving(stage.world, f"server {number}", look_s=0.05) for number in (1, 2)]
+    for number in range(10):
+        send(stage, f"job-{number}", environment=PACKAGES)
+        for server in servers:
+            server.work()
+    until(lambda: stage.resolver.asked)
+    until(lambda: sum(len(server.flying()) for server in servers) == 1)  # the other one has found it taken
+    stage.resolver.gate.set()
+    until(lambda: not wanted(stage))
+    for server in servers:
+        server.work()
+        server.close()
+    assert len(stage.resolver.asked) == 1
+
+
+def test_what_a_server_found_out_too_late_is_not_kept(stage: Scene) -> None:
+    stage.resolver.gate.clear()
+    start(stage, "one", environment=PACKAGES)
+    late = Resolving(stage.world, "a server that sleeps", look_s=60)
+    late.work()
+    until(lambda: stage.resolver.asked)
+    (row,) = stage.world.store.read(environments.wanted)
+    stage.world.store.write(lambda unit: environments.let_go(unit, row.digest, "a server that sleeps"))
+    assert stage.world.store.write(lambda unit: environments.claim(unit, row.digest, "another"))
+    stage.resolver.gate.set()
+    until(lambda: not late.flying())
+    late.close()
+    assert wanted(stage) == 1
 
 
 def test_a_resolution_given_up_at_the_end_of_the_server_is_taken_up_by_the_next(stage: Scene) -> None:

@@ -89,6 +89,14 @@ def plan_digest(python_version: str, lock: str | None, variables: Mapping[str, s
     return _digest({"python": python_version, "lock": lock, "variables": dict(variables)})
 
 
+_PASSING = frozenset(["PackageIndexUnreachable", "EnvironmentResolveTimeout", "ImageRegistryUnreachable"])
+
+
+def passes(code: str) -> bool:
+    """Whether a failure to make an environment may be over by itself, so that the next job tries again unasked."""
+    return code in _PASSING
+
+
 def _digest(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

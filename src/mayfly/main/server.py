@@ -81,7 +81,7 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     announce = lambda: folder.announce(url, world.started_at, options.automatic)  # noqa: E731
     server.append(_Announcing(_config(app), announce, stop))
-    resolving = Resolving(world)
+    resolving = Resolving(world, _holder(world))
     engine = Engine(world, _holder(world), _duties(world, feeder, resolving, stop, options))
     engine.start()
     try:

@@ -25,6 +25,7 @@ from mayfly.spec import normal
 from mayfly.spec.job import CommandJob
 from mayfly.spec.models import DataInput, LiteralInput
 from mayfly.store import codec, jobs, waiting
+from mayfly.store import environments as environment_rows
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 from mayfly.store.workspaces import Workspace
@@ -63,6 +64,7 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     job = spec.parse(submission.definition)
     notes = list(spec.notes(job))
     environment = environments.wish(world, _environment(submission.definition))
+    environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
     notes += environment.notes
     request, said = _request(world, job, submission)
     if said:

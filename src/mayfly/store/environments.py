@@ -1,19 +1,24 @@
-"""Environments by the hash of their definition: wanted, ready with a plan, or failed with the resolver's words."""
+"""Environments by the hash of their definition: wanted, ready with a plan, failed with the resolver's words, or dropped
+because nobody waited for them any more."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select, update
 
+from mayfly.domain.environments import passes
 from mayfly.domain.job import Cause
 from mayfly.kit.clock import Millis
-from mayfly.store import codec, dialect
+from mayfly.store import codec, dialect, leases
 from mayfly.store.tables import environments
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
+
+LEASE = Millis(30_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +26,53 @@ class EnvironmentRow:
     digest: str
     definition: dict[str, Any]
     state: str
+    kind: str
+    """What has to be made: 'packages', 'image' or 'build'."""
     plan: agent.EnvironmentPlan | None
     error: Cause | None
+    asked: bool
+    tries: int
+    used_at: Millis
 
 
-def want(unit: Unit, digest: str, definition: dict[str, Any], now: Millis) -> None:
-    """Ask for it to be resolved. One that has failed is wanted again: a failure is not cached as an answer."""
-    row = {"digest": digest, "definition": codec.dump(definition), "state": "wanted", "created_at": now}
-    dialect.insert_or_leave(unit.connection, environments, [row])
-    unit.connection.execute(
-        update(environments)
-        .where(environments.c.digest == digest, environments.c.state == "failed")
-        .values(state="wanted", error=None)
-    )
+def want(
+    unit: Unit, digest: str, definition: Mapping[str, Any], now: Millis, kind: str = "packages", asked: bool = False
+) -> EnvironmentRow:
+    """Ask for it to be made. One that has failed stays failed, unless the failure was a passing one or a person asks
+    for another try (`asked`)."""
+    row = {"digest": digest, "definition": codec.dump(dict(definition)), "state": "wanted", "kind": kind}
+    dialect.insert_or_leave(unit.connection, environments, [row | {"created_at": now, "used_at": now}])
+    known = unit.connection.execute(
+        dialect.locked(unit.connection, select(environments).where(environments.c.digest == digest))
+    ).one()
+    values: dict[str, Any] = {"used_at": now}
+    error = codec.cause_of(known.error)
+    again = known.state == "failed" and (asked or error is None or passes(error.code))
+    if known.state == "dropped" or again:
+        values |= {"state": "wanted", "error": None}
+    if asked and known.state != "ready":
+        values["asked"] = True
+    unit.connection.execute(update(environments).where(environments.c.digest == digest).values(**values))
+    found = get(unit.connection, digest)
+    assert found is not None
+    return found
 
 
 def get(connection: Connection, digest: str) -> EnvironmentRow | None:
     row = connection.execute(select(environments).where(environments.c.digest == digest)).one_or_none()
     return None if row is None else _row(row)
+
+
+def beginning_with(connection: Connection, prefix: str) -> list[EnvironmentRow]:
+    """At most two, by the first letters of their hash."""
+    rows = connection.execute(
+        select(environments).where(environments.c.digest.startswith(prefix, autoescape=True)).limit(2)
+    )
+    return [_row(row) for row in rows]
+
+
+def everything(connection: Connection) -> list[EnvironmentRow]:
+    return [_row(row) for row in connection.execute(select(environments).order_by(environments.c.digest))]
 
 
 def wanted(connection: Connection) -> list[EnvironmentRow]:
@@ -48,20 +82,66 @@ def wanted(connection: Connection) -> list[EnvironmentRow]:
     return [_row(row) for row in rows]
 
 
-def ready(unit: Unit, digest: str, plan: agent.EnvironmentPlan) -> None:
+def claim(unit: Unit, digest: str, holder: str) -> bool:
+    """Take or renew the right to make it; False while another server has it."""
+    return leases.claim(unit, _lease(digest), holder, LEASE)
+
+
+def begin(unit: Unit, digest: str) -> int:
+    """Count another try; its number."""
+    unit.connection.execute(
+        update(environments).where(environments.c.digest == digest).values(tries=environments.c.tries + 1)
+    )
+    return unit.connection.scalar(select(environments.c.tries).where(environments.c.digest == digest)) or 1
+
+
+def let_go(unit: Unit, digest: str, holder: str) -> None:
+    leases.release(unit, _lease(digest), holder)
+
+
+def ready(unit: Unit, digest: str, plan: agent.EnvironmentPlan, holder: str | None = None) -> bool:
+    """Keep the plan. With a `holder`: only while its lease lasts; False when it does not."""
+    if not _held(unit, digest, holder):
+        return False
     unit.connection.execute(
         update(environments)
         .where(environments.c.digest == digest)
-        .values(state="ready", plan=msgspec.json.encode(plan).decode(), error=None)
+        .values(state="ready", plan=msgspec.json.encode(plan).decode(), error=None, asked=False)
     )
+    return True
 
 
-def failed(unit: Unit, digest: str, cause: Cause) -> None:
+def failed(unit: Unit, digest: str, cause: Cause, holder: str | None = None) -> bool:
+    if not _held(unit, digest, holder):
+        return False
     unit.connection.execute(
         update(environments)
         .where(environments.c.digest == digest)
-        .values(state="failed", error=codec.cause_text(cause))
+        .values(state="failed", error=codec.cause_text(cause), asked=False)
     )
+    return True
+
+
+def lock(unit: Unit, digest: str) -> EnvironmentRow | None:
+    """Its row, held until the unit ends: nobody begins to want it meanwhile."""
+    statement = select(environments).where(environments.c.digest == digest)
+    row = unit.connection.execute(dialect.locked(unit.connection, statement)).one_or_none()
+    return None if row is None else _row(row)
+
+
+def drop(unit: Unit, digest: str) -> None:
+    """Nobody wants it, or its plan is given up: the next who wants it begins anew."""
+    unit.connection.execute(
+        update(environments).where(environments.c.digest == digest).values(state="dropped", plan=None, asked=False)
+    )
+
+
+def _lease(digest: str) -> str:
+    return f"environment {digest[:48]}"
+
+
+def _held(unit: Unit, digest: str, holder: str | None) -> bool:
+    return holder is None or leases.holder_of(unit, _lease(digest)) == holder
 
 
 def _row(row: Any) -> EnvironmentRow:
@@ -69,6 +149,10 @@ def _row(row: Any) -> EnvironmentRow:
         row.digest,
         codec.load(row.definition),
         row.state,
+        row.kind,
         None if row.plan is None else msgspec.json.decode(row.plan, type=agent.EnvironmentPlan),
         codec.cause_of(row.error),
+        row.asked,
+        row.tries,
+        Millis(row.used_at),
     )

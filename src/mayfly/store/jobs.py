@@ -198,6 +198,13 @@ def waiting_for(connection: Connection, environment: str, states: Iterable[JobSt
     return [_row(row) for row in rows]
 
 
+def any_waiting_for(connection: Connection, environment: str, states: Iterable[JobState]) -> bool:
+    question = select(jobs.c.id).where(
+        jobs.c.environment == environment, jobs.c.state.in_([state.value for state in states])
+    )
+    return connection.execute(question.limit(1)).first() is not None
+
+
 def names_like(connection: Connection, workspace: WorkspaceId, most: int = 200) -> list[str]:
     """Recent names, for near matches."""
     return list(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, or_, select, update
 
 from mayfly.kit.clock import Millis
 from mayfly.store import dialect
@@ -25,3 +25,8 @@ def claim(unit: Unit, name: str, holder: str, length: Millis, now: Millis | None
 
 def holder_of(unit: Unit, name: str) -> str | None:
     return unit.connection.scalar(select(leases.c.holder).where(leases.c.name == name))
+
+
+def release(unit: Unit, name: str, holder: str) -> None:
+    """Give it up before its time, if it is still this holder's."""
+    unit.connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -202,10 +203,14 @@ environments = Table(
     metadata,
     Column("digest", String(64), primary_key=True),  # of the definition and the platform
     Column("definition", Text, nullable=False),
-    Column("state", String(12), nullable=False),  # wanted, ready, failed
+    Column("state", String(12), nullable=False),  # wanted, ready, failed, dropped (nobody waits for it any more)
     Column("plan", Text),
     Column("error", Text),
     Column("created_at", BigInteger, nullable=False),
+    Column("kind", String(12), nullable=False, server_default="packages"),  # packages, image, build
+    Column("asked", Boolean, nullable=False, server_default=false()),  # for itself, not by a job that waits
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("used_at", BigInteger, nullable=False, server_default="0"),
 )
 
 outputs = Table(
