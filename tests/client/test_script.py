@@ -253,4 +253,4 @@ def test_azures_own_sdk_loads_what_is_kept(work: Path) -> None:
     found = json.loads(done.stdout[done.stdout.index("[[") :])
     assert found[0][:3] == [first.job.definition["command"], ["d"], ["m"]]
     assert found[1][0] == "bash go.sh"
-    assert Path(found[0][4]).resolve() == work
+    assert (work / "kept" / found[0][4]).resolve() == work

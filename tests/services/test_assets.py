@@ -144,3 +144,14 @@ def test_pages_hold_everything_once(stage: Scene) -> None:
     rest = assets.version_page(stage.world, HERE, DATA, "many", 4, first.assets[-1].version, "active")
     assert [one.version for one in [*first.assets, *rest.assets]] == [str(n) for n in range(7, 0, -1)]
     assert (first.more, rest.more) == (True, False)
+
+
+def test_the_remedy_for_what_is_archived_brings_it_back(stage: Scene) -> None:
+    keep(stage, "iris", "1")
+    for version in ("1", None):
+        assets.archive(stage.world, HERE, DATA, "iris", version, archived=True)
+        with pytest.raises(NotFound) as caught:
+            assets.find(stage.world, HERE, DATA, "iris", label="latest")
+        told = (caught.value.remedy or "").split("--version ")
+        assets.archive(stage.world, HERE, DATA, "iris", told[1] if len(told) > 1 else None, archived=False)
+        assert assets.find(stage.world, HERE, DATA, "iris", label="latest").version == "1"

@@ -309,7 +309,7 @@ def test_an_environment_without_a_solution_ends_who_waits_for_it(stage: Scene, r
 
 def ask(stage: Scene) -> None:
     """A person asks for another try."""
-    found = services.wish(stage.world, PACKAGES)
+    found = services.wish(stage.world, PACKAGES, HERE)
     stage.world.store.write(lambda unit: found.keep(unit, stage.world, asked=True))
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from mayfly.api.workspace import WS, Name, user
 from mayfly.domain.references import AssetKind
-from mayfly.services import assets
+from mayfly.services import assets, registered
 from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
 from mayfly.services.world import World
@@ -57,7 +57,8 @@ def router(world: World) -> APIRouter:
             tags=ask.tags,
             properties=ask.properties,
         )
-        row, created = assets.register(world, user(request), Place(subscription, group, workspace), asset)
+        keep = registered.register if kind is AssetKind.ENVIRONMENT else assets.register
+        row, created = keep(world, user(request), Place(subscription, group, workspace), asset)
         response.status_code = 201 if created else 200
         return assets.view(row)
 

@@ -35,6 +35,17 @@ COMMANDS: dict[str, Entry] = {
             "download": Entry("Download a job's outputs and logs.", "mayfly.cli.job:download"),
         },
     ),
+    "environment": Entry(
+        "Register environments, and make them before a job needs them.",
+        entries={
+            "create": Entry("Register an environment.", "mayfly.cli.environment:create"),
+            "list": Entry("List environments.", "mayfly.cli.environment:list_environments"),
+            "show": Entry("Show one version of an environment.", "mayfly.cli.environment:show"),
+            "build": Entry("Find its packages now, also after a failure.", "mayfly.cli.environment:build"),
+            "archive": Entry("Hide an environment from lists and latest.", "mayfly.cli.environment:archive"),
+            "restore": Entry("Bring an archived environment back.", "mayfly.cli.environment:restore"),
+        },
+    ),
     "workspace": Entry(
         "Make and list workspaces: jobs, quota and assets of their own.",
         entries={

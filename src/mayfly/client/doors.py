@@ -151,6 +151,14 @@ class Doors:
         verb = "restore" if restore else "archive"
         return self.session.post(f"{self._assets(kind)}/{_part(name)}/{verb}", {"version": version}, repeatable=True)
 
+    # --- environments
+
+    def build_environment(self, ask: View) -> View:
+        return self.session.post(f"{self.place.path}/environments/builds", ask, repeatable=True)
+
+    def environment_build(self, digest: str, offset: int) -> View:
+        return self.session.get(f"{self.place.path}/environments/builds/{_part(digest)}", {"offset": offset})
+
     # --- sizes and quota
 
     def sizes(self) -> list[View]:

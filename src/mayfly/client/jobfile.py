@@ -125,7 +125,7 @@ def _with_environment(job: JobFile) -> JobFile:
     if not isinstance(text, str) or text[:5].lower() != "file:":
         return job
     try:
-        part = _part(job.local(local(text)), "/environment")
+        part = read_part(job.local(local(text)), "/environment")
     except Invalid as error:
         # `check` raises for this whatever stands there; one fault about it is enough.
         stand_in = {**job.definition, "environment": {"image": "unreadable"}}
@@ -146,7 +146,7 @@ def _with_conda_file(job: JobFile) -> JobFile:
     if not isinstance(environment, dict) or not isinstance(text, str):
         return job
     try:
-        part = _part(job.local(local(text)), "/environment/conda_file")
+        part = read_part(job.local(local(text)), "/environment/conda_file")
     except Invalid as error:
         return _faulty(job, error, "/environment/conda_file")
     environment = {**environment, "conda_file": part.document.data}
@@ -157,7 +157,9 @@ def _rebased(relative: Path, text: str) -> str:
     return (relative / local(text)).as_posix()
 
 
-def _part(path: Path, pointer: str) -> Part:
+def read_part(path: Path, pointer: str) -> Part:
+    """A file that stands at `pointer`. Raises Invalid `JobFileNotFound`, `JobFileUnreadable` and those of
+    `spec.document.load`."""
     path = Path(os.path.normpath(path))
     return Part(path, pointer, document.load(_bytes(path), str(path)))
 

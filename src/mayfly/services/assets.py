@@ -209,10 +209,11 @@ def _absent(
             f"The {kind.value} '{name}' has no label '{label}'.",
             remedy=f"Write @latest, or a version: {listed}." if listed else "Write a version.",
         )
+    which = "" if assets.name_is_archived(connection, workspace, kind, name) else f" --version {known[0].version}"
     return NotFound(
         "AssetArchived",
         f"Every version of the {kind.value} '{name}' is archived.",
-        remedy=f"Name a version ({known[0].version}), or: mayfly {kind.value} restore --name {name}",
+        remedy=f"Name a version ({known[0].version}), or: mayfly {kind.value} restore --name {name}{which}",
     )
 
 

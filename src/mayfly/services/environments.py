@@ -6,7 +6,7 @@ import hashlib
 import platform
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,12 +15,15 @@ from mayfly.domain import environments as rules
 from mayfly.domain.interpreters import choose_interpreter
 from mayfly.domain.job import Cause, JobState
 from mayfly.domain.life import Rejected, step
-from mayfly.kit.errors import Invalid, MayflyError, Unavailable
+from mayfly.kit.errors import Invalid, MayflyError, NotFound, Unavailable
 from mayfly.ports.resolver import Interpreter
+from mayfly.services import registered
+from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.store import environments, jobs
 from mayfly.store.environments import EnvironmentRow
 from mayfly.store.unit import Unit
+from mayfly.wire import mayfly as wire
 from mayfly.wire.agent import EnvironmentPlan
 
 LOG_FILE = "azureml-logs/20_environment_resolve_log.txt"
@@ -67,9 +70,13 @@ def refuse_failed(row: EnvironmentRow | None) -> None:
     )
 
 
-def wish(world: World, environment: str | Mapping[str, Any]) -> Wish:
-    """Understand a job's environment and choose its interpreter. Raises Invalid with a pointer below /environment."""
-    definition = rules.understand(environment)
+def wish(world: World, environment: str | Mapping[str, Any], place: Place) -> Wish:
+    """Understand a job's environment, registered ones looked up first, and choose its interpreter. Raises Invalid with
+    a pointer below /environment."""
+    meant = registered.meant(world, place, environment)
+    definition = rules.understand(meant.definition)
+    if meant.name is not None:
+        definition = replace(definition, name=meant.name)
     choice = choose_interpreter(definition.python, definition.python_asked, world.resolver.interpreters())
     python = choice.interpreter
     notes = (*definition.notes, choice.note) if choice.note else definition.notes
@@ -89,6 +96,52 @@ def wish(world: World, environment: str | Mapping[str, Any]) -> Wish:
             digest="", name=definition.name, python=python.path, python_version=python.version, note=kept["note"]
         )
     return Wish(digest, definition.name, kept, plan, notes)
+
+
+def build(world: World, place: Place, ask: wire.EnvironmentBuild) -> wire.BuildView:
+    """Want it for itself: make it now, also after a failure. Durable when it returns. Raises as `wish`, NotFound
+    `EnvironmentNotFound` for a hash that is not known."""
+    if ask.digest:
+        row = _known(world, ask.digest)
+        wished = Wish(row.digest, row.definition["name"], row.definition, None, (), row.kind)
+    else:
+        wished = wish(world, ask.environment, place)
+
+    def keep(unit: Unit) -> None:
+        wished.keep(unit, world, asked=True)
+        unit.wake("environments")
+
+    world.store.write(keep)
+    return build_view(world, wished.digest, 0)
+
+
+def build_view(world: World, digest: str, offset: int) -> wire.BuildView:
+    """How far it is, and what was said after `offset`."""
+    row = _known(world, digest)
+    text = world.logs.read(log_of(row.digest), max(1, row.tries), 0, LOG_FILE, offset, 1 << 20)
+    error = row.error
+    return wire.BuildView(
+        digest=row.digest,
+        name=row.definition["name"],
+        state=row.state,
+        note=row.definition["note"],
+        packages=_packages(row),
+        error=None if error is None else wire.ProblemView(code=error.code, message=error.message, remedy=error.remedy),
+        text=text.decode("utf-8", "replace"),
+        next=offset + len(text),
+    )
+
+
+def _packages(row: EnvironmentRow) -> list[str]:
+    lock = row.plan.lock if row.plan is not None else None
+    return [] if not lock else [line.split(" ")[0] for line in lock.splitlines() if line[:1].strip() and "==" in line]
+
+
+def _known(world: World, digest: str) -> EnvironmentRow:
+    found = world.store.read(lambda connection: environments.beginning_with(connection, digest.lower()))
+    if len(found) != 1 or len(digest) < 8:
+        raise NotFound("EnvironmentNotFound", f"No environment has the hash {digest[:64]}.")
+    return found[0]
 
 
 def resolve(

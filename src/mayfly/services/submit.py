@@ -63,7 +63,7 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     Refused (quota outcomes A, B and D)."""
     job = spec.parse(submission.definition)
     notes = list(spec.notes(job))
-    environment = environments.wish(world, _environment(submission.definition))
+    environment = environments.wish(world, _environment(submission.definition), place)
     environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
     notes += environment.notes
     request, said = _request(world, job, submission)

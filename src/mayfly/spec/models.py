@@ -61,7 +61,7 @@ class Output(Shape):
     description: str | None = None
 
 
-def _conda_file(value: Any) -> Any:
+def conda_content(value: Any) -> Any:
     if isinstance(value, (dict, str)) and value:
         return value
     raise wrong(f"Expected conda's 'key: value' lines or the path of a file, found {show(value)}.", code="WrongType")
@@ -76,7 +76,7 @@ class Environment(Shape):
     """An inline one. `name` and `version` are allowed and mean nothing (semantics §21.12)."""
 
     image: Filled | None = None
-    conda_file: Annotated[Any, BeforeValidator(_conda_file)] = None
+    conda_file: Annotated[Any, BeforeValidator(conda_content)] = None
     """A mapping as conda has it, or a path to a file that holds one."""
     build: BuildContext | None = None
     name: str | None = None

@@ -161,6 +161,11 @@ def archive(unit: Unit, workspace: WorkspaceId, kind: str, name: str, version: s
     return unit.connection.execute(statement).rowcount > 0
 
 
+def name_is_archived(connection: Connection, workspace: WorkspaceId, kind: str, name: str) -> bool:
+    """The name itself, rather than its versions one by one."""
+    return bool(connection.scalar(select(asset_names.c.archived).where(_name(workspace, kind, name))))
+
+
 def made_by(connection: Connection, job: str) -> list[AssetRow]:
     """What a job registered, oldest first."""
     return [_row(row) for row in connection.execute(_select(assets.c.job == job).order_by(assets.c.sequence))]

@@ -26,6 +26,8 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   GET  WS/quotas                               list of QuotaView
   PUT  WS/quotas                               QuotaUpdate -> list of QuotaView
   GET  WS/usage                                list of UsageView
+  POST WS/environments/builds                  EnvironmentBuild -> BuildView: make it now, also after a failure
+  GET  WS/environments/builds/{digest}?offset  BuildView; the first eight letters of the hash are enough
   POST WS/content/missing                      {"digests": […]} -> {"missing": […]}
   POST WS/content/blobs                        packed blobs (transfer.packs) -> {"stored": n}
   POST WS/content/fetch                        {"digests": […]} -> packed blobs
@@ -75,6 +77,29 @@ class Submission(Shape):
     working_folder_name: str = "Default"
     """The default experiment (semantics §1.12)."""
     git: GitState | None = None
+
+
+class EnvironmentBuild(Shape):
+    """One of the two: an environment as a job names it, or the hash of one that was wanted before."""
+
+    environment: str | dict[str, Any] = ""
+    digest: str = ""
+    uploads: dict[str, str] = Field(default_factory=dict)
+    """As in a submission: `/environment/build/path`."""
+
+
+class BuildView(Shape):
+    digest: str
+    name: str
+    state: str
+    """wanted, ready, failed, dropped."""
+    note: str = ""
+    packages: list[str] = Field(default_factory=list)
+    """What is in it, 'numpy==1.26.4'; empty for an image."""
+    error: ProblemView | None = None
+    text: str = ""
+    """What was said, from the offset that was asked for."""
+    next: int = 0
 
 
 class ServerView(Shape):

@@ -1,0 +1,135 @@
+"""`mayfly environment`: what jobs run with, registered under a name, and made before any job needs it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from mayfly.cli import assets, report, text
+from mayfly.cli.app import command
+from mayfly.cli.run import Run
+from mayfly.client import assetfile
+from mayfly.client.assetfile import AssetFile
+from mayfly.client.doors import View
+from mayfly.kit.errors import Broken, Invalid
+from mayfly.spec import assets as spec
+from mayfly.spec.assets import EnvironmentAsset
+
+_KIND, _NOUN = "environment", "environment"
+_LOOK_S = 0.5
+_ENDED = ("ready", "failed", "dropped")
+
+
+@command("create")
+@assets.file_options
+@click.option("--image", "-i", metavar="IMAGE", help="The image it begins with.")
+@click.option(
+    "--conda-file", "-c", type=click.Path(path_type=Path), metavar="FILE", help="Its packages, as conda has it."
+)
+def create(
+    run: Run,
+    file: Path | None,
+    name: str | None,
+    version: str | None,
+    description: str | None,
+    sets: tuple[str, ...],
+    image: str | None,
+    conda_file: Path | None,
+) -> None:
+    """Register an environment under a name. A version means one definition for ever."""
+    packages = str(conda_file.absolute()) if conda_file else None
+    options = {"name": name, "version": version, "description": description, "image": image, "conda_file": packages}
+    asset = _read(run, file, options, sets)
+    body = {
+        "name": asset.name,
+        "version": asset.version,
+        "description": asset.description,
+        "tags": {key: value or "" for key, value in asset.tags.items()},
+        "properties": {key: value or "" for key, value in asset.properties.items()},
+        "definition": asset.definition,
+    }
+    assets.made(run, run.doors().register(_KIND, body))
+
+
+list_environments = assets.list_command(_KIND, _NOUN)
+archive = assets.archive_command(_KIND, _NOUN, restore=False)
+restore = assets.archive_command(_KIND, _NOUN, restore=True)
+
+
+def _definition(_run: Run, view: View) -> list[str]:
+    shown = yaml.safe_dump(view["definition"], sort_keys=False, allow_unicode=True)
+    return ["", *(text.clean(line) for line in shown.splitlines())]
+
+
+show = assets.show_command(_KIND, _NOUN, _definition)
+
+
+@command("build")
+@assets.file_options
+@click.argument("positional", metavar="[NAME]", required=False)
+@click.option("--hash", "digest", metavar="HASH", help="One that was made, or failed, before.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is made.")
+def build(
+    run: Run,
+    file: Path | None,
+    name: str | None,
+    version: str | None,
+    description: str | None,
+    sets: tuple[str, ...],
+    positional: str | None,
+    digest: str | None,
+    no_wait: bool,
+) -> int:
+    """Find an environment's packages now, before a job needs them, and again where that failed."""
+    ask: dict[str, Any] = {"digest": digest or ""}
+    if not digest:
+        ask["environment"] = _named(run, file, name or positional, version, description, sets)
+    doors = run.doors()
+    found = doors.build_environment(ask)
+    if no_wait:
+        run.screen.data(found, lambda: [f"{text.clean(found['name'])} is being made ({found['digest'][:12]})."])
+        return 0
+    while True:
+        if found["text"]:
+            run.screen.log("build", found["text"], "")
+        if found["state"] in _ENDED:
+            break
+        time.sleep(_LOOK_S)
+        found = doors.environment_build(found["digest"], found["next"])
+    run.screen.end_logs({})
+    if found["state"] != "ready":
+        error = found.get("error") or {"code": "EnvironmentDropped", "message": "It was given up."}
+        raise Broken(error["code"], error["message"], remedy=error.get("remedy"))
+    run.screen.data(found, lambda: _built(found))
+    return 0
+
+
+def _named(
+    run: Run, file: Path | None, name: str | None, version: str | None, description: str | None, sets: tuple[str, ...]
+) -> str | dict[str, Any]:
+    if file is not None:
+        asset = _read(run, file, {"name": name, "version": version, "description": description}, sets)
+        return asset.definition
+    if not name:
+        raise Invalid("UsageInvalid", "Which environment?", remedy="Give a name, a --file or a --hash.")
+    if "/" in name:
+        return name
+    bare, version, label = assets.chosen(name, None, version, None)
+    return f"azureml:{bare}:{version}" if version else f"azureml:{bare}@{label or 'latest'}"
+
+
+def _read(run: Run, file: Path | None, options: dict[str, Any], sets: tuple[str, ...]) -> EnvironmentAsset:
+    run.screen.locate = lambda fault: fault.message
+    read: AssetFile = assetfile.read(file, options, sets, includes=("conda_file",))
+    run.screen.locate = read.locate
+    return spec.parse(EnvironmentAsset, read.definition)
+
+
+def _built(found: View) -> list[str]:
+    lines = [report.field("Name", found["name"]), report.field("Hash", found["digest"][:12])]
+    lines += [report.field("Note", found["note"])] if found["note"] else []
+    return [*lines, report.field("Packages", ", ".join(found["packages"]) or "none beside pip")]
