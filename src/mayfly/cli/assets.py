@@ -110,7 +110,7 @@ def archive_command(kind: str, noun: str, *, restore: bool) -> click.Command:
         if label is not None:
             version = doors.asset(kind, bare, label=label)["version"]
         changed = doors.archive(kind, bare, version, restore=restore)
-        what = f"version {text.clean(version)} of {text.clean(bare)}" if version else ftext.clean(bare)
+        what = f"version {text.clean(version)} of {text.clean(bare)}" if version else text.clean(bare)
         run.screen.data(changed, lambda: [f"{verb.capitalize()}d {what}."])
 
     archive.help = (
