@@ -21,7 +21,7 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.kit.ids import Digest, RunId, sortable
 from mayfly.ports.resolver import Interpreter
-from mayfly.services import places, quotas
+from mayfly.services import models, places, quotas
 from mayfly.services.attempts import speaker
 from mayfly.services.contacts import Contacts
 from mayfly.services.feeding import Feeder
@@ -191,7 +191,7 @@ def tracking(world: World) -> tuple[TrackingDoor, Pages, Feeder]:
     runs = Runs(world.mlflow, rows, world.clock)
     feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
     return (
-        TrackingDoor(world.mlflow, rows, runs, feeder, lambda _attempt, _version: None),
+        TrackingDoor(world.mlflow, rows, runs, feeder, lambda attempt, version: models.adopt(world, attempt, version)),
         Pages(world, runs, feeder),
         feeder,
     )
