@@ -20,6 +20,7 @@ from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
 from mayfly.services.views import job_view
 from mayfly.services.world import World
+from mayfly.store.jobs import Which
 from mayfly.wire import mayfly as wire
 
 
@@ -60,9 +61,10 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         after: str | None = None,
         state: str | None = None,
+        which: Which = "active",
     ) -> wire.JobPage:
         states = [one.strip() for one in state.split(",")] if state else None
-        return jobs.page(world, Place(subscription, group, workspace), limit, after, states)
+        return jobs.page(world, Place(subscription, group, workspace), limit, after, states, which)
 
     @routes.get(f"{WS}/jobs/{{name}}")
     def show_job(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.JobView:
@@ -82,6 +84,18 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
         subscription: Name, group: Name, workspace: Name, name: Name, ask: wire.CancelAsk, request: Request
     ) -> wire.JobView:
         return jobs.cancel(world, Place(subscription, group, workspace), name, user(request), ask.reason)
+
+    @routes.post(f"{WS}/jobs/{{name}}/archive")
+    def archive(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.JobView:
+        return jobs.archive(world, Place(subscription, group, workspace), name, archived=True)
+
+    @routes.post(f"{WS}/jobs/{{name}}/restore")
+    def restore(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.JobView:
+        return jobs.archive(world, Place(subscription, group, workspace), name, archived=False)
+
+    @routes.patch(f"{WS}/jobs/{{name}}")
+    def update(subscription: Name, group: Name, workspace: Name, name: Name, ask: wire.JobUpdate) -> wire.JobView:
+        return jobs.update(world, Place(subscription, group, workspace), name, ask)
 
     @routes.get(f"{WS}/jobs/{{name}}/stream")
     def stream(

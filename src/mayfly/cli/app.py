@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -12,7 +12,7 @@ from mayfly import __version__
 from mayfly.cli import show
 from mayfly.cli.catalogue import COMMANDS, Entry, root_help
 from mayfly.cli.run import Run
-from mayfly.client.connecting import read_settings
+from mayfly.client.connecting import Settings, read_settings
 from mayfly.client.doors import Place
 from mayfly.kit.clock import Clock
 from mayfly.kit.errors import Broken, Invalid, MayflyError, nearest
@@ -112,13 +112,23 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         given = ctx.params
         environ, clock = ctx.find_root().obj
-        place = Place(given.pop("subscription"), given.pop("resource_group"), given.pop("workspace_name"))
+        names = (given.pop("subscription"), given.pop("resource_group"), given.pop("workspace_name"))
         screen = show.open_screen(environ, given.pop("output"), given.pop("query"))
-        ctx.obj = Run(screen, read_settings(environ), place, environ, clock)
         try:
+            settings = read_settings(environ)
+            ctx.obj = Run(screen, settings, place_of(settings, *names), environ, clock)
             return super().invoke(ctx)
         except MayflyError as error:
             return screen.problem(error)
+
+
+def place_of(settings: Settings, subscription: str | None, group: str | None, workspace: str | None) -> Place:
+    """What an option or a variable says, else the configuration file, else the built-in names. The file is looked for
+    first, so that who has none does not pay for reading it."""
+    if not (settings.folder / "config.yml").exists():
+        return Place(subscription or "local", group or "local", workspace or "default")
+    told = importlib.import_module("mayfly.client.configuration").load(settings.folder).defaults
+    return Place(subscription or told.subscription, group or told.resource_group, workspace or told.workspace)
 
 
 pass_run = click.make_pass_decorator(Run)
@@ -135,8 +145,23 @@ def command(name: str) -> Any:
 
 def job_name(function: Any) -> Any:
     """Decorator: `--name/-n NAME`, or the name by itself."""
-    function = click.argument("positional", metavar="[NAME]", required=False)(function)
-    return click.option("--name", "-n", metavar="NAME", help="The job's name.")(function)
+    function = click.argument("positional", metavar="[NAME]", required=False, shell_complete=completing("job"))(
+        function
+    )
+    option = click.option("--name", "-n", metavar="NAME", help="The job's name.", shell_complete=completing("job"))
+    return option(function)
+
+
+def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """For `shell_complete`: names of jobs, or of assets of a kind, from a server that runs."""
+
+    def complete(ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+        environ, _clock = ctx.find_root().obj
+        names = (ctx.params.get(name) for name in ("subscription", "resource_group", "workspace_name"))
+        settings = read_settings(environ)
+        return importlib.import_module("mayfly.client.naming").names(settings, place_of(settings, *names), kind, begun)
+
+    return complete
 
 
 def one_name(name: str | None, positional: str | None) -> str:
@@ -153,21 +178,18 @@ def _shared_options() -> list[click.Option]:
     return [
         click.Option(
             ["--resource-group", "-g"],
-            default="local",
             envvar="MAYFLY_RESOURCE_GROUP",
             metavar="NAME",
             help="Resource group (default: local).",
         ),
         click.Option(
             ["--workspace-name", "-w"],
-            default="default",
             envvar="MAYFLY_WORKSPACE",
             metavar="NAME",
             help="Workspace (default: default).",
         ),
         click.Option(
             ["--subscription"],
-            default="local",
             envvar="MAYFLY_SUBSCRIPTION",
             metavar="NAME",
             help="Subscription (default: local).",

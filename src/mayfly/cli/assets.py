@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mayfly.cli import report, text
-from mayfly.cli.app import command
+from mayfly.cli.app import command, completing
 from mayfly.cli.run import Run
 from mayfly.cli.text import Column
 from mayfly.client.doors import View
@@ -41,14 +41,18 @@ def file_options(function: Any) -> Any:
     return function
 
 
-def one(function: Any) -> Any:
+def one(kind: str) -> Callable[[Any], Any]:
     """Decorator: `--name NAME` (or the name by itself), `--version` and `--label`."""
+    return lambda function: _one(function, completing(kind))
+
+
+def _one(function: Any, complete: Any) -> Any:
     function = click.option("--label", "-l", metavar="LABEL", help="A label, as latest.")(function)
     function = click.option("--version", "-v", metavar="VERSION", help="A version.")(function)
-    function = click.option("--name", "-n", metavar="NAME", help="Its name; NAME:VERSION and NAME@LABEL are read too.")(
-        function
-    )
-    return click.argument("positional", metavar="[NAME]", required=False)(function)
+    function = click.option(
+        "--name", "-n", metavar="NAME", help="Its name; NAME:VERSION and NAME@LABEL too.", shell_complete=complete
+    )(function)
+    return click.argument("positional", metavar="[NAME]", required=False, shell_complete=complete)(function)
 
 
 def chosen(
@@ -89,7 +93,7 @@ def show_command(
     kind: str, noun: str, more: Callable[[Run, View], list[str]] = lambda _run, _view: []
 ) -> click.Command:
     @command("show")
-    @one
+    @one(kind)
     def show(run: Run, name: str | None, positional: str | None, version: str | None, label: str | None) -> None:
         bare, version, label = chosen(name, positional, version, label)
         found = run.doors().asset(kind, bare, version=version, label=label or "latest")
@@ -103,7 +107,7 @@ def archive_command(kind: str, noun: str, *, restore: bool) -> click.Command:
     verb = "restore" if restore else "archive"
 
     @command(verb)
-    @one
+    @one(kind)
     def archive(run: Run, name: str | None, positional: str | None, version: str | None, label: str | None) -> None:
         bare, version, label = chosen(name, positional, version, label)
         doors = run.doors()

@@ -33,6 +33,9 @@ COMMANDS: dict[str, Entry] = {
             "stream": Entry("Follow a job's log until it ends.", "mayfly.cli.job:stream"),
             "cancel": Entry("Cancel a job.", "mayfly.cli.job:cancel"),
             "download": Entry("Download a job's outputs and logs.", "mayfly.cli.job:download"),
+            "update": Entry("Change a job's display name, description or tags.", "mayfly.cli.job:update"),
+            "archive": Entry("Hide a job from lists.", "mayfly.cli.job:archive"),
+            "restore": Entry("Bring an archived job back.", "mayfly.cli.job:restore"),
         },
     ),
     "environment": Entry(
@@ -67,6 +70,15 @@ COMMANDS: dict[str, Entry] = {
         },
     ),
     "usage": Entry("Show the cores held, by family.", "mayfly.cli.compute:usage"),
+    "config": Entry(
+        "See and change the configuration of this machine.",
+        entries={
+            "list": Entry("Show what is configured.", "mayfly.cli.config:list_settings"),
+            "get": Entry("Show one setting.", "mayfly.cli.config:get"),
+            "set": Entry("Change one setting.", "mayfly.cli.config:put"),
+            "unset": Entry("Take one setting out.", "mayfly.cli.config:unset"),
+        },
+    ),
     "completion": Entry("Print a completion script for bash, zsh or fish.", "mayfly.cli.completion:completion"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,8 +14,9 @@ from mayfly.cli.text import Column
 from mayfly.cli.watch import watch
 from mayfly.client.doors import View
 from mayfly.client.downloading import download as bring
-from mayfly.kit.errors import Invalid
+from mayfly.kit.errors import Invalid, nearest
 from mayfly.kit.units import format_bytes
+from mayfly.spec import overrides
 
 _LIST = (
     Column("name", whole=True),
@@ -31,9 +33,14 @@ _LIST = (
 @click.option("--max-results", "-r", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @click.option("--status", "-s", metavar="STATUS", help="Only jobs of this status, as Running or Failed.")
 @click.option("--all-results", type=bool, is_flag=True, help="All jobs there are.")
-def list_jobs(run: Run, max_results: int, status: str | None, all_results: bool) -> None:
+@click.option("--include-archived", is_flag=True, help="Archived ones too.")
+@click.option("--archived-only", is_flag=True, help="Only archived ones.")
+def list_jobs(
+    run: Run, max_results: int, status: str | None, all_results: bool, include_archived: bool, archived_only: bool
+) -> None:
     """List jobs, newest first."""
-    jobs = list(run.doors().jobs(limit=None if all_results else max_results, state=status))
+    which = "archived" if archived_only else "all" if include_archived else "active"
+    jobs = list(run.doors().jobs(limit=None if all_results else max_results, state=status, which=which))
     now = run.clock.now()
 
     def human() -> list[str]:
@@ -58,7 +65,7 @@ def list_jobs(run: Run, max_results: int, status: str | None, all_results: bool)
 
 @command("show")
 @job_name
-@click.option("--web", "-w", is_flag=True, help="Open the page of its metrics in a browser, signed in.")
+@click.option("--web", "-e", is_flag=True, help="Open the page of its metrics in a browser, signed in.")
 def show(run: Run, name: str | None, positional: str | None, web: bool) -> None:
     """Show one job."""
     doors, chosen = run.doors(), one_name(name, positional)
@@ -116,6 +123,52 @@ def cancel(run: Run, name: str | None, positional: str | None, reason: str) -> N
     """Cancel a job. A job that has ended stays as it is."""
     job = run.doors().cancel(one_name(name, positional), reason)
     run.screen.data(job, lambda: [f"{text.clean(job['name'])} is {job['status']}."])
+
+
+@command("archive")
+@job_name
+def archive(run: Run, name: str | None, positional: str | None) -> None:
+    """Hide a job from lists. It keeps all it has, and goes on if it runs."""
+    job = run.doors().archive_job(one_name(name, positional))
+    run.screen.data(job, lambda: [f"Archived {text.clean(job['name'])}."])
+
+
+@command("restore")
+@job_name
+def restore(run: Run, name: str | None, positional: str | None) -> None:
+    """Bring an archived job back into lists."""
+    job = run.doors().archive_job(one_name(name, positional), restore=True)
+    run.screen.data(job, lambda: [f"Restored {text.clean(job['name'])}."])
+
+
+@command("update")
+@job_name
+@click.option(
+    "--set", "sets", multiple=True, required=True, metavar="A=B", help="As display_name=x, description=x or tags.x=y."
+)
+def update(run: Run, name: str | None, positional: str | None, sets: tuple[str, ...]) -> None:
+    """Change a job's display name, description, tags or properties; an empty value takes a tag away."""
+    change = overrides.apply({}, sets)
+    unknown = [key for key in change if key not in _LABELS]
+    if unknown:
+        near = nearest(unknown[0], _LABELS)
+        raise Invalid(
+            "SetInvalid",
+            f"'{unknown[0]}' of a job cannot be changed.",
+            remedy=f"Did you mean '{near}'?" if near else f"What can: {', '.join(_LABELS)}.",
+        )
+    job = run.doors().update_job(one_name(name, positional), {key: _label(value) for key, value in change.items()})
+    run.screen.data(job, lambda: _details(run, job))
+
+
+_LABELS = ("display_name", "description", "tags", "properties")
+
+
+def _label(value: Any) -> Any:
+    """As text; nothing takes a tag away."""
+    if isinstance(value, dict):
+        return {key: None if one in (None, "") else str(one) for key, one in value.items()}
+    return "" if value is None else str(value)
 
 
 @command("download")

@@ -76,12 +76,14 @@ class Doors:
     def plan(self, submission: View) -> View:
         return self.session.post(f"{self.place.path}/jobs:plan", submission, repeatable=True)
 
-    def jobs(self, *, limit: int | None = None, state: str | None = None) -> Iterator[View]:
+    def jobs(self, *, limit: int | None = None, state: str | None = None, which: str = "active") -> Iterator[View]:
         """Newest first, page by page, at most `limit`."""
         after, left = None, limit
         while left is None or left > 0:
             size = 100 if left is None else min(left, 100)
-            page = self.session.get(f"{self.place.path}/jobs", {"limit": size, "after": after, "state": state})
+            page = self.session.get(
+                f"{self.place.path}/jobs", {"limit": size, "after": after, "state": state, "which": which}
+            )
             jobs = page["jobs"]
             yield from jobs
             left = None if left is None else left - len(jobs)
@@ -101,6 +103,12 @@ class Doors:
 
     def cancel(self, name: str, reason: str = "") -> View:
         return self.session.post(f"{self._job(name)}/cancel", {"reason": reason}, repeatable=True)
+
+    def archive_job(self, name: str, *, restore: bool = False) -> View:
+        return self.session.post(f"{self._job(name)}/{'restore' if restore else 'archive'}", {}, repeatable=True)
+
+    def update_job(self, name: str, change: View) -> View:
+        return self.session.patch(self._job(name), change)
 
     def stream(self, name: str, offsets: Mapping[str, int]) -> Iterator[tuple[str, View]]:
         """One connection's events; `client.following` comes back after a break."""

@@ -11,7 +11,7 @@ from mayfly.services.places import Place
 from mayfly.services.views import job_view
 from mayfly.services.world import World
 from mayfly.store import jobs
-from mayfly.store.jobs import JobRow
+from mayfly.store.jobs import JobRow, Which
 from mayfly.store.unit import Unit
 from mayfly.wire import mayfly as wire
 
@@ -45,17 +45,50 @@ def view_of(world: World, job: str) -> wire.JobView | None:
     return world.store.read(look)
 
 
-def page(world: World, place: Place, most: int, after: str | None, states: list[str] | None) -> wire.JobPage:
+def page(
+    world: World, place: Place, most: int, after: str | None, states: list[str] | None, which: Which = "active"
+) -> wire.JobPage:
     """Newest first."""
     workspace = places.find(world, place)
     before = find(world, place, after).sequence if after else None
 
     def look(connection):
-        rows = jobs.page(connection, workspace.id, most + 1, before, states)
+        rows = jobs.page(connection, workspace.id, most + 1, before, states, which)
         views = [job_view(world, connection, row, whole=False) for row in rows[:most]]
         return wire.JobPage(jobs=views, more=len(rows) > most)
 
     return world.store.read(look)
+
+
+def archive(world: World, place: Place, name: str, *, archived: bool) -> wire.JobView:
+    """Hide a job from lists, or bring it back. It may still run; nothing else of it changes."""
+    row = find(world, place, name)
+    world.store.write(lambda unit: jobs.archive(unit, row, archived))
+    return show(world, place, name)
+
+
+def update(world: World, place: Place, name: str, ask: wire.JobUpdate) -> wire.JobView:
+    """Give a job other labels. What is not given stays; a tag or property that is None goes."""
+    found = find(world, place, name)
+
+    def keep(unit: Unit) -> None:
+        row = jobs.lock(unit, found.job.id)
+        if row is not None:
+            jobs.relabel(
+                unit,
+                row,
+                row.display_name if ask.display_name is None else ask.display_name,
+                row.description if ask.description is None else ask.description,
+                _labels(row.tags, ask.tags),
+                _labels(row.properties, ask.properties),
+            )
+
+    world.store.write(keep)
+    return show(world, place, name)
+
+
+def _labels(now: dict[str, str], change: dict[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in {**now, **change}.items() if value is not None}
 
 
 def cancel(world: World, place: Place, name: str, who: str, reason: str) -> wire.JobView:

@@ -48,6 +48,7 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
         properties=row.properties,
         notes=row.notes,
         run_id=row.run,
+        archived=row.archived,
     )
     if placement is not None:
         view.price_per_hour, view.list_price_per_hour = prices(

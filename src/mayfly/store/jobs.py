@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
@@ -43,8 +43,10 @@ class JobRow:
     run: RunId
     explanation: str | None
     job: Job
+    archived: bool = False
 
 
+Which = Literal["active", "archived", "all"]
 TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
 
 
@@ -123,6 +125,11 @@ def relabel(unit: Unit, row: JobRow, display_name: str, description: str | None,
     )
 
 
+def archive(unit: Unit, row: JobRow, archived: bool) -> None:
+    """Hide it from lists, or bring it back; nothing else of it changes."""
+    unit.connection.execute(update(jobs).where(jobs.c.id == row.job.id).values(archived=archived))
+
+
 def add_note(unit: Unit, row: JobRow, note: str) -> None:
     """Something to say about the job beside its state."""
     if note not in row.notes:
@@ -154,7 +161,12 @@ def lock(unit: Unit, job: str) -> JobRow | None:
 
 
 def page(
-    connection: Connection, workspace: WorkspaceId, most: int, before: int | None, states: Sequence[str] | None
+    connection: Connection,
+    workspace: WorkspaceId,
+    most: int,
+    before: int | None,
+    states: Sequence[str] | None,
+    which: Which = "all",
 ) -> list[JobRow]:
     """Newest first, those of a sequence below `before`."""
     statement = select(jobs).where(jobs.c.workspace == workspace).order_by(jobs.c.sequence.desc()).limit(most)
@@ -162,6 +174,8 @@ def page(
         statement = statement.where(jobs.c.sequence < before)
     if states:
         statement = statement.where(jobs.c.state.in_(states))
+    if which != "all":
+        statement = statement.where(jobs.c.archived == (which == "archived"))
     return [_row(row) for row in connection.execute(statement)]
 
 
@@ -276,4 +290,5 @@ def _row(row: Row[Any]) -> JobRow:
         run=RunId(row.run),
         explanation=row.explanation,
         job=job,
+        archived=row.archived,
     )

@@ -131,6 +131,10 @@ class Session:
     def put(self, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
         return self._json(self.send("PUT", path, json.dumps(body).encode(), params=params))
 
+    def patch(self, path: str, body: Any = None) -> Any:
+        """For changes that may be made twice."""
+        return self._json(self.send("PATCH", path, json.dumps(body).encode()))
+
     # --- bytes
 
     def send(

@@ -12,10 +12,12 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   POST WS/jobs                                 Submission -> JobView (201; 200 when the same job was there)
   POST WS/jobs:validate                        Submission -> ValidationView
   POST WS/jobs:plan                            Submission -> PlanView
-  GET  WS/jobs?limit&after&state               JobPage, newest first; `after` is the last name of the page before
+  GET  WS/jobs?limit&after&state&which              JobPage, newest first; `after` is the last name of the page before
   GET  WS/jobs/{name}                          JobView
   GET  WS/jobs/{name}/explanation              ExplanationView
   POST WS/jobs/{name}/cancel                   CancelAsk -> JobView
+  POST WS/jobs/{name}/archive|restore          JobView
+  PATCH WS/jobs/{name}                         JobUpdate -> JobView
   GET  WS/jobs/{name}/stream?offsets           server-sent events, see below
   GET  WS/jobs/{name}/logs                     LogPage
   GET  WS/jobs/{name}/logs/{file}?offset       raw bytes of one log file (`file` may hold slashes)
@@ -226,6 +228,7 @@ class JobView(Shape):
     """Last value of each metric."""
     params: dict[str, str] = Field(default_factory=dict)
     run_id: str = ""
+    archived: bool = False
     definition: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -322,6 +325,15 @@ class EventView(Shape):
 
 class CancelAsk(Shape):
     reason: str = ""
+
+
+class JobUpdate(Shape):
+    """Labels; None leaves them as they are, and takes a tag or a property away."""
+
+    display_name: str | None = None
+    description: str | None = None
+    tags: dict[str, str | None] = Field(default_factory=dict)
+    properties: dict[str, str | None] = Field(default_factory=dict)
 
 
 class LogView(Shape):
