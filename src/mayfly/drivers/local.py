@@ -22,6 +22,7 @@ from mayfly.domain.compute import Amount, Fleet
 from mayfly.kit.ids import NodeId
 from mayfly.ports.compute import GroupWish, NodeWish, Presence, Sighting
 from mayfly.transfer.removal import remove_tree
+from mayfly.transfer.unmounting import unmount_below
 
 NAME = "local"
 _RESTARTS = 8
@@ -108,6 +109,7 @@ class LocalProvider:
         never_greeted = not (folder / "delete").exists() and not (folder / "greeted").exists()
         if not unfinished and never_greeted and self._starts.get(node, 0) < _RESTARTS:
             return Sighting(node, Presence.DOWN, "it died before it greeted")
+        unmount_below(folder)
         with suppress(OSError):
             remove_tree(folder)
         with self._lock:

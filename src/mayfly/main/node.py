@@ -1,4 +1,5 @@
-"""Composition root of a node. `python -m mayfly.main.node <folder>` is the watchdog, with `--agent` the agent.
+"""Composition root of a node. `python -m mayfly.main.node <folder>` is the watchdog, with `--agent` the agent;
+with `--mount <attempt's folder>`, the server of an attempt's streamed inputs.
 
 Each part is loaded only in the process that is it: the watchdog stays tiny.
 """
@@ -32,17 +33,27 @@ def run_agent(folder: Path) -> int:
         os.set_inheritable(descriptor, False)
     forbidden = tuple(os.environ.get("MAYFLY_SANDBOX_WITHOUT", "").split())
     grace = os.environ.get("MAYFLY_GRACE_S")
-    settings = agent.Settings(forbidden=forbidden, keep=keep, grace_s=float(grace) if grace else None)
+    checkpoint = os.environ.get("MAYFLY_CHECKPOINT_S")
+    settings = agent.Settings(
+        forbidden=forbidden,
+        keep=keep,
+        grace_s=float(grace) if grace else None,
+        checkpoint_s=float(checkpoint) if checkpoint else None,
+    )
     return agent.main(folder, now, settings)
 
 
-ROLES: dict[str, Callable[[Path], int]] = {"--agent": run_agent}
+def run_mount(folder: Path) -> int:
+    return import_module("mayfly.node.mount").main(folder)
+
+
+ROLES: dict[str, Callable[[Path], int]] = {"--agent": run_agent, "--mount": run_mount}
 
 
 def main(arguments: list[str]) -> int:
     role = ROLES.get(arguments[0]) if len(arguments) == 2 else None
     if role is None and (len(arguments) != 1 or arguments[0].startswith("-")):
-        print("usage: python -m mayfly.main.node [--agent] <node folder>", file=sys.stderr)  # noqa: T201
+        print("usage: python -m mayfly.main.node [--agent | --mount] <folder>", file=sys.stderr)  # noqa: T201
         return 2
     return (role or run_watchdog)(Path(arguments[-1]).absolute())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from mayfly import __version__
 from mayfly.kit.errors import Broken, Unavailable
 from mayfly.node import limits, sampling, sandbox
 from mayfly.node.attempt import Attempt
+from mayfly.node.checkpoints import Pace
 from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder, load
 from mayfly.node.gateway import Gateway, Speaker
+from mayfly.node.mounts import sweep
 from mayfly.node.processes import boot_id
 from mayfly.node.reporter import Reporter
 from mayfly.node.server import Server, Stopped, persistently
@@ -31,14 +34,20 @@ DONE = 0
 """Exit status: nothing is left to do here; the watchdog ends too."""
 
 
+EVICTION_S = 20.0
+"""How long a machine is usually left after it was told to go; clouds give 30 s."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What may be chosen when an agent is started by hand or by a test."""
 
     forbidden: tuple[str, ...] = ()
-    """Sandbox strategies not to use."""
+    """Sandbox strategies not to use; 'fuse': mount nothing."""
     wait_s: float = 2.0
     grace_s: float | None = None
+    checkpoint_s: float | None = None
+    """How long after the start the first checkpoint is made."""
     keep: tuple[int, ...] = ()
 
 
@@ -74,12 +83,17 @@ class Agent:
             keep=settings.keep,
             variables=dict(os.environ),
         )
+        if "fuse" in settings.forbidden:
+            self._around.cannot_mount = "mounting was forbidden"
+        if settings.checkpoint_s is not None:
+            self._around.pace = Pace(first_s=settings.checkpoint_s)
         if settings.grace_s is not None:
             self._around.grace_s = settings.grace_s
 
     def run(self) -> int:
         with suppress(OSError):
             remove_tree(self._folder.trash)
+        sweep(self._folder)
         self._gateway.start()
         self._reporter.start()
         self._adopt()
@@ -91,6 +105,15 @@ class Agent:
         self._reporter.stop()
         self._around.environments.close()
         return DONE
+
+    def evicted(self) -> None:
+        """The machine is about to be taken away: save what the jobs have in their outputs. They go on running."""
+        with self._lock:
+            attempts = list(self._attempts.values())
+        for saved in [attempt.checkpoint() for attempt in attempts]:
+            if saved is not None:
+                saved.wait(EVICTION_S)
+        self._reporter.drain(EVICTION_S)
 
     # --- the server -----------------------------------------------------------------------------------------------
 
@@ -238,6 +261,15 @@ def main(folder: Path, now: Callable[[], int], settings: Settings) -> int:
     lock = os.open(node.root / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return Agent(node, now, settings).run()
+        agent = Agent(node, now, settings)
+
+        def leave() -> None:
+            try:
+                agent.evicted()
+            finally:
+                os._exit(128 + signal.SIGTERM)
+
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=leave, daemon=True).start())
+        return agent.run()
     finally:
         os.close(lock)

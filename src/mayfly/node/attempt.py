@@ -15,13 +15,16 @@ import msgspec
 
 from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.node import plan, uids
-from mayfly.node.collect import collect
+from mayfly.node.checkpoints import Checkpoints
+from mayfly.node.collect import Collected, collect
 from mayfly.node.disk import read_json, write_json, write_whole
+from mayfly.node.inputs import remount
 from mayfly.node.journal import Journal
 from mayfly.node.launch import Ending, Supervised
 from mayfly.node.limits import Group
 from mayfly.node.logs import LogFile, LogShipper
-from mayfly.node.materialise import Materialised, materialise
+from mayfly.node.materialise import Materialised, Means, materialise
+from mayfly.node.mounts import Mount
 from mayfly.node.process_files import marker, write_process_files
 from mayfly.node.processes import boottime_ns
 from mayfly.node.sampling import Meter
@@ -65,6 +68,8 @@ class Attempt:
         self._shipper: LogShipper | None = None
         self.journal: Journal | None = None
         """Of its tracking calls, from its start on this agent."""
+        self._mount = Mount(around.node, self.folder)
+        self._checkpoints: Checkpoints | None = None
         self._thread = threading.Thread(target=self._run, name=f"attempt-{self.fence.job}", daemon=True)
 
     # --- what the server wishes ---------------------------------------------------------------------------------------
@@ -93,6 +98,10 @@ class Attempt:
         pids = [pid for one in self._supervised for pid in one.members()]
         use = self._meter.read(self.group, pids, disk_now=last)
         self._report(wire.Sample, **use)
+
+    def checkpoint(self) -> threading.Event | None:
+        """Save what its outputs hold, now; None when it has not begun."""
+        return self._checkpoints.now() if self._checkpoints is not None else None
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 
@@ -136,11 +145,12 @@ class Attempt:
             self._check_discard()
             self._unprepared(error)
             return
-        self._ready()
+        self._ready(ready.note)
         if self._granted():
             self._take_uid()
             self._launched(ready)
             self._watch()
+        self._stop_checkpoints()
         self._exited()
         self._logs_acknowledged()
         self._journal_acknowledged()
@@ -170,13 +180,19 @@ class Attempt:
             self._check_discard()
             return materialise(
                 self.assignment,
-                self._around.node,
                 self.folder,
-                self._around.environments,
-                self._around.server,
-                remaps=self._around.strategy.remaps,
+                Means(
+                    node=self._around.node,
+                    environments=self._around.environments,
+                    server=self._around.server,
+                    mount=self._mount,
+                    remaps=self._around.strategy.remaps,
+                    cannot_mount=self._around.cannot_mount,
+                    keep=self._around.keep,
+                ),
                 enter=lambda phase, detail: self._report(wire.PhaseEntered, phase=phase, detail=detail),
                 running=running,
+                check=self._check_discard,
             )
 
         try:
@@ -194,14 +210,14 @@ class Attempt:
             shipper.done.wait(_LOG_PATIENCE_S)
         self._report(wire.PreparationFailed, code=error.code, message=error.message, remedy=error.remedy or "")
 
-    def _ready(self) -> None:
+    def _ready(self, note: str) -> None:
         known = read_json(self.folder.record("ready"))
         if known is None:
             known = {"address": self._around.address(), "ports": plan.free_ports(plan.ports_needed(self.assignment))}
             write_json(self.folder.record("ready"), known)
         passing("ready")
         if not self.folder.record("exited").exists():
-            self._report(wire.Ready, address=known["address"], ports=tuple(known["ports"]))
+            self._report(wire.Ready, address=known["address"], ports=tuple(known["ports"]), note=note)
 
     def _granted(self) -> bool:
         """Wait for the start. False when a stop came first: then nothing was ever started."""
@@ -234,6 +250,7 @@ class Attempt:
         ]
         first = not self.folder.record("launch").exists()
         if first or not all(one.ever_began for one in self._supervised):
+            remount(self.assignment, self.folder, self._mount, ready.streamed, self._around.keep)
             write_process_files(
                 self._around,
                 self.assignment,
@@ -254,6 +271,14 @@ class Attempt:
             elif not self.folder.supervisor_lock(one.index).exists():
                 self.folder.supervisor_lock(one.index).touch()
         self.running = self.open = True
+        self._checkpoints = Checkpoints(
+            self.assignment,
+            self.folder,
+            self._around.server,
+            lambda outputs: self._report(wire.Checkpointed, outputs=outputs),
+            self._around.pace,
+        )
+        self._checkpoints.start()
         for one in self._supervised:
             threading.Thread(target=one.follow, args=(self._on_started, self._on_ended), daemon=True).start()
 
@@ -276,6 +301,7 @@ class Attempt:
             if stop and not passed_on:
                 passed_on = True
                 self._receive_stop()
+                self.checkpoint()
                 for one in self._supervised:
                     one.stop()
             if ended:
@@ -364,21 +390,28 @@ class Attempt:
 
     def _collect(self) -> dict[str, Any]:
         logs = self._shipper.sizes() if self._shipper else {}
+        server, told = self._around.server, self._mount.faults()
+
+        def attempt() -> Collected:
+            return collect(self.assignment, self.folder, server, self._check_discard, lambda: passing("published"))
+
         try:
-            found = persistently(
-                lambda: collect(self.assignment, self.folder, self._around.server.upload), self._discard
-            )
-        except Unavailable:
+            found = persistently(attempt, self._discard)
+        except (Unavailable, Discarded):
             raise
         except (MayflyError, OSError) as error:
             return {"outputs": [], "logs": logs, "code": "OutputsNotCollected", "message": sentence(error)}
-        outputs = [msgspec.to_builtins(output) for output in found.outputs]
         return {
-            "outputs": outputs,
+            "outputs": [msgspec.to_builtins(output) for output in found.outputs],
             "logs": logs,
-            "code": "OutputsNotCollected" if found.lost else "",
-            "message": found.note(),
+            "code": "OutputsNotCollected" if found.failed else "",
+            "message": " ".join(filter(None, [*told, found.note()])),
         }
+
+    def _stop_checkpoints(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.stop()
+            self._checkpoints = None
 
     def _release(self) -> None:
         passing("discarding")
@@ -387,6 +420,8 @@ class Attempt:
         if self.journal is not None:
             self.journal.stop()
         self._kill()
+        self._stop_checkpoints()
+        self._mount.end()
         trash = self._around.node.trash / self.folder.root.name
         self._around.node.trash.mkdir(exist_ok=True, mode=0o700)
         with suppress(OSError):  # nothing of it runs any more; a restarted agent tidies what is left

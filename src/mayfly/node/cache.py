@@ -56,7 +56,7 @@ def tree(cache: Path, digest: str, server: Server) -> Path:
     def build(part: Path) -> None:
         listing = server.tree(digest)
         trees.materialise(listing, part, server.fetch(listing))
-        _protect(part)
+        protect(part)
 
     return built_once(cache / "trees" / digest, build)
 
@@ -72,7 +72,7 @@ def private_copy(source: Path, target: Path) -> None:
             path.chmod(path.stat().st_mode | 0o200)
 
 
-def _protect(folder: Path) -> None:
+def protect(folder: Path) -> None:
     """Readable for everybody, writable for nobody."""
     for parent, _, files in os.walk(folder):
         for name in files:

@@ -50,6 +50,12 @@ class NodeFolder:
         return self.root / "trash"
 
     @property
+    def mounts(self) -> Path:
+        """Where streamed inputs are mounted, a folder for each attempt; beside the attempts, whose folders are walked and
+        removed."""
+        return self.root / "mounts"
+
+    @property
     def contact(self) -> Path:
         return self.root / "contact.json"
 
@@ -115,6 +121,16 @@ class AttemptFolder:
 
     def supervisor_lock(self, index: int) -> Path:
         return self.root / f"supervisor-{index}.lock"
+
+    @property
+    def mount_lock(self) -> Path:
+        """Held while the server of its streamed inputs lives."""
+        return self.root / "mount.lock"
+
+    @property
+    def pins(self) -> Path:
+        """Names what of the cache this attempt uses."""
+        return self.root / "pins"
 
     @property
     def writable(self) -> tuple[Path, ...]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from mayfly.node import cache
+from mayfly.node.collect import DEFAULT
 from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder
+from mayfly.node.inputs import Inputs
 from mayfly.node.layer import lay
+from mayfly.node.mounts import Mount
 from mayfly.node.plan import build_log_name
 from mayfly.node.server import Server
-from mayfly.wire.agent import Assignment, DataInput
+from mayfly.node.steps import passing
+from mayfly.transfer import trees
+from mayfly.wire.agent import Assignment, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +32,69 @@ class Materialised:
     venv: str = ""
     overlay: tuple[str, str, str] | None = None
     """Lower, upper and work folder (`sandbox.Overlay`)."""
+    streamed: tuple[str, ...] = ()
+    """Inputs that a mount server streams."""
+    note: str = ""
+    """What a person should know of how it was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What preparing needs of the agent and of the machine."""
+
+    node: NodeFolder
+    environments: Environments
+    server: Server
+    mount: Mount
+    remaps: bool
+    """The sandbox can show a folder at another path."""
+    cannot_mount: str
+    keep: tuple[int, ...]
 
 
 def materialise(
     assignment: Assignment,
-    node: NodeFolder,
     folder: AttemptFolder,
-    environments: Environments,
-    server: Server,
+    means: Means,
     *,
-    remaps: bool,
     enter: Callable[[str, str], None],
     running: Callable[[subprocess.Popen[bytes]], None],
+    check: Callable[[], None],
 ) -> Materialised:
-    """Repeatable: what an earlier try left is used or replaced. `enter(phase, detail)` is called as each phase begins.
-    `remaps`: the sandbox can show a folder at another path. Raises MayflyError."""
+    """Repeatable: what an earlier try left is used or replaced. `enter(phase, detail)` is called as each phase begins,
+    and again as it gets on; `check` is called often and may raise. Raises MayflyError."""
     enter("environment", assignment.environment.name)
-    built = environments.build(assignment.environment, folder.root / build_log_name(assignment), running)
+    built = means.environments.build(assignment.environment, folder.root / build_log_name(assignment), running)
     layer = lay(built, folder.venv)
     enter("inputs", "")
-    _code(assignment, node, folder, server)
-    readable = [(str(place), str(place)) for place in layer.readable]
-    inputs = {}
-    for data in assignment.inputs:
-        source, seen = _input(data, node, folder, server, remaps)
-        if source is not None:
-            readable.append((str(source), str(seen)))
-        inputs[data.name] = str(_only_file(source or seen, seen) if data.is_file else seen)
+    _code(assignment, means.node, folder, means.server)
+    inputs = Inputs(
+        assignment=assignment,
+        node=means.node,
+        folder=folder,
+        server=means.server,
+        mount=means.mount,
+        remaps=means.remaps,
+        cannot_mount=means.cannot_mount,
+        keep=means.keep,
+        enter=lambda detail: enter("inputs", detail),
+        check=check,
+    )
+    inputs.bring()
     for output in assignment.outputs:
-        if output.name != "artifacts":
+        if output.name != "artifacts" and output.mode != "direct":
             (folder.outputs / output.name).mkdir(parents=True, exist_ok=True)
-    return Materialised(inputs, tuple(readable), layer.path, layer.venv, layer.overlay)
+    _restore(assignment, folder, means.server)
+    readable = [*((place, place) for place in layer.readable), *inputs.readable]
+    return Materialised(
+        inputs=inputs.values,
+        readable=tuple((str(source), str(seen)) for source, seen in readable),
+        path=layer.path,
+        venv=layer.venv,
+        overlay=layer.overlay,
+        streamed=tuple(inputs.streamed),
+        note=" ".join(inputs.notes),
+    )
 
 
 def _code(assignment: Assignment, node: NodeFolder, folder: AttemptFolder, server: Server) -> None:
@@ -70,21 +106,18 @@ def _code(assignment: Assignment, node: NodeFolder, folder: AttemptFolder, serve
         (folder.code / name).mkdir(exist_ok=True)
 
 
-def _input(
-    data: DataInput, node: NodeFolder, folder: AttemptFolder, server: Server, remaps: bool
-) -> tuple[Path | None, Path]:
-    """(a read-only source to show there or None, where the job sees it)."""
-    source = cache.tree(node.cache, data.tree, server)
-    seen = folder.inputs / data.name
-    if data.mode == "download":
-        cache.private_copy(source, seen)
-        return None, seen
-    if remaps:
-        seen.mkdir(exist_ok=True)
-        return source, seen
-    return source, source
-
-
-def _only_file(source: Path, seen: Path) -> Path:
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
-    return seen / files[0].relative_to(source) if files else seen
+def _restore(assignment: Assignment, folder: AttemptFolder, server: Server) -> None:
+    """Begin with what the last attempt had left (semantics §8): its files replace those of the code snapshot."""
+    for name, digest in assignment.restore.items():
+        tree = server.tree(digest)
+        if name == DEFAULT:
+            place = folder.code
+            kept = tuple(entry for entry in tree.entries if entry.path.startswith(("outputs/", "logs/")))
+            tree = Tree(entries=kept)
+        elif name == "artifacts" or not (folder.outputs / name).is_dir():
+            continue
+        else:
+            place = folder.outputs / name
+        trees.materialise(tree, place, server.fetch(tree))
+    if assignment.restore:
+        passing("restored")

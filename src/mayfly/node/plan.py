@@ -142,11 +142,13 @@ def command(assignment: Assignment, inputs: Mapping[str, str], outputs: Mapping[
 
 
 def output_paths(assignment: Assignment, folder: AttemptFolder) -> dict[str, str]:
-    """Where each named output is written. One called `artifacts` is the artifact root itself (semantics §4)."""
+    """Where each named output is written; in mode `direct` its address, for the command to write there itself. One called `artifacts` is the artifact root itself (semantics §4)."""
     found = {}
     for output in assignment.outputs:
         place = folder.code if output.name == "artifacts" else folder.outputs / output.name
-        found[output.name] = str(place / output.name if output.is_file else place)
+        found[output.name] = str(place / (output.file_name or output.name) if output.is_file else place)
+        if output.mode == "direct" and output.address:
+            found[output.name] = output.address
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from mayfly.node import plan
 from mayfly.node.disk import write_json
 from mayfly.node.folders import AttemptFolder
+from mayfly.node.inputs import COPIED
 from mayfly.node.limits import Group
 from mayfly.node.materialise import Materialised
 from mayfly.node.processes import MARKER, boot_id
@@ -78,7 +79,7 @@ def _enclose(
 ) -> Enclosure:
     user = uid or os.getuid()
     write_etc(folder.etc, user, user, USER, folder.home)
-    downloads = [folder.inputs / data.name for data in assignment.inputs if data.mode == "download"]
+    downloads = [folder.inputs / data.name for data in assignment.inputs if data.mode in COPIED]
     if uid and not folder.record("launch").exists():  # later on it would follow the job's own doings
         folder.own(uid, downloads)
     overlay = Overlay(*map(Path, ready.overlay)) if ready.overlay else None

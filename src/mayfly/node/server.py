@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
-from urllib.parse import SplitResult, quote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import msgspec
 
-from mayfly.kit.errors import Broken, MayflyError, Unavailable
+from mayfly.kit.errors import Broken, Invalid, MayflyError, Unavailable
 from mayfly.kit.ids import Digest
 from mayfly.node.disk import read_json
 from mayfly.node.folders import NodeFolder
@@ -19,10 +20,14 @@ from mayfly.node.processes import exists
 from mayfly.transfer import packs, trees
 from mayfly.wire.agent import (
     AnyReport,
+    DataAsk,
+    DataEntry,
+    DataListing,
     Fence,
     Hello,
     JournalAck,
     LogAck,
+    Publish,
     Reports,
     Tree,
     Welcome,
@@ -34,6 +39,8 @@ T = TypeVar("T")
 _BASE = "/agent/v1"
 _BATCH_FILES = 256
 _BATCH_BYTES = 32 << 20
+_OUTSIDE = ("/data/", "/outputs/")
+"""Doors behind which the server speaks to a storage: what it says of that is the answer, whatever its status."""
 
 
 class Stopped(Exception):
@@ -46,7 +53,8 @@ def _away(message: str) -> Unavailable:
 
 class Server:
     """Safe for many threads; each has its own connection. Methods raise Unavailable `ServerAway` when the server cannot
-    be reached or is not ready, and Broken `ServerRefused` when it answered that it will not."""
+    be reached or is not ready, `StorageUnreachable` when it is there but a storage behind it is not, and Broken when it
+    answered that it will not: with the code it gave, `ServerRefused` where it gave none."""
 
     def __init__(self, folder: NodeFolder) -> None:
         self._folder = folder
@@ -99,19 +107,86 @@ class Server:
 
         return blobs
 
-    def upload(self, scan: trees.Scan) -> None:
-        """Send what the server lacks of a tree, then the tree."""
+    def upload(self, scan: trees.Scan, refused: set[str] | None = None) -> None:
+        """Send what the server lacks of a tree, then the tree. With `refused`, files that changed since the scan do not
+        cost the others: their digests are put there, and the tree is sent only if there are none."""
         sizes = {entry.digest: entry.size for entry in scan.tree.entries}
         digests = sorted(sizes)
         for start in range(0, len(digests), 5000):
             asked = msgspec.json.encode({"digests": digests[start : start + 5000]})
             answer = self._body("POST", "/content/missing", asked, {"Content-Type": "application/json"}, 60)
             missing = msgspec.json.decode(answer)["missing"]
+            if refused is not None:
+                refused |= {digest for digest in missing if digest not in scan.files}
+                missing = [digest for digest in missing if digest in scan.files]
             for batch in _batches([(Digest(digest), sizes[digest]) for digest in missing]):
-                items = ((digest, sizes[digest], _file_chunks(scan, digest)) for digest in batch)
-                self._body("POST", "/content/blobs", packs.write(items), {"Content-Type": packs.MEDIA_TYPE}, 600)
-        body = trees.canonical(scan.tree)
-        self._body("PUT", f"/content/trees/{scan.digest}", body, {"Content-Type": "application/json"}, 60)
+                try:
+                    self._send(scan, batch, sizes)
+                except (Broken, Invalid):
+                    if refused is None:
+                        raise
+                    refused |= self._refused(scan, batch, sizes)
+        if not refused:
+            body = trees.canonical(scan.tree)
+            self._body("PUT", f"/content/trees/{scan.digest}", body, {"Content-Type": "application/json"}, 60)
+
+    def _send(self, scan: trees.Scan, batch: list[Digest], sizes: dict[str, int]) -> None:
+        items = ((digest, sizes[digest], _file_chunks(scan.files[digest], sizes[digest])) for digest in batch)
+        self._body("POST", "/content/blobs", packs.write(items), {"Content-Type": packs.MEDIA_TYPE}, 600)
+
+    def _refused(self, scan: trees.Scan, batch: list[Digest], sizes: dict[str, int]) -> set[str]:
+        """One by one."""
+        found: set[str] = set()
+        for digest in batch:
+            try:
+                self._send(scan, [digest], sizes)
+            except (Broken, Invalid):
+                found.add(digest)
+        return found
+
+    def listing(self, fence: Fence, name: str, address: str = "") -> DataListing:
+        """What lies behind an input, or at an address that its MLTable names."""
+        ask = DataAsk(fence=fence, input=name, address=address)
+        return _understood(self._json("POST", "/data/list", ask, 300), DataListing)
+
+    def read(
+        self, fence: Fence, name: str, entry: DataEntry, offset: int, length: int, address: str = ""
+    ) -> Iterator[bytes]:
+        """Bytes of one entry, in chunks; fewer than asked when the answer breaks off, which raises Unavailable
+        `AnswerBroken`. Raises Broken `DataChanged` when it is not this version any more."""
+        if length <= 0:
+            return
+        query = urlencode(
+            {
+                "job": fence.job,
+                "attempt": fence.attempt,
+                "epoch": fence.epoch,
+                "input": name,
+                "path": entry.path,
+                "offset": offset,
+                "length": length,
+                "version": entry.version,
+                **({"address": address} if address else {}),
+            }
+        )
+        response = self._open("GET", f"/data/read?{query}", None, {}, 60)
+        left, whole = length, False
+        try:
+            for chunk in _chunks(response):
+                yield chunk[:left]
+                left -= len(chunk)
+                if left < 0:
+                    raise Broken("DataChanged", f"'{entry.path}' has more bytes than it was listed with.")
+            whole = left == 0
+        finally:
+            if not whole:
+                self._drop()
+        if left > 0:
+            raise Unavailable("AnswerBroken", f"The bytes of '{entry.path}' broke off.")
+
+    def publish(self, fence: Fence, rank: int, name: str, tree: str) -> None:
+        """Have the server put a collected output where it belongs outside. Repeatable."""
+        self._json("POST", "/outputs/publish", Publish(fence=fence, rank=rank, name=name, tree=tree), 3600)
 
     def forward(
         self, method: str, path: str, headers: dict[str, str], body: bytes | Iterable[bytes] | None
@@ -149,10 +224,18 @@ class Server:
         if response.status < 300:
             return response
         words = _read_quietly(response)
-        if response.status >= 500 or response.status in (401, 408, 425, 429):
+        problem = _problem(words)
+        code, said = str(problem.get("code") or ""), str(problem.get("message") or "")
+        if code == "StorageUnreachable":
+            raise Unavailable(code, said, remedy=problem.get("remedy"))
+        told = code if path.startswith(_OUTSIDE) else ""
+        status, door = response.status, path.partition("?")[0]
+        if status in (401, 408, 425, 429, 503) or (status >= 500 and not told):
             self._drop()
-            raise _away(f"The server answered {response.status} to {path.partition('?')[0]}: {words}")
-        raise Broken("ServerRefused", f"The server answered {response.status} to {path.partition('?')[0]}: {words}")
+            raise _away(f"The server answered {status} to {door}: {words}")
+        if told:
+            raise Broken(told, said, remedy=problem.get("remedy"))
+        raise Broken("ServerRefused", f"The server answered {status} to {door}: {words}")
 
     def _exchange(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str], timeout: float
@@ -171,6 +254,9 @@ class Server:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._drop()
             raise _away(f"The server cannot be reached: {error}.") from error
+        except MayflyError:  # of who gives the body
+            self._drop()
+            raise
 
     def _connection(self) -> http.client.HTTPConnection:
         connection = getattr(self._threads, "connection", None)
@@ -249,16 +335,30 @@ def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             chunk = response.read(1 << 20)
         except (OSError, http.client.HTTPException) as error:
-            raise _away(f"The server's answer broke off: {error}.") from error
+            raise Unavailable("AnswerBroken", f"The server's answer broke off: {error}.") from error
         if not chunk:
             return
         yield chunk
 
 
-def _file_chunks(scan: trees.Scan, digest: str) -> Iterator[bytes]:
-    with open(scan.files[Digest(digest)], "rb") as file:
-        while chunk := file.read(1 << 20):
-            yield chunk
+def _file_chunks(path: str, size: int) -> Iterator[bytes]:
+    """The first `size` bytes: one that grows meanwhile is sent as it was hashed."""
+    try:
+        with open(path, "rb") as file:
+            while size > 0 and (chunk := file.read(min(size, 1 << 20))):
+                size -= len(chunk)
+                yield chunk
+    except OSError as error:
+        raise Invalid("FileUnreadable", f"'{path}' cannot be read any more: {error.strerror or error}.") from error
+
+
+def _problem(words: str) -> dict[str, Any]:
+    """A problem document's head; {} when this is none."""
+    try:
+        found = json.loads(words)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _read_quietly(response: http.client.HTTPResponse) -> str:

@@ -29,6 +29,18 @@ STEPS: tuple[str, ...] = (
 JOURNAL_STEP = "journalled"
 """Passed with each tracking call of a job that the agent has kept and not yet answered."""
 
+DATA_STEPS: tuple[str, ...] = (
+    "listed",
+    "input-chunk",
+    "input-cached",
+    "mounted",
+    "restored",
+    "checkpoint-sent",
+    "checkpointed",
+    "published",
+)
+"""The agent's, of attempts with inputs that lie elsewhere, checkpoints, or outputs that belong outside."""
+
 SUPERVISOR_STEPS: tuple[str, ...] = ("supervising", "spawned", "reaped", "recorded")
 """A supervisor's; `node/supervisor.py` names them itself because it imports nothing of ours."""
 

@@ -1,6 +1,6 @@
 """The node's smallest part: keeps the agent alive, and ends the node when the server has been gone for too long.
 
-It imports nothing of Mayfly. `watchdog.lock` is its own: one watchdog a node. A shared lock on `node.lock` is held by
+It imports nothing of Mayfly but how mounts end. `watchdog.lock` is its own: one watchdog a node. A shared lock on `node.lock` is held by
 it, the agent and every supervisor: while it cannot be taken alone, something of the node runs; once it can, nothing
 does.
 """
@@ -14,6 +14,8 @@ import signal
 import sys
 import time
 from pathlib import Path
+
+from mayfly.transfer.unmounting import unmount_below
 
 LOCK_VARIABLE = "MAYFLY_NODE_LOCK"
 IDLE_S = 900.0
@@ -32,18 +34,29 @@ def watch(folder: Path, idle_s: float = IDLE_S) -> int:
     lock = os.open(folder / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
+    try:
+        return _keep(folder, lock, idle_s)
+    finally:
+        if not _live_supervisors(folder):
+            unmount_below(folder / "mounts")
+
+
+def _keep(folder: Path, lock: int, idle_s: float) -> int:
+    """Keep an agent alive until the node ends."""
     born = time.monotonic()
     deaths = 0
     while True:
         began = time.monotonic()
         agent = _start_agent(folder, lock)
-        status = _attend(folder, agent, born, idle_s)
-        if status is None or (os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0) or _unwanted(folder):
+        status, evicted = _attend(folder, agent, born, idle_s)
+        if evicted or status is None or (os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0) or _unwanted(folder):
             return 0
         deaths = 0 if time.monotonic() - began > _STEADY_S else deaths + 1
         pause = time.monotonic() + _BACKOFF_S[min(deaths, len(_BACKOFF_S)) - 1] if deaths else 0.0
         while time.monotonic() < pause:
+            if signal.sigtimedwait({signal.SIGTERM}, 0) is not None:
+                return 0
             if _must_end(folder, born, idle_s):
                 _kill_all(folder)
                 return 0
@@ -69,7 +82,7 @@ def _start_agent(folder: Path, lock: int) -> int:
     agent = os.fork()
     if agent == 0:
         try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGTERM})
             os.set_inheritable(lock, True)
             os.execve(argv[0], argv, {**os.environ, LOCK_VARIABLE: str(lock)})
         finally:
@@ -77,18 +90,23 @@ def _start_agent(folder: Path, lock: int) -> int:
     return agent
 
 
-def _attend(folder: Path, agent: int, born: float, idle_s: float) -> int | None:
-    """Wait for the agent's end and return its status; None when the node had to be ended."""
+def _attend(folder: Path, agent: int, born: float, idle_s: float) -> tuple[int | None, bool]:
+    """Wait for the agent's end: its status, None when the node had to be ended; and whether we were told to go, which is
+    passed on to the agent, so that it may save what it can."""
+    evicted = False
     while True:
         pid, status = os.waitpid(agent, os.WNOHANG)
         if pid:
-            return status
+            return status, evicted
         if _must_end(folder, born, idle_s):
             os.kill(agent, signal.SIGKILL)  # works on a stopped one too
             os.waitpid(agent, 0)
             _kill_all(folder)
-            return None
-        signal.sigtimedwait({signal.SIGCHLD}, _TICK_S)
+            return None, evicted
+        came = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM}, _TICK_S)
+        if came is not None and came.si_signo == signal.SIGTERM:
+            evicted = True
+            os.kill(agent, signal.SIGTERM)
 
 
 def _must_end(folder: Path, born: float, idle_s: float) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mayfly.node.checkpoints import Pace
 from mayfly.node.environments import Environments
 from mayfly.node.folders import NodeFolder
 from mayfly.node.launch import GRACE_S
 from mayfly.node.limits import Machine
+from mayfly.node.mounts import missing
 from mayfly.node.reporter import Reporter
 from mayfly.node.sandbox import Strategy
 from mayfly.node.server import Server
@@ -33,4 +35,8 @@ class Workplace:
     keep: tuple[int, ...] = ()
     """Descriptors that supervisors inherit: the node's lock."""
     grace_s: float = GRACE_S
+    pace: Pace = field(default_factory=Pace)
+    """Of checkpoints."""
+    cannot_mount: str = field(default_factory=missing)
+    """Why inputs cannot be streamed on this machine; '' when they can."""
     variables: dict[str, str] = field(default_factory=dict)

@@ -6,7 +6,9 @@ import hashlib
 import json
 import threading
 import time
+from array import array
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +19,36 @@ import msgspec
 from mayfly.transfer import packs, trees
 from mayfly.wire import agent as wire
 from mayfly.wire.agent import AnyReport, Assignment, Fence, Go, Peer, Wish, Wishes
+
+
+@dataclass
+class Outside:
+    """What lies elsewhere, and how it behaves."""
+
+    files: dict[str, bytes | int]
+    """Path → its bytes, or the size of one that is made up as it is read."""
+    version: str = "v1"
+    cut_after: int = 0
+    """Not 0: an answer breaks off after so many bytes, `cuts` times."""
+    cuts: int = 0
+    refusal: tuple[int, dict[str, Any]] | None = None
+    """Not None: what `/data/read` answers."""
+    changed: bool = False
+    pace_s: float = 0.0
+    """Before each answer."""
+    asked: int = 0
+    """How often it was listed."""
+    moved: int = 0
+    reads: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def bytes_of(self, path: str, offset: int, length: int) -> bytes:
+        found = self.files[path]
+        if isinstance(found, bytes):
+            return found[offset : offset + length]
+        length = max(0, min(length, found - offset))
+        first = offset // 8
+        words = array("Q", range(first, (offset + length) // 8 + 1)).tobytes()
+        return words[offset - first * 8 :][:length]
 
 
 class AgentServer:
@@ -41,6 +73,11 @@ class AgentServer:
         self.journals: dict[tuple[str, int, int], bytes] = {}
         self.tracked: list[tuple[str, str, str, bytes]] = []
         """(method, path, attempt header, body) of calls at the tracking door."""
+        self.data: dict[str, Outside] = {}
+        """Input name, or an address that an MLTable names → what lies there."""
+        self.published: list[wire.Publish] = []
+        self.publishing: tuple[int, dict[str, Any]] = (200, {})
+        """How `/outputs/publish` answers."""
         self._http: ThreadingHTTPServer | None = None
 
     # --- what a test does ---------------------------------------------------------------------------------------------
@@ -206,6 +243,8 @@ class AgentServer:
 
 class _Handler(BaseHTTPRequestHandler):
     server_of: ClassVar[AgentServer]
+    cut = 0
+    """Not 0: the length that an answer promises and does not have."""
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -225,9 +264,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(self.cut or len(answer)))
         self.end_headers()
         self.wfile.write(answer)
+        if self.cut:
+            self.close_connection, self.cut = True, 0
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 
@@ -262,7 +303,45 @@ class _Handler(BaseHTTPRequestHandler):
                 mine.tracked.append((self.command, door, self.headers.get("Mayfly-Attempt", ""), body))
                 mine.changed.notify_all()
             return 200, b'{"tracked": true}'
+        if door == "/outputs/publish":
+            with mine.changed:
+                mine.published.append(decode(body, type=wire.Publish))
+                mine.changed.notify_all()
+            return mine.publishing[0], encode(mine.publishing[1])
+        if door.startswith("/data/"):
+            return self._data(mine, door, {name: values[-1] for name, values in query.items()}, body)
         return self._content(mine, door, body)
+
+    def _data(self, mine: AgentServer, door: str, query: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        encode = msgspec.json.encode
+        if door == "/data/list":
+            ask = msgspec.json.decode(body, type=wire.DataAsk)
+            found = mine.data.get(ask.address or ask.input)
+            if found is None:
+                problem = {"code": "DataNotFound", "message": f"Nothing is at {ask.address or ask.input}."}
+                return 404, encode({"error": problem})
+            found.asked += 1
+            sizes = {path: one if isinstance(one, int) else len(one) for path, one in found.files.items()}
+            entries = [wire.DataEntry(path=p, size=size, version=found.version) for p, size in sorted(sizes.items())]
+            return 200, encode(wire.DataListing(entries=tuple(entries)))
+        found = mine.data[query.get("address") or query["input"]]
+        time.sleep(found.pace_s)
+        if found.refusal is not None:
+            return found.refusal[0], encode(found.refusal[1])
+        if found.changed or query["version"] != found.version:
+            return 409, encode({"error": {"code": "DataChanged", "message": f"'{query['path']}' has changed."}})
+        offset, length = int(query["offset"]), int(query["length"])
+        with mine.changed:
+            found.reads.append((query["path"], offset, length))
+        data = found.bytes_of(query["path"], offset, length)
+        if found.cuts and len(data) > found.cut_after:
+            found.cuts -= 1
+            self.cut = len(data)
+            data = data[: found.cut_after]
+        with mine.changed:
+            found.moved += len(data)
+            mine.changed.notify_all()
+        return 200, data
 
     def _content(self, mine: AgentServer, door: str, body: bytes) -> tuple[int, bytes]:
         if door.startswith("/content/trees/"):

@@ -16,7 +16,7 @@ Doors (all with `Authorization: Bearer <node token>`, below `/agent/v1`):
   POST /content/blobs   packed blobs -> {"stored": n}
   PUT  /content/trees/{digest}  Tree
   POST /data/list       DataAsk -> DataListing         what lies behind an input that Mayfly does not hold itself
-  GET  /data/read?job&attempt&epoch&input&path&offset&length&version   raw bytes; 409 when it has changed meanwhile
+  GET  /data/read?job&attempt&epoch&input&path&offset&length&version[&address]   raw bytes; 409 when it has changed
   POST /outputs/publish Publish -> {}                  put a collected output where it belongs outside; repeatable
   ANY  /mlflow/…  with `Mayfly-Attempt: <job>/<attempt>`  the tracking door behind the gateway
 """
@@ -100,6 +100,8 @@ class DataInput(Struct, frozen=True, kw_only=True):
 class DataAsk(Struct, frozen=True, kw_only=True):
     fence: Fence
     input: str
+    address: str = ""
+    """A place that the input's MLTable names, when it lies outside the input itself; '' is the input's own."""
 
 
 class DataEntry(Struct, frozen=True, kw_only=True):
@@ -243,6 +245,8 @@ class Ready(Report, tag="ready", frozen=True, kw_only=True):
     address: str
     ports: tuple[int, ...] = ()
     """Free ports of this node: the first is the rendezvous, one more for each worker or parameter server."""
+    note: str = ""
+    """What a person should know of how it was prepared."""
 
 
 class Started(Report, tag="started", frozen=True, kw_only=True):
