@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from mayfly.domain.placement import rank_amounts
 from mayfly.services.tokens import Principal
 from mayfly.services.world import World
-from mayfly.store import codec, environments, workspaces
+from mayfly.store import checkpoints, codec, environments, workspaces
 from mayfly.store.attempts import Attempt, RankRow
 from mayfly.store.jobs import JobRow
 from mayfly.wire import agent
@@ -55,6 +55,11 @@ def assignment(
             shm_mib=work["shm_mib"],
         ),
         tracking=agent.Tracking(run=row.run, experiment=row.experiment),
+        restore={
+            one.name: one.tree
+            for one in checkpoints.newest(connection, attempt.job, attempt.attempt - 1)
+            if one.rank == rank.rank
+        },
         workspace={
             "subscription": place.subscription,
             "resource_group": place.resource_group,

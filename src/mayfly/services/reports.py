@@ -13,7 +13,7 @@ from mayfly.domain.job import PREPARATION, Cause, JobState, Phase, RankState
 from mayfly.kit.clock import Millis
 from mayfly.services.moves import move, release
 from mayfly.services.world import World
-from mayfly.store import attempts, jobs, results
+from mayfly.store import attempts, checkpoints, jobs, results
 from mayfly.store import logs as log_rows
 from mayfly.store.attempts import RankRow
 from mayfly.store.jobs import JobRow
@@ -80,6 +80,8 @@ def _phase(unit: Unit, row: JobRow, rank: RankRow, report: agent.PhaseEntered, n
 def _ready(unit: Unit, row: JobRow, rank: RankRow, report: agent.Ready, now: Millis) -> None:
     if not row.job.ranks[rank.rank].reached(RankState.READY):
         attempts.note(unit, rank, address=report.address, ports=report.ports)
+    if report.note:
+        jobs.add_note(unit, row, report.note)
     row = move(unit, row, life.RankReady(rank.attempt, rank.rank), now)
     unit.passing("rank ready")
     attempt = attempts.get(unit.connection, rank.job, rank.attempt)
@@ -126,14 +128,26 @@ def _unprepared(unit: Unit, row: JobRow, rank: RankRow, report: agent.Preparatio
 
 
 def _collected(unit: Unit, row: JobRow, rank: RankRow, report: agent.Collected, now: Millis) -> None:
-    for output in report.outputs:
-        kept = OutputRow(rank.rank, output.name, output.tree, output.files, output.bytes)
-        results.add_output(unit, rank.job, rank.attempt, kept)
+    kept = [OutputRow(rank.rank, one.name, one.tree, one.files, one.bytes) for one in report.outputs]
+    for output in kept:
+        results.add_output(unit, rank.job, rank.attempt, output)
+    if kept and row.job.node_count == 1:
+        checkpoints.forget(unit, rank.job, rank.rank)
+    elif kept:  # another rank may still lose its node, and then all begin again
+        checkpoints.keep(unit, rank.job, rank.attempt, rank.rank, kept)
     log_rows.seal(unit, rank.job, rank.attempt, rank.rank, report.logs, rank.node)
     if report.message and not report.code:
         jobs.add_note(unit, row, report.message)
     cause = Cause(report.code, report.message) if report.code else None
     move(unit, row, life.RankCollected(rank.attempt, rank.rank, cause), now)
+
+
+def _checkpointed(unit: Unit, row: JobRow, rank: RankRow, report: agent.Checkpointed, now: Millis) -> None:
+    if row.job.ranks[rank.rank].reached(RankState.COLLECTED):
+        return
+    rows = [OutputRow(rank.rank, one.name, one.tree, one.files, one.bytes) for one in report.outputs]
+    checkpoints.keep(unit, rank.job, rank.attempt, rank.rank, rows)
+    unit.passing("checkpoint kept")
 
 
 def _sample(unit: Unit, row: JobRow, rank: RankRow, report: agent.Sample, now: Millis) -> None:
@@ -146,6 +160,7 @@ _HANDLERS: Mapping[type, Callable[[Unit, JobRow, RankRow, Any, Millis], None]] =
     agent.Started: _started,
     agent.Exited: _exited,
     agent.PreparationFailed: _unprepared,
+    agent.Checkpointed: _checkpointed,
     agent.Collected: _collected,
     agent.Sample: _sample,
 }

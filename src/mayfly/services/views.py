@@ -9,7 +9,7 @@ from mayfly.domain.job import Cause, Job
 from mayfly.domain.phases import CAUSES, spans
 from mayfly.kit.clock import Millis
 from mayfly.services.world import World
-from mayfly.store import attempts, codec, environments, results, waiting
+from mayfly.store import attempts, checkpoints, codec, environments, results, waiting
 from mayfly.store.attempts import RankRow
 from mayfly.store.jobs import JobRow
 from mayfly.wire import mayfly as wire
@@ -118,9 +118,12 @@ def _complete(
 
 
 def output_views(connection: Connection, row: JobRow) -> list[wire.OutputView]:
-    """One for each name; further ranks' folders of the same name carry their rank."""
+    """One for each name; further ranks' folders of the same name carry their rank. Of a job that has not been collected,
+    what its last checkpoint holds."""
     views = []
-    for output in results.outputs_of(connection, row.job.id, row.job.attempt):
+    job = row.job
+    kept = results.outputs_of(connection, job.id, job.attempt) or checkpoints.newest(connection, job.id, job.attempt)
+    for output in kept:
         name = output.name if output.rank == 0 else f"{output.name}@{output.rank}"
         path = f"azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.{row.name}/"
         if output.name != "default":

@@ -35,7 +35,10 @@ def digests(connection: Connection) -> set[str]:
 
 def ended_before(connection: Connection, moment: Millis) -> list[str]:
     """Ids of the jobs that ended before, and still have outputs or logs."""
-    jobs, kept = tables.jobs, select(tables.outputs.c.job).union(select(tables.logs.c.job)).subquery()
+    jobs, kept = (
+        tables.jobs,
+        select(tables.outputs.c.job).union(select(tables.checkpoints.c.job), select(tables.logs.c.job)).subquery(),
+    )
     query = (
         select(jobs.c.id)
         .where(jobs.c.state.in_(_ENDED), jobs.c.tidy, jobs.c.ended_at < moment, jobs.c.id.in_(select(kept.c.job)))
@@ -46,7 +49,7 @@ def ended_before(connection: Connection, moment: Millis) -> list[str]:
 
 def give_up_outputs(unit: Unit, jobs: Sequence[str]) -> None:
     """Forget what these jobs left. Assets and other jobs that have the same content keep it: it is theirs by its hash."""
-    for table in (tables.outputs, tables.placements):
+    for table in (tables.outputs, tables.checkpoints, tables.placements):
         unit.connection.execute(delete(table).where(table.c.job.in_(jobs)))
 
 

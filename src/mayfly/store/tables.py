@@ -226,6 +226,19 @@ outputs = Table(
     PrimaryKeyConstraint("job", "attempt", "rank", "name"),
 )
 
+checkpoints = Table(  # what a running attempt has in its outputs; the next one begins with it
+    "checkpoints",
+    metadata,
+    Column("job", String(40), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("tree", String(64), nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("job", "attempt", "rank", "name"),
+)
+
 logs = Table(
     "logs",
     metadata,

@@ -39,6 +39,7 @@ STEPS = (
     "rank ready",
     "start granted",
     "rank started",
+    "checkpoint kept",
     "tracking kept",
     "tracking fed",
     "rank exited",

@@ -1,0 +1,41 @@
+"""What running attempts have in their outputs: only the newest of each attempt and rank is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, insert, select
+
+from mayfly.store.results import OutputRow
+from mayfly.store.tables import checkpoints
+from mayfly.store.unit import Unit
+
+
+def keep(unit: Unit, job: str, attempt: int, rank: int, rows: Sequence[OutputRow]) -> None:
+    """The rank's checkpoint, whole, in place of the one before."""
+    mine = (checkpoints.c.job == job, checkpoints.c.attempt == attempt, checkpoints.c.rank == rank)
+    unit.connection.execute(delete(checkpoints).where(*mine))
+    values = [
+        {"job": job, "attempt": attempt, "rank": rank, "name": row.name}
+        | {"tree": row.tree, "files": row.files, "bytes": row.bytes}
+        for row in rows
+    ]
+    if values:
+        unit.connection.execute(insert(checkpoints), values)
+
+
+def newest(connection: Connection, job: str, most: int) -> list[OutputRow]:
+    """Each rank's, of its newest attempt that made one, up to attempt `most`."""
+    rows = connection.execute(
+        select(checkpoints)
+        .where(checkpoints.c.job == job, checkpoints.c.attempt <= most)
+        .order_by(checkpoints.c.attempt.desc(), checkpoints.c.name, checkpoints.c.rank)
+    ).all()
+    last = {row.rank: row.attempt for row in reversed(rows)}
+    found = [row for row in rows if row.attempt == last[row.rank]]
+    return [OutputRow(row.rank, row.name, row.tree, row.files, row.bytes) for row in found]
+
+
+def forget(unit: Unit, job: str, rank: int) -> None:
+    """Its outputs have been collected."""
+    unit.connection.execute(delete(checkpoints).where(checkpoints.c.job == job, checkpoints.c.rank == rank))
