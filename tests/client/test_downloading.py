@@ -105,7 +105,11 @@ def test_one_output_only(job: Job, doors: Doors, tmp_path: Path) -> None:
     assert caught.value.remedy == "Did you mean 'scores'?"
 
 
-def test_a_job_that_has_not_ended_is_refused(doors: Doors, tmp_path: Path) -> None:
+def test_a_job_that_runs_gives_its_last_checkpoint_or_is_refused(job: Job, doors: Doors, tmp_path: Path) -> None:
+    job.output("default", {"outputs/x": b"x"})
+    download(doors, job_view(NAME, status="Running"), tmp_path / "early")
+    assert _files(tmp_path / "early")["artifacts/outputs/x"] == b"x"
+    job.outputs.clear()
     with pytest.raises(Conflict) as caught:
         download(doors, job_view(NAME, status="Running"), tmp_path)
     assert caught.value.code == "JobNotEnded"

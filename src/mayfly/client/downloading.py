@@ -38,22 +38,24 @@ def download(
     everything: bool = False,
     progress: Callable[[str, int], None] = lambda _name, _bytes: None,
 ) -> list[Downloaded]:
-    """The default output and the logs; `only` that output, or `everything`.
+    """The default output and the logs; `only` that output, or `everything`. Of a job that runs, what its last checkpoint
+    holds.
 
     Every file is verified against its digest and appears whole or not at all; nothing is written outside `target`.
     Raises Conflict `JobNotEnded`, NotFound `OutputNotFound`, Broken `ContentMismatch`, Invalid for a file list that
     would lead outside.
     """
     name = job["name"]
-    if job["status"] not in ENDED:
+    outputs = doors.outputs(name)
+    if job["status"] not in ENDED and not outputs:
         raise Conflict(
             "JobNotEnded",
-            f"The job '{name}' is {job['status']}; outputs can be downloaded when it has ended.",
+            f"The job '{name}' is {job['status']} and has no checkpoint yet; outputs can be downloaded when it has ended.",
             remedy=f"Follow it: mayfly job stream -n {name}",
         )
     done: list[Downloaded] = []
     taken: set[str] = set()
-    for output in _chosen(doors.outputs(name), name, only, everything):
+    for output in _chosen(outputs, name, only, everything):
         folder = folder_of(target, output["name"])
         tree = _tree(doors, output)
         progress(output["name"], sum(entry.size for entry in tree.entries))
