@@ -184,22 +184,7 @@ def test_one_mistake_is_one_clear_fault(text: str, code: str, pointer: str, word
 @pytest.mark.parametrize(
     ("text", "code", "pointer"),
     [
-        ("inputs: {a: {path: 'azureml:data:1'}}", "DataAssetNotSupportedYet", "/inputs/a/path"),
-        (
-            "inputs: {a: {path: 'azureml://registries/r/data/d/versions/1'}}",
-            "DataAssetNotSupportedYet",
-            "/inputs/a/path",
-        ),
-        ("inputs: {a: {path: 'azureml://datastores/d/paths/p'}}", "DatastoreNotSupportedYet", "/inputs/a/path"),
-        ("inputs: {a: {path: 'https://example.com/x'}}", "RemoteInputNotSupportedYet", "/inputs/a/path"),
-        ("inputs: {a: {path: 'wasbs://c@a.blob/x'}}", "RemoteInputNotSupportedYet", "/inputs/a/path"),
-        ("inputs: {a: {path: 'azureml://jobs/j/outputs/o'}}", "JobOutputInputNotSupportedYet", "/inputs/a/path"),
-        ("inputs: {a: {path: 'runs:/abc/model'}}", "JobOutputInputNotSupportedYet", "/inputs/a/path"),
-        ("inputs: {a: {type: mltable, path: ./x}}", "MltableNotSupportedYet", "/inputs/a/type"),
-        ("inputs: {a: {type: mlflow_model, path: ./x}}", "ModelTypeNotSupportedYet", "/inputs/a/type"),
-        ("inputs: {a: {path: ./x, mode: direct}}", "DirectModeNotSupportedYet", "/inputs/a/mode"),
-        ("outputs: {a: {type: mlflow_model}}", "ModelTypeNotSupportedYet", "/outputs/a/type"),
-        ("outputs: {a: {path: 'azureml://datastores/d/paths/p'}}", "OutputPathNotSupportedYet", "/outputs/a/path"),
+        ("inputs: {a: {path: 'git+https://h/r'}}", "RemoteInputNotSupportedYet", "/inputs/a/path"),
         ("code: azureml:code:1", "CodeReferenceNotSupportedYet", "/code"),
         ("code: git+https://example.com/r", "CodeReferenceNotSupportedYet", "/code"),
         ("code: https://example.com/r", "CodeReferenceNotSupportedYet", "/code"),

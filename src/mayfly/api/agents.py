@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
 from mayfly.kit.errors import Forbidden, Invalid
-from mayfly.services import content, journals, logs, nodes, reports
+from mayfly.services import content, inputs, journals, logs, nodes, outputs, reports
 from mayfly.services.attempts import context_of
 from mayfly.services.nodes import WishBook
 from mayfly.services.tracking import TrackingDoor
@@ -30,6 +30,7 @@ while it starts, and heartbeats must not wait for them."""
 def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
     routes = APIRouter(prefix="/agent/v1", include_in_schema=False)
     uploads, calls = CapacityLimiter(MOST_UPLOADS), CapacityLimiter(MOST_CALLS)
+    outside = CapacityLimiter(MOST_UPLOADS)  # storage elsewhere may be slow; heartbeats must not wait for it
 
     @routes.post("/hello")
     async def hello(request: Request) -> Response:
@@ -94,6 +95,37 @@ def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
     @routes.get("/content/trees/{digest}")
     def get_tree(digest: str) -> Response:
         return tree_response(content.get_tree(world, digest))
+
+    @routes.post("/data/list")
+    async def list_data(request: Request) -> Response:
+        ask = _decode(await request.body(), agent.DataAsk)
+        node = request.scope["principal"].subject
+        return _answer(await to_thread.run_sync(inputs.listing, world, node, ask, limiter=outside))
+
+    @routes.get("/data/read")
+    async def read_data(
+        request: Request,
+        job: str,
+        attempt: int,
+        epoch: int,
+        input: str,
+        path: str = "",
+        offset: Annotated[int, Query(ge=0)] = 0,
+        length: Annotated[int | None, Query(ge=0)] = None,
+        version: str = "",
+    ) -> Response:
+        node, fence = request.scope["principal"].subject, agent.Fence(job=job, attempt=attempt, epoch=epoch)
+        chunks = await to_thread.run_sync(
+            inputs.read, world, node, fence, input, path, offset, length, version, limiter=outside
+        )
+        return StreamingResponse(chunks, media_type="application/octet-stream")
+
+    @routes.post("/outputs/publish")
+    async def publish(request: Request) -> Response:
+        ask = _decode(await request.body(), agent.Publish)
+        node = request.scope["principal"].subject
+        await to_thread.run_sync(outputs.publish, world, node, ask, limiter=outside)
+        return Response(b"{}", media_type="application/json")
 
     @routes.api_route("/mlflow/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     async def mlflow(rest: str, request: Request) -> Response:

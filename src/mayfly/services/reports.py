@@ -11,6 +11,7 @@ import msgspec
 from mayfly.domain import life
 from mayfly.domain.job import PREPARATION, Cause, JobState, Phase, RankState
 from mayfly.kit.clock import Millis
+from mayfly.services import outputs
 from mayfly.services.moves import move, release
 from mayfly.services.world import World
 from mayfly.store import attempts, checkpoints, jobs, results
@@ -56,7 +57,10 @@ def _apply(world: World, unit: Unit, node: str, reports: tuple[agent.AnyReport, 
         if stale or (row.job.state.terminal and not isinstance(report, agent.Sample)):
             attempts.note(unit, rank, late=msgspec.json.encode(report).decode())
             continue
+        before = row.job.ranks[rank.rank]
         _HANDLERS[type(report)](unit, row, rank, report, now)
+        if isinstance(report, agent.Collected) and not before.reached(RankState.COLLECTED):
+            outputs.collected(world, unit, rank, report, now)
 
 
 def _rank(unit: Unit, node: str, report: agent.Report) -> RankRow | None:

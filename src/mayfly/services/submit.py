@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -16,15 +16,15 @@ from mayfly.domain.quota import Owner
 from mayfly.kit.errors import Conflict, Invalid
 from mayfly.kit.ids import Digest, JobId
 from mayfly.kit.units import size_bytes
-from mayfly.services import environments, places
+from mayfly.services import environments, inputs, outputs, places
 from mayfly.services.environments import Wish
+from mayfly.services.inputs import Source
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.spec import job as spec
 from mayfly.spec import normal
 from mayfly.spec.job import CommandJob
-from mayfly.spec.models import DataInput, LiteralInput
-from mayfly.store import codec, jobs, waiting
+from mayfly.store import codec, jobs, lineage, waiting
 from mayfly.store import environments as environment_rows
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
@@ -47,6 +47,9 @@ class Prepared:
     outcome: Outcome
     normal: dict[str, Any]
     notes: list[str]
+    name: str
+    sources: dict[str, Source]
+    targets: dict[str, outputs.Target]
 
     def class_key(self, submitter: str) -> ClassKey:
         return ClassKey(
@@ -72,6 +75,9 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     workspace, made = places.create(world, place)
     if made:
         notes.append(made)
+    name = job.name or world.ids.name()
+    sources = inputs.sources(world, place, submission, job.data_inputs)
+    notes += [one.note for one in sources.values() if one.note]
     owner = Owner(workspace.subscription, workspace.id)
     view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
     decided = outcome(request, owner, view)
@@ -87,6 +93,9 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
         outcome=decided,
         normal=normal.normalised(job, submission.uploads),
         notes=notes,
+        name=name,
+        sources=sources,
+        targets=outputs.targets(world, workspace, name, job.outputs),
     )
 
 
@@ -95,7 +104,7 @@ def submit(world: World, submitter: str, place: Place, submission: Submission) -
     was there already; its labels are then updated. Raises as `prepare`, Conflict `JobNameTaken` for another
     definition, Invalid `UploadMissing`."""
     prepared = prepare(world, place, submission)
-    work = _work(world, prepared.job, submission)
+    work = _work(world, prepared, submission)
     row = _row(world, submitter, submission, prepared, work)
 
     def keep(unit: Unit) -> tuple[JobRow, bool]:
@@ -104,6 +113,7 @@ def submit(world: World, submitter: str, place: Place, submission: Submission) -
             return _same(unit, existing, row), False
         prepared.environment.keep(unit, world)
         sequence = jobs.add(unit, row)
+        lineage.add(unit, row.workspace, row.job.id, inputs.links(prepared.sources))
         unit.passing("job accepted")
         unit.wake("scheduling", "environments")
         return replace(row, sequence=sequence), True
@@ -174,19 +184,9 @@ def _tree_bytes(world: World, digest: str) -> int:
     return sum(entry.size for entry in tree.entries)
 
 
-def _work(world: World, job: CommandJob, submission: Submission) -> dict[str, Any]:
+def _work(world: World, prepared: Prepared, submission: Submission) -> dict[str, Any]:
     """What every rank will be told."""
-    uploads, files = submission.uploads, set(submission.files)
-    literals, inputs = {}, []
-    for name, given in job.inputs.items():
-        if isinstance(given, LiteralInput):
-            literals[name] = spec.render_literal(given.value)
-        elif isinstance(given, DataInput):
-            pointer = f"/inputs/{_escape(name)}/path"
-            if pointer not in uploads:
-                raise Invalid("UploadMissing", f"The files of input '{name}' were not sent.", pointer=pointer)
-            mode = given.mode or "ro_mount"
-            inputs.append({"name": name, "tree": uploads[pointer], "is_file": pointer in files, "mode": mode})
+    job, uploads = prepared.job, submission.uploads
     for digest in uploads.values():
         _tree_bytes(world, digest)
     if job.code is not None and "/code" not in uploads:
@@ -194,12 +194,11 @@ def _work(world: World, job: CommandJob, submission: Submission) -> dict[str, An
     return {
         "command": job.command,
         "code": uploads.get("/code"),
-        "literals": literals,
-        "inputs": inputs,
-        "outputs": [
-            {"name": name, "is_file": output.type == "uri_file", "mode": output.mode}
-            for name, output in job.outputs.items()
-        ],
+        "literals": job.literals,
+        "inputs": [inputs.told(name, source) for name, source in prepared.sources.items()],
+        "sources": inputs.kept(prepared.sources),
+        "outputs": [outputs.told(name, output, prepared.targets[name]) for name, output in job.outputs.items()],
+        "targets": {name: asdict(target) for name, target in prepared.targets.items()},
         "variables": {
             key: spec.render_literal(value) for key, value in job.environment_variables.items() if value is not None
         },
@@ -222,13 +221,9 @@ def _distribution(job: CommandJob) -> dict[str, Any]:
     return {"kind": "pytorch", "processes": job.processes_per_node}
 
 
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
-
-
 def _row(world: World, submitter: str, submission: Submission, prepared: Prepared, work: dict[str, Any]) -> JobRow:
     job, now = prepared.job, world.clock.now()
-    name = job.name or world.ids.name()
+    name = prepared.name
     properties = {key: spec.render_literal(value) for key, value in job.properties.items() if value is not None}
     if submission.git is not None:
         git = submission.git

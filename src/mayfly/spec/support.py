@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from mayfly.kit.errors import Fault
 from mayfly.spec.document import escape
 from mayfly.spec.fields import Refers, refers
-from mayfly.spec.models import MODEL_TYPES, CommandFields, DataInput, Environment, Mpi, Output, Ray
+from mayfly.spec.models import CommandFields, DataInput, Environment, Mpi, Ray
 
-_DEFAULT_PLACE = re.compile(
-    r"azureml://datastores/(\$\{\{\s*default_datastore\s*\}\}|workspaceblobstore)"
-    r"/paths/azureml/\$\{\{\s*name\s*\}\}/(\$\{\{\s*output_name\s*\}\}|(?P<own>[^/$]+))/?\Z"
-)
-_SOURCES = {
-    Refers.ASSET: ("DataAssetNotSupportedYet", "Data assets"),
-    Refers.REGISTRY: ("DataAssetNotSupportedYet", "Data assets of a registry"),
-    Refers.DATASTORE: ("DatastoreNotSupportedYet", "Datastore paths"),
-    Refers.RUN: ("JobOutputInputNotSupportedYet", "Outputs of other jobs as inputs"),
-    Refers.REMOTE: ("RemoteInputNotSupportedYet", "Inputs from http(s) and cloud storage"),
-    Refers.GIT: ("RemoteInputNotSupportedYet", "Inputs from a git repository"),
-}
 _LOCAL = "Give a local file or folder instead."
 
 
@@ -29,8 +16,6 @@ def unsupported(job: CommandFields) -> Iterator[Fault]:
     for name, value in job.inputs.items():
         if isinstance(value, DataInput):
             yield from _input(name, value)
-    for name, value in job.outputs.items():
-        yield from _output(name, value)
     if job.code is not None and refers(job.code) not in (Refers.LOCAL, Refers.BINDING):
         yield _not_yet("CodeReferenceNotSupportedYet", f"Code from {refers(job.code).value}", "/code", _LOCAL)
     if isinstance(job.distribution, Mpi):
@@ -51,38 +36,10 @@ def unsupported(job: CommandFields) -> Iterator[Fault]:
 
 def _input(name: str, value: DataInput) -> Iterator[Fault]:
     place = f"/inputs/{escape(name)}"
-    if value.type == "mltable":
-        yield _not_yet("MltableNotSupportedYet", "Inputs of type mltable", f"{place}/type", "Use uri_folder.")
-    if value.type in MODEL_TYPES:
-        yield _not_yet("ModelTypeNotSupportedYet", f"Inputs of type {value.type}", f"{place}/type", "Use uri_folder.")
-    if value.mode == "direct":
-        yield _not_yet("DirectModeNotSupportedYet", "The mode direct", f"{place}/mode", "Use ro_mount or download.")
-    if value.mode in ("eval_mount", "eval_download") and value.type == "mltable":
-        yield _not_yet(
-            "EvalModeNotSupportedYet", f"The mode {value.mode}", f"{place}/mode", "Use ro_mount or download."
-        )
     if value.path_on_compute is not None:
         yield _not_yet("PathOnComputeNotSupportedYet", "path_on_compute", f"{place}/path_on_compute", "Leave it out.")
-    if value.path is not None and refers(value.path) in _SOURCES:
-        code, what = _SOURCES[refers(value.path)]
-        yield _not_yet(code, what, f"{place}/path", _LOCAL)
-
-
-def _output(name: str, value: Output) -> Iterator[Fault]:
-    place = f"/outputs/{escape(name)}"
-    if value.type == "mltable":
-        yield _not_yet("MltableNotSupportedYet", "Outputs of type mltable", f"{place}/type", "Use uri_folder.")
-    if value.type in MODEL_TYPES:
-        yield _not_yet("ModelTypeNotSupportedYet", f"Outputs of type {value.type}", f"{place}/type", "Use uri_folder.")
-    if value.path is not None and refers(value.path) is Refers.DATASTORE:
-        match = _DEFAULT_PLACE.match(value.path)
-        if match is None or match["own"] not in (None, name):
-            yield _not_yet(
-                "OutputPathNotSupportedYet",
-                "Outputs at a place of their own",
-                f"{place}/path",
-                "Leave 'path' out: the default is azureml/<job>/<output>/.",
-            )
+    if value.path is not None and refers(value.path) is Refers.GIT:
+        yield _not_yet("RemoteInputNotSupportedYet", "Inputs from a git repository", f"{place}/path", _LOCAL)
 
 
 def _not_yet(code: str, what: str, place: str, remedy: str) -> Fault:
@@ -119,9 +76,6 @@ def _stored(job: CommandFields) -> Iterator[str]:
         for key in ("inference_config", "datastore"):
             if getattr(job.environment, key):
                 yield f"environment.{key}"
-    for name, value in job.outputs.items():
-        if value.name is not None:
-            yield f"outputs.{name}.name"
     for name, value in job.inputs.items():
         if isinstance(value, DataInput) and value.datastore is not None:
             yield f"inputs.{name}.datastore"

@@ -1,0 +1,190 @@
+"""Datastores: Mayfly's own, which are rows over the content store, and storage elsewhere with its sealed keys."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mayfly.domain import addresses
+from mayfly.domain.references import DatastoreReference
+from mayfly.kit.errors import Conflict, Invalid, NotFound, nearest
+from mayfly.kit.ids import Digest, WorkspaceId
+from mayfly.ports import storage
+from mayfly.services import places
+from mayfly.services.places import Place
+from mayfly.services.world import World
+from mayfly.spec import datastore as spec
+from mayfly.store import datastores
+from mayfly.store.datastores import DatastoreRow, Placement
+from mayfly.store.unit import Unit
+from mayfly.transfer import subtrees, trees
+from mayfly.wire import data as wire
+from mayfly.wire.agent import Tree
+
+DEFAULT = "workspaceblobstore"
+OWN = (DEFAULT, "workspaceartifactstore", "workspacefilestore", "workspaceworkingdirectory")
+"""Mayfly's, in every workspace."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A place elsewhere, as job rows keep it: no secret in it."""
+
+    address: str
+    workspace: str = ""
+    datastore: str = ""
+    """Whose credentials open it; '' is the server's own, or nobody's."""
+
+
+def own(name: str) -> bool:
+    return name in OWN
+
+
+def create(world: World, place: Place, definition: dict[str, Any]) -> wire.DatastoreView:
+    """Keep it, its key sealed; one of that name is given this definition. Raises Invalid with pointers, Conflict
+    `DatastoreNameTaken` for a name of Mayfly's own."""
+    given = spec.parse(definition)
+    if not _NAME.match(given.name):
+        raise Invalid("DatastoreNameInvalid", f"{given.name[:60]!r} cannot name a datastore.", pointer="/name")
+    if own(given.name):
+        raise Conflict("DatastoreNameTaken", f"'{given.name}' is Mayfly's own.", pointer="/name")
+    workspace = places.create(world, place)[0]
+    secret = world.sealing.seal(given.secrets, _owner(workspace.id, given.name)) if given.secrets else None
+    row = DatastoreRow(workspace.id, given.name, given.type, given.body, secret, world.clock.now())
+    world.store.write(lambda unit: datastores.put(unit, row))
+    return view(row)
+
+
+def listing(world: World, place: Place) -> list[wire.DatastoreView]:
+    workspace = places.find(world, place)
+    rows = world.store.read(lambda connection: datastores.of(connection, workspace.id))
+    return [*(_own_view(name) for name in OWN), *(view(row) for row in rows)]
+
+
+def show(world: World, place: Place, name: str) -> wire.DatastoreView:
+    if own(name):
+        return _own_view(name)
+    workspace = places.find(world, place)
+    return view(world.store.read(lambda connection: _find(connection, workspace.id, name)))
+
+
+def delete(world: World, place: Place, name: str) -> None:
+    """Forget it and its key; what lies in it stays where it is."""
+    if own(name):
+        raise Conflict("DatastoreNameTaken", f"'{name}' is Mayfly's own and stays.")
+    workspace = places.find(world, place)
+
+    def remove(unit: Unit) -> None:
+        if not datastores.remove(unit, workspace.id, name):
+            _find(unit.connection, workspace.id, name)
+
+    world.store.write(remove)
+
+
+def view(row: DatastoreRow) -> wire.DatastoreView:
+    return wire.DatastoreView(
+        name=row.name,
+        type=row.type,
+        address=spec.parse(row.body).address,
+        has_credentials=row.secret is not None,
+        created_at=row.created_at,
+        definition=dict(row.body),
+    )
+
+
+def _own_view(name: str) -> wire.DatastoreView:
+    return wire.DatastoreView(
+        name=name,
+        type="mayfly",
+        address=f"azureml://datastores/{name}/paths/",
+        is_default=name == DEFAULT,
+        own=True,
+    )
+
+
+# --- what lies in them ------------------------------------------------------------------------------------------------
+
+
+def check(world: World, workspace: WorkspaceId, name: str) -> None:
+    """Raises NotFound `DatastoreNotFound`."""
+    if not own(name):
+        world.store.read(lambda connection: _find(connection, workspace, name))
+
+
+def outside(world: World, workspace: WorkspaceId, reference: DatastoreReference) -> Outside:
+    """Where a path of a datastore elsewhere lies. Raises NotFound `DatastoreNotFound`."""
+    row = world.store.read(lambda connection: _find(connection, workspace, reference.datastore))
+    address = addresses.join(spec.parse(row.body).address, reference.path)
+    return Outside(address, workspace, row.name)
+
+
+def keys_for(world: World, workspace: WorkspaceId, address: str) -> Outside:
+    """An address that people gave as it is: opened with the keys of the datastore it lies in, if there is one."""
+    rows = world.store.read(lambda connection: datastores.of(connection, workspace))
+    fitting = [row for row in rows if addresses.within(spec.parse(row.body).address, address)]
+    best = max(fitting, key=lambda row: len(spec.parse(row.body).address), default=None)
+    return Outside(address, workspace if best else "", best.name if best else "")
+
+
+def opened(world: World, place: Outside) -> storage.Place:
+    """With its credentials. Raises NotFound `DatastoreNotFound` when the datastore is gone, Forbidden
+    `SecretUnreadable`."""
+    if not place.datastore:
+        return storage.Place(place.address)
+    row = world.store.read(lambda connection: _find(connection, WorkspaceId(place.workspace), place.datastore))
+    keys = world.sealing.unseal(row.secret, _owner(row.workspace, row.name)) if row.secret else {}
+    return storage.Place(place.address, {**spec.parse(row.body).options, **keys})
+
+
+def held(world: World, workspace: WorkspaceId, reference: DatastoreReference) -> tuple[str, bool]:
+    """The tree at a path of a datastore of Mayfly's own, and whether it is a single file. Raises NotFound
+    `DataNotFound`."""
+    name, path = reference.datastore, reference.path
+    rows = world.store.read(lambda connection: datastores.placed(connection, workspace, name, path))
+    whole = subtrees.merged(subtrees.placed(read_tree(world, row.tree), row.path, is_file=row.is_file) for row in rows)
+    found = subtrees.part(whole, path)
+    if found is None or not found[0].entries:
+        raise NotFound(
+            "DataNotFound",
+            f"There is nothing at '{reference}'.",
+            remedy="The outputs of a job lie at azureml/<job>/<output>; see mayfly job show.",
+        )
+    return keep_tree(world, found[0]), found[1]
+
+
+def place_tree(unit: Unit, world: World, workspace: str, datastore: str, placement: Placement) -> None:
+    datastores.place(unit, workspace, datastore, placement, world.clock.now())
+
+
+def read_tree(world: World, digest: str) -> Tree:
+    return trees.decode(b"".join(world.content.open(Digest(digest))))
+
+
+def keep_tree(world: World, tree: Tree) -> str:
+    """Its digest; kept. Its files are said to be wanted, so that nobody clears them away meanwhile."""
+    digest = trees.digest_of(tree)
+    world.content.missing([Digest(entry.digest) for entry in tree.entries])
+    world.content.put(digest, [trees.canonical(tree)])
+    return digest
+
+
+def _find(connection: Connection, workspace: WorkspaceId, name: str) -> DatastoreRow:
+    row = datastores.find(connection, workspace, name)
+    if row is None:
+        known = [*OWN, *(one.name for one in datastores.of(connection, workspace))]
+        near = nearest(name, known)
+        raise NotFound(
+            "DatastoreNotFound",
+            f"There is no datastore '{name}' here.",
+            remedy=f"Did you mean '{near}'?" if near else f"There are: {', '.join(known)}.",
+        )
+    return row
+
+
+def _owner(workspace: str, name: str) -> str:
+    return f"{workspace}/{name}"

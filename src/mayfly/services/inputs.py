@@ -1,0 +1,162 @@
+"""Inputs of a job: what each refers to, what its node is told, and what it may read of storage elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mayfly.kit.errors import Forbidden, Invalid, MayflyError
+from mayfly.services import data, datastores, outputs
+from mayfly.services.data import Found
+from mayfly.services.datastores import Outside
+from mayfly.services.places import Place
+from mayfly.services.world import World
+from mayfly.spec.document import escape
+from mayfly.spec.fields import Refers, refers
+from mayfly.spec.models import DataInput
+from mayfly.store import codec
+from mayfly.store.lineage import Link
+from mayfly.wire import agent
+from mayfly.wire.mayfly import Submission
+
+MOST_FILES = 1_000_000
+"""In one listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input, found."""
+
+    given: DataInput
+    found: Found
+    note: str = ""
+
+
+def sources(world: World, place: Place, submission: Submission, given: Mapping[str, DataInput]) -> dict[str, Source]:
+    """What each input refers to; it is there, and it is what it was declared as. Raises Invalid with every fault,
+    each with its pointer, or the one failure there is, of its own kind."""
+    found: dict[str, Source] = {}
+    failures: list[MayflyError] = []
+    for name, one in given.items():
+        pointer = f"/inputs/{escape(name)}/path"
+        try:
+            found[name] = _source(world, place, submission, name, one, pointer)
+        except MayflyError as error:
+            error.pointer = pointer
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        faults = [fault for error in failures for fault in error.all_faults()]
+        raise Invalid("JobInvalid", f"{len(failures)} inputs of this job cannot be had.", pointer="", faults=faults)
+    return found
+
+
+def _source(world: World, place: Place, submission: Submission, name: str, given: DataInput, pointer: str) -> Source:
+    path = given.path or ""
+    if refers(path) is Refers.LOCAL:
+        if pointer not in submission.uploads:
+            raise Invalid("UploadMissing", f"The files of input '{name}' were not sent.")
+        tree = submission.uploads[pointer]
+        return Source(given, Found(path, pointer in submission.files, tree))
+    found = data.find(world, place, path, type=given.type)
+    note = ""
+    if given.type == "uri_file" and not found.is_file and found.asset is None:
+        raise Invalid(
+            "InputIsAFolder", f"'{found.reference}' is a folder, not a file.", remedy="Write 'type: uri_folder'."
+        )
+    if given.type == "uri_file" and not found.is_file:
+        note = f"inputs.{name}: {found.reference} is a folder; the command gets the folder"
+    elif given.type == "uri_folder" and found.is_file:
+        note = f"inputs.{name}: {found.reference} is a single file; the command gets the file"
+    if found.is_mapped and given.mode == "direct":
+        note = f"inputs.{name}: {found.reference} is mapped to a local path, so the command gets a path instead of it"
+    return Source(given, found, note)
+
+
+def told(name: str, source: Source) -> dict[str, Any]:
+    """What the node is told of it (`wire.agent.DataInput`)."""
+    found, mode = source.found, source.given.mode
+    if mode is None or (mode == "direct" and found.is_mapped):
+        mode = "ro_mount"
+    return {
+        "name": name,
+        "tree": found.tree,
+        "is_file": found.is_file,
+        "mode": mode,
+        "type": source.given.type,
+        "address": _address(found),
+    }
+
+
+def _address(found: Found) -> str:
+    if found.asset is not None and found.asset.place:
+        return found.asset.place
+    if found.tree and "://" not in found.reference and not found.reference.startswith(("azureml:", "runs:")):
+        return f"azureml://datastores/{datastores.DEFAULT}/paths/LocalUpload/{found.tree}"
+    return found.reference
+
+
+def kept(found: Mapping[str, Source]) -> dict[str, dict[str, str]]:
+    """Where inputs elsewhere are read, as the job's row keeps it."""
+    return {name: asdict(one.found.outside) for name, one in found.items() if one.found.outside is not None}
+
+
+def links(found: Mapping[str, Source]) -> list[Link]:
+    made = []
+    for name, one in found.items():
+        link = Link("input", name, one.found.reference, tree=one.found.tree or None)
+        asset = one.found.asset
+        if asset is not None:
+            link = replace(link, kind=asset.kind, asset=asset.name, version=asset.version)
+        made.append(link)
+    return made
+
+
+# --- for nodes --------------------------------------------------------------------------------------------------------
+
+
+def listing(world: World, node: str, ask: agent.DataAsk) -> agent.DataListing:
+    """What lies behind an input elsewhere. Raises Forbidden `AttemptFenced`, `InputOfAnother`, Invalid `TooManyFiles`,
+    and what the storage raises."""
+    place = datastores.opened(world, _outside(world, node, ask.fence, ask.input))
+    entries = []
+    for entry in world.storage.list(place):
+        if len(entries) >= MOST_FILES:
+            raise Invalid("TooManyFiles", f"More than {MOST_FILES} files lie at '{place.address}'.")
+        entries.append(agent.DataEntry(path=entry.path, size=entry.size, version=entry.version))
+    return agent.DataListing(entries=tuple(entries))
+
+
+def read(
+    world: World,
+    node: str,
+    fence: agent.Fence,
+    name: str,
+    path: str,
+    offset: int,
+    length: int | None,
+    version: str,
+) -> Iterator[bytes]:
+    """The bytes of one file of an input elsewhere. Raises as `listing`, and Conflict `DataChanged`; all but the last
+    before anything is given."""
+    place = datastores.opened(world, _outside(world, node, fence, name))
+    if ".." in path.split("/"):
+        raise Invalid("AddressInvalid", f"{path!r} is no path below an input.")
+    pieces = world.storage.read(place, path, offset, length, version)
+    first = next(pieces, b"")
+
+    def chunks() -> Iterator[bytes]:
+        yield first
+        yield from pieces
+
+    return chunks()
+
+
+def _outside(world: World, node: str, fence: agent.Fence, name: str) -> Outside:
+    row = outputs.live(world, node, fence)
+    found = codec.load(row.work).get("sources", {}).get(name)
+    if found is None:
+        raise Forbidden("InputOfAnother", f"The job has no input '{name}' elsewhere.")
+    return Outside(**found)
