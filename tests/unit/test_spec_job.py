@@ -233,7 +233,6 @@ def test_all_faults_come_at_once() -> None:
         ("identity: {type: managed}", ["identity: stored, not yet enforced"]),
         ("services: {s: {type: ssh}}", ["services: stored, not yet enforced"]),
         ("resources: {docker_args: x, locations: [a]}", ["resources.locations", "resources.docker_args"]),
-        ("outputs: {o: {name: n, version: 3}}", ["outputs.o.name: stored"]),
         ("queue_settings: {job_tier: premium}", ["queue_settings.job_tier: premium runs as Standard"]),
         ("inputs: {a: ./data.csv}", ["inputs.a: is the text './data.csv'"]),
         ("inputs: {a: 'https://x'}", ["inputs.a: is the text"]),
