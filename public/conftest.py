@@ -1,0 +1,58 @@
+"""Settings of `scripts/test-public`: where the checkout is, and one embedded server for all its files."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from sklearn.datasets import load_diabetes
+
+from mayfly.testing.embedded import Embedded
+
+HERE = Path(__file__).parent
+EXPECTED = yaml.safe_load((HERE / "expectations.yml").read_text(encoding="utf-8"))
+
+
+def checkout() -> Path:
+    """The `cli` folder of the checkout. Never skipped: without it nothing was shown."""
+    told = os.environ.get("EXAMPLES_DIR", "")
+    folder = Path(told).expanduser() / "cli"
+    if not told or not (folder / "jobs" / "basics" / "hello-world.yml").is_file():
+        pytest.exit("EXAMPLES_DIR must name a checkout of Azure/azureml-examples.", returncode=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    return checkout()
+
+
+@pytest.fixture(scope="session")
+def server(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """A server whose `uri_map` names what the network would give."""
+    place = tmp_path_factory.mktemp("public")
+    found = Embedded(place / "home")
+    datasets = place / "datasets"
+    datasets.mkdir()
+    shutil.copy(HERE.parent / "examples" / "iris" / "iris.csv", datasets / "iris.csv")
+    _diabetes(datasets / "diabetes.csv")
+    found.folder.mkdir(mode=0o700)
+    settings = {"uri_map": dict.fromkeys(EXPECTED["uri_map"], str(datasets))}
+    (found.folder / "config.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    found.start()
+    yield found
+    found.close()
+
+
+def _diabetes(path: Path) -> None:
+    """scikit-learn's copy of the public data set, in the public file's form."""
+    data = load_diabetes(scaled=False)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow([*data.feature_names, "target"])
+        out.writerows([*row, target] for row, target in zip(data.data, data.target, strict=True))
