@@ -46,7 +46,7 @@ def server(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (found.folder / "config.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     found.start()
     yield found
-    found.close()
+    found.finish()
 
 
 def _diabetes(path: Path) -> None:
