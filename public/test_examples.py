@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import EXPECTED
-from mayfly.testing.embedded import ENDED, LOG, Embedded
+from mayfly.testing.embedded import ENDED, Embedded
 
 RUNNING = [job for job in EXPECTED["jobs"] if "not_run" not in job]
 
@@ -34,7 +34,7 @@ def test_a_job_file_runs_as_it_is(server: Embedded, examples: Path, prepared: se
     assert said.out, said.err
     view = json.loads(said.out)
     name = view["name"]
-    log = server.call("GET", f"/jobs/{name}/logs/{LOG}")
+    log = server.log(name)
     assert view["status"] in ENDED and view["status"] == job.get("status", "Completed"), f"{view}\n{log}"
     for pattern in job.get("log", ()):
         assert re.search(pattern, log), f"{pattern!r} is not in:\n{log}"
