@@ -64,15 +64,15 @@ def collect(
     check: Callable[[], None],
     published: Callable[[], None],
 ) -> Collected:
-    """Scan, upload, name everything, and have published what belongs outside; repeatable. Raises what `server` raises
+    """Scan, upload, name everything, and have published what belongs outside; repeatable. Every file is read anew: what was
+    written through a memory map since the last checkpoint need not show in its times. Raises what `server` raises
     while it is away, and what `check` raises."""
     found: list[OutputManifest] = []
     skipped: list[str] = []
     lost: list[str] = []
     unpublished: list[str] = []
-    cache = StatCache(folder.record("stats"))
-    root = artifacts(folder, cache, user_logs=True)
-    scans = [(DEFAULT, root), *named(assignment, folder, cache, lambda output: output.mode != "direct")]
+    root = artifacts(folder, None, user_logs=True)
+    scans = [(DEFAULT, root), *named(assignment, folder, None, lambda output: output.mode != "direct")]
     for name, scan in scans:
         check()
         server.upload(scan)
@@ -97,7 +97,7 @@ def manifest(name: str, scan: Scan) -> OutputManifest:
 
 
 def named(
-    assignment: Assignment, folder: AttemptFolder, cache: StatCache, wanted: Callable[[NamedOutput], bool]
+    assignment: Assignment, folder: AttemptFolder, cache: StatCache | None, wanted: Callable[[NamedOutput], bool]
 ) -> Iterator[tuple[str, Scan]]:
     """The named outputs as they are now."""
     for output in assignment.outputs:
@@ -111,7 +111,7 @@ def named(
             yield output.name, _scan(folder.outputs / output.name, cache)
 
 
-def artifacts(folder: AttemptFolder, cache: StatCache, *, user_logs: bool) -> Scan:
+def artifacts(folder: AttemptFolder, cache: StatCache | None, *, user_logs: bool) -> Scan:
     """The artifact root: `outputs/`, `logs/` and, if wanted, `user_logs/`."""
     places = {"outputs": folder.code / "outputs", "logs": folder.code / "logs"}
     if user_logs:
@@ -138,7 +138,7 @@ def _unpublished(output: NamedOutput, error: MayflyError) -> str:
     return f"Output '{output.name}' is kept by Mayfly but could not be put where it belongs{place}: {error.message}{remedy}"
 
 
-def _file(folder: Path, name: str, cache: StatCache) -> Scan:
+def _file(folder: Path, name: str, cache: StatCache | None) -> Scan:
     """Of a single-file output only that file; all that is there, where the job made something else of it."""
     whole = _scan(folder, cache)
     mine = [entry for entry in whole.tree.entries if entry.path == name]
@@ -148,7 +148,7 @@ def _file(folder: Path, name: str, cache: StatCache) -> Scan:
     return replace(whole, tree=Tree(entries=tuple(mine)), total_bytes=mine[0].size, skipped=(*whole.skipped, *others))
 
 
-def _scan(folder: Path, cache: StatCache) -> Scan:
+def _scan(folder: Path, cache: StatCache | None) -> Scan:
     """Nothing, where the job put a link in place of the folder or removed it."""
     if folder.is_symlink() or not folder.is_dir():
         return Scan(trees.EMPTY, skipped=(".",) if folder.is_symlink() else ())
