@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import sys
+import threading
 import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,16 +20,16 @@ from mayfly.wire import agent as wire
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def wheel(folder: Path, version: str) -> Path:
-    """A package `tinything` with a console script."""
+def wheel(folder: Path, version: str, name: str = "tinything") -> Path:
+    """A package with a console script."""
     folder.mkdir(exist_ok=True)
-    place = folder / f"tinything-{version}-py3-none-any.whl"
-    info = f"tinything-{version}.dist-info"
+    place = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
     files = {
-        "tinything.py": f"VERSION = {version!r}\ndef main():\n    print('script of', VERSION)\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tinything\nVersion: {version}\n",
+        f"{name}.py": f"VERSION = {version!r}\ndef main():\n    print('script of', VERSION)\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": "[console_scripts]\ntinything = tinything:main\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
     }
     record = ""
     for name, text in files.items():
@@ -36,6 +39,46 @@ def wheel(folder: Path, version: str) -> Path:
         for name, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\n"}.items():
             archive.writestr(name, text)
     return place
+
+
+def pinned(*wheels: Path) -> str:
+    """A lock of these."""
+    lines = []
+    for place in wheels:
+        name, version = place.name.split("-")[:2]
+        lines.append(f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(place.read_bytes()).hexdigest()}\n")
+    return "".join(lines)
+
+
+class Index:
+    """A package index that holds a file back until it is let go."""
+
+    def __init__(self, folder: Path, held: str) -> None:
+        go = self.go = threading.Event()
+
+        class Handler(SimpleHTTPRequestHandler):
+            def __init__(self, *parts: Any) -> None:
+                super().__init__(*parts, directory=str(folder))
+
+            def do_GET(self) -> None:
+                if self.path.endswith(held):
+                    go.wait(60)
+                super().do_GET()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/"
+
+    def __enter__(self) -> Index:
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go.set()
+        self._http.shutdown()
+        self._http.server_close()
 
 
 def plan(lock: str) -> wire.EnvironmentPlan:
@@ -87,6 +130,26 @@ def test_a_job_changes_its_own_packages_only(nodes: Nodes, tmp_path: Path, way: 
     nodes.server.fact(wire.Collected, "last")
     assert nodes.server.log("last").splitlines()[1] == "script of 1.0"
     assert "/environments/" not in Path("/proc/mounts").read_text(encoding="utf-8")
+
+
+def test_a_build_tells_how_far_it_is(nodes: Nodes, tmp_path: Path) -> None:
+    wheels = [wheel(tmp_path / "wheels", "1.0", name) for name in ("one", "two", "three")]
+
+    def told() -> list[str]:
+        return [one.detail for one in nodes.server.facts(wire.PhaseEntered, "j") if one.phase == "environment"]
+
+    with Index(tmp_path / "wheels", wheels[1].name) as index:
+        settings = offline(tmp_path / "wheels") | {"UV_FIND_LINKS": index.url, "UV_CACHE_DIR": str(tmp_path / "uv")}
+        node = nodes.start(**settings)
+        nodes.server.assign(node, assignment("j", "python -c 'import one, two'", environment=plan(pinned(*wheels))))
+        nodes.server.wait(lambda: "2 of 3 packages" in told(), 40)
+        said = nodes.server.wait(lambda: nodes.server.log("j", "user_logs/build_log.txt").splitlines(), 40)
+        assert not nodes.server.facts(wire.Ready, "j")
+        index.go.set()
+        nodes.server.fact(wire.Ready, "j", timeout_s=40)
+    assert told()[-1] == "3 of 3 packages"
+    assert "3 of 3 packages" not in said
+    assert "2 of 3 packages" in nodes.server.log("j", "user_logs/build_log.txt").splitlines()
 
 
 def test_a_build_that_fails_says_why(nodes: Nodes, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from mayfly.kit.errors import Broken
 from mayfly.node.bytecode import Bytecode
 from mayfly.node.cache import built_once
 from mayfly.node.disk import read_json, write_json
+from mayfly.node.progress import Progress, watched
 from mayfly.transfer.pip_settings import tool_environment, uv_options
 from mayfly.wire.agent import EnvironmentPlan
 
@@ -75,14 +76,21 @@ class Environments:
         """End what runs in the background."""
         self._bytecode.close()
 
-    def build(self, plan: EnvironmentPlan, log: Path, running: Callable[[subprocess.Popen[bytes]], None]) -> Built:
+    def build(
+        self,
+        plan: EnvironmentPlan,
+        log: Path,
+        running: Callable[[subprocess.Popen[bytes]], None],
+        tell: Callable[[str], None] = lambda _progress: None,
+    ) -> Built:
         """The environment, from the cache or made by uv, whose words go to the end of `log`. `running` is given each
-        tool as it starts, so that the caller can kill it. Raises Broken `EnvironmentBuildFailed`."""
+        tool as it starts, so that the caller can kill it; `tell` how far it is, now and then. Raises Broken
+        `EnvironmentBuildFailed`."""
         interpreter = self.interpreter(plan.python or sys.executable)
         root = None
         if plan.digest and plan.lock is not None:
             place = self._cache / "environments" / (plan.digest + ("-open" if self._overlays else ""))
-            root = built_once(place, lambda part: self._make(plan, part, place, log, running))
+            root = built_once(place, lambda part: self._make(plan, part, place, log, running, tell))
             self._bytecode.later(root, interpreter.executable, 0 if self._overlays else 0o022)
         return Built(interpreter, root, self._pip(interpreter), self._overlays)
 
@@ -122,27 +130,33 @@ class Environments:
         place: Path,
         log: Path,
         running: Callable[[subprocess.Popen[bytes]], None],
+        tell: Callable[[str], None],
     ) -> None:
         tool = uv_tool()
         lock = part / "requirements.lock"
         lock.write_text(plan.lock or "", encoding="utf-8")
         python = part / "bin" / "python"
-        with log.open("ab") as output:
-            output.write(f"Building the environment {plan.name} for Python {plan.python_version}.\n".encode())
-            output.flush()
-            for argv in (
-                [tool, "venv", "--quiet", "--allow-existing", "--relocatable", "--python", plan.python, str(part)],
-                [
-                    *(tool, "pip", "install", "--python", str(python), "--require-hashes", "--no-deps"),
-                    *("-r", str(lock), *uv_options(self._variables)),
-                ],
-            ):
-                process = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._tool_variables()
-                )
+        variables = self._tool_variables()
+        progress = Progress(plan.lock or "", part, Path(variables["UV_CACHE_DIR"]))
+        with log.open("ab", buffering=0) as output:
+
+            def say(text: str) -> None:
+                output.write(f"{text}\n".encode())
+                tell(text)
+
+            def run(*argv: str) -> None:
+                process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=variables)
                 running(process)
                 if process.wait() != 0:
                     raise Broken("EnvironmentBuildFailed", _failure(plan, log), remedy="See the build log.")
+
+            output.write(f"Building the environment {plan.name} for Python {plan.python_version}.\n".encode())
+            run(tool, "venv", "--quiet", "--allow-existing", "--relocatable", "--python", plan.python, str(part))
+            with watched(progress, say):
+                run(
+                    *(tool, "pip", "install", "--python", str(python), "--require-hashes", "--no-deps"),
+                    *("-r", str(lock), *uv_options(self._variables)),
+                )
         _write_wrappers(part, place)
         part.chmod(0o755)
         if self._overlays:

@@ -64,7 +64,12 @@ def materialise(
     """Repeatable: what an earlier try left is used or replaced. `enter(phase, detail)` is called as each phase begins,
     and again as it gets on; `check` is called often and may raise. Raises MayflyError."""
     enter("environment", assignment.environment.name)
-    built = means.environments.build(assignment.environment, folder.root / build_log_name(assignment), running)
+    built = means.environments.build(
+        assignment.environment,
+        folder.root / build_log_name(assignment),
+        running,
+        lambda progress: enter("environment", progress),
+    )
     layer = lay(built, folder.venv)
     enter("inputs", "")
     _code(assignment, means.node, folder, means.server)
