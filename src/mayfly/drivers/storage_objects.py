@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ _SECRETS = frozenset(
         "service_account_key",
     }
 )
+
+_STATUS = re.compile(r"status code: (\d{3})")
 
 Store = S3Store | GCSStore | AzureStore
 
@@ -185,24 +188,31 @@ def _told(place: Place) -> Iterator[None]:
     except FileNotFoundError as error:
         raise NotFound("DataNotFound", f"There is nothing at {where}.") from _quiet(error)
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError) as error:
-        key = "its datastore's credentials are" if _SECRETS & place.credentials.keys() else "the server's own are"
-        raise Forbidden(
-            "DataForbidden",
-            f"{where} may not be used: {key} missing, wrong, or not allowed to.",
-            remedy="Give the datastore a key that may: mayfly datastore create.",
-        ) from _quiet(error)
+        raise _forbidden(place) from _quiet(error)
     except (exceptions.InvalidPathError, exceptions.UnknownConfigurationKeyError, ValueError, TypeError) as error:
         raise Invalid("AddressInvalid", f"{where} is not an address that can be used.") from _quiet(error)
     except (exceptions.BaseError, OSError) as error:
-        if "404 Not Found" in str(error):  # a bucket that is not there, which is no object that is not there
+        status = _STATUS.search(str(error))  # lists give no kind of their own to what a server refuses
+        if status is not None and status[1] in ("401", "403"):
+            raise _forbidden(place) from _quiet(error)
+        if status is not None and status[1] == "404":
             raise NotFound(
                 "DataNotFound", f"There is nothing at {where}: its bucket or container is not there."
-            ) from None
+            ) from _quiet(error)
         raise Unavailable(
             "StorageUnreachable",
             f"{where} cannot be reached from the server.",
             remedy="Check the address and the server's network, or map the address to a local path (uri_map).",
         ) from _quiet(error)
+
+
+def _forbidden(place: Place) -> Forbidden:
+    key = "its datastore's credentials are" if _SECRETS & place.credentials.keys() else "the server's own are"
+    return Forbidden(
+        "DataForbidden",
+        f"'{place.address}' may not be used: {key} missing, wrong, or not allowed to.",
+        remedy="Give the datastore a key that may: mayfly datastore create.",
+    )
 
 
 def _quiet(error: BaseException) -> BaseException:
