@@ -192,17 +192,12 @@ def test_one_mistake_is_one_clear_fault(text: str, code: str, pointer: str, word
         ("distribution: {type: Ray, port: 6379}", "RayNotSupportedYet", "/distribution/type"),
         ("environment: {build: {path: ./docker}}", "BuildContextNotSupportedYet", "/environment/build"),
         ("environment: {image: x, os_type: Windows}", "WindowsNotSupportedYet", "/environment/os_type"),
-        ("component: ./train.yml", "ComponentNotSupportedYet", "/component"),
     ],
 )
 def test_what_would_change_the_result_is_refused_by_name(text: str, code: str, pointer: str) -> None:
     (fault,) = faults(made(text))
     assert (fault.code, fault.pointer) == (code, pointer)
     assert fault.remedy
-
-
-def test_a_component_alone_is_the_one_thing_said() -> None:
-    assert [f.code for f in faults({"component": "./train.yml"})] == ["ComponentNotSupportedYet"]
 
 
 def test_all_faults_come_at_once() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from mayfly.api import agents, assets, environments, housekeeping, pages, people, problems
+from mayfly.api import agents, assets, components, environments, housekeeping, pages, people, problems
 from mayfly.api.doors import Guard
 from mayfly.services.nodes import WishBook
 from mayfly.services.pages import Pages
@@ -30,6 +30,7 @@ def build(
     app.include_router(people.router(world, server_view, stop, shown))
     app.include_router(assets.router(world))
     app.include_router(environments.router(world))
+    app.include_router(components.router(world))
     app.include_router(housekeeping.router(world))
     app.include_router(pages.router(shown))
     app.include_router(agents.router(world, WishBook(world), tracking))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from mayfly.api.workspace import WS, Name, user
 from mayfly.domain.references import AssetKind
+from mayfly.kit.errors import Invalid
 from mayfly.services import assets, registered
 from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
@@ -47,6 +48,8 @@ def router(world: World) -> APIRouter:
         request: Request,
         response: Response,
     ) -> wire.AssetView:
+        if kind is AssetKind.COMPONENT:
+            raise Invalid("DoorWrong", "A component is registered by the workspace's door 'components'.")
         asset = NewAsset(
             kind=kind,
             name=ask.name,

@@ -14,7 +14,7 @@ from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, un
 from mayfly.api.streams import follow
 from mayfly.api.workspace import WS, Name, user
 from mayfly.kit.errors import Invalid
-from mayfly.services import content, explanations, jobs, logs, quotas, results, submit
+from mayfly.services import components, content, explanations, jobs, logs, quotas, results, submit
 from mayfly.services.pages import Pages
 from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
@@ -41,17 +41,22 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     ) -> wire.JobView:
         stop.check_accepting()
         place = Place(subscription, group, workspace)
-        row, created = submit.submit(world, user(request), place, ask)
+        with components.expanded(world, place, ask) as plain:
+            row, created = submit.submit(world, user(request), place, plain)
         response.status_code = 201 if created else 200
         return world.store.read(lambda connection: job_view(world, connection, row))
 
     @routes.post(f"{WS}/jobs:validate")
     def validate(subscription: Name, group: Name, workspace: Name, ask: wire.Submission) -> wire.ValidationView:
-        return wire.ValidationView(notes=submit.prepare(world, Place(subscription, group, workspace), ask).notes)
+        place = Place(subscription, group, workspace)
+        with components.expanded(world, place, ask) as plain:
+            return wire.ValidationView(notes=submit.prepare(world, place, plain).notes)
 
     @routes.post(f"{WS}/jobs:plan")
     def plan(subscription: Name, group: Name, workspace: Name, ask: wire.Submission, request: Request) -> wire.PlanView:
-        return explanations.plan_submission(world, user(request), Place(subscription, group, workspace), ask)
+        place = Place(subscription, group, workspace)
+        with components.expanded(world, place, ask) as plain:
+            return explanations.plan_submission(world, user(request), place, plain)
 
     @routes.get(f"{WS}/jobs")
     def list_jobs(

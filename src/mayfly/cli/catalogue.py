@@ -49,6 +49,16 @@ COMMANDS: dict[str, Entry] = {
             "restore": Entry("Bring an archived environment back.", "mayfly.cli.environment:restore"),
         },
     ),
+    "component": Entry(
+        "Register commands with inputs and outputs, for jobs to use.",
+        entries={
+            "create": Entry("Register a component.", "mayfly.cli.component:create"),
+            "list": Entry("List components.", "mayfly.cli.component:list_components"),
+            "show": Entry("Show one version of a component.", "mayfly.cli.component:show"),
+            "archive": Entry("Hide a component from lists and latest.", "mayfly.cli.component:archive"),
+            "restore": Entry("Bring an archived component back.", "mayfly.cli.component:restore"),
+        },
+    ),
     "workspace": Entry(
         "Make and list workspaces: jobs, quota and assets of their own.",
         entries={

@@ -151,6 +151,11 @@ class Doors:
                 return
             after = found[-1]["name" if name is None else "version"]
 
+    def create_component(self, submission: View) -> View:
+        """The component stands under `component` in the definition."""
+        body = submission["definition"]["component"]
+        return self.session.post(f"{self.place.path}/components", submission, repeatable=bool(body.get("version")))
+
     def asset(self, kind: str, name: str, *, version: str | None = None, label: str = "latest") -> View:
         tail = f"versions/{_part(version)}" if version is not None else f"labels/{_part(label)}"
         return self.session.get(f"{self._assets(kind)}/{_part(name)}/{tail}")

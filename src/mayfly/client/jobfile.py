@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from mayfly.kit.errors import Fault, Invalid, nearest
-from mayfly.spec import document, overrides
+from mayfly.spec import component, document, expansion, overrides
 from mayfly.spec import job as spec
 from mayfly.spec.document import Document
+from mayfly.spec.expansion import Expanded
 from mayfly.spec.fields import Refers, local, refers
 from mayfly.spec.job import CommandJob, LocalPath
+
+_STAND_IN = {"image": "stand-in"}
+_UNREADABLE = {"command": "true", "environment": _STAND_IN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class JobFile:
     """JSON pointers that `--set` gave."""
     faults: tuple[Fault, ...] = field(default=())
     """What went wrong with included files."""
+    alone: bool = False
+    """A component, not a job: the definition is {component: …}."""
 
     @property
     def folder(self) -> Path:
@@ -54,30 +60,96 @@ class JobFile:
         return f"{part.path}:{place[0]}: {fault.message}" if place else fault.message
 
     def check(self) -> CommandJob:
-        """The job. Raises Invalid with every fault of the definition (`spec.job.parse`) and every local file or folder
-        that is not there: `FileNotFound`, `InputIsAFile`, `InputIsAFolder`."""
+        """The job; of a job made of a component, what it becomes (of one that only the server knows, as far as its own
+        keys say). Raises Invalid with every fault of the definition (`spec.job.parse`, `spec.component`) and every local
+        file or folder that is not there: `FileNotFound`, `InputIsAFile`, `InputIsAFolder`."""
         found = list(self.faults)
         job: CommandJob | None = None
         try:
-            job = spec.parse(self.definition)
+            job, _ = self._parsed()
         except Invalid as error:
             if error.code.startswith("JobType"):
                 raise
             found += error.all_faults()
-        wanted = job.local_paths() if job is not None else _wanted(self.definition)
+        wanted = self.local_paths() if job is not None else _wanted(self.definition)
         for pointer, path in wanted.items():
             fault = self._missing(pointer, path)
             if fault is not None and fault.pointer not in {other.pointer for other in found}:
                 found.append(fault)
+        found += self._missing_includes()
         if job is None or found:
             raise spec.invalid(found)
         return job
+
+    def check_component(self) -> None:
+        """For a component by itself (`read_component`): as `check`, of the component's own rules."""
+        body = self.definition["component"]
+        found, wanted = list(self.faults), {}
+        try:
+            component.read(body, named=True)
+            wanted = self._component_paths()
+        except Invalid as error:
+            found += [replace(fault, pointer=f"/component{fault.pointer or ''}") for fault in error.all_faults()]
+        found += [fault for pointer, path in wanted.items() if (fault := self._missing(pointer, path)) is not None]
+        found += self._missing_includes()
+        if found:
+            raise spec.invalid(found)
+
+    def checked_paths(self) -> dict[str, LocalPath]:
+        """`local_paths`, after `check` (or `check_component`)."""
+        if self.alone:
+            self.check_component()
+            return self._component_paths()
+        self.check()
+        return self.local_paths()
+
+    def _component_paths(self) -> dict[str, LocalPath]:
+        return {
+            f"/component{pointer}": path
+            for pointer, path in component.local_paths(self.definition["component"]).items()
+        }
+
+    def local_paths(self) -> dict[str, LocalPath]:
+        """JSON pointer into the definition → what must come from this machine. Raises as `check` does for a definition
+        that is wrong."""
+        job, expanded = self._parsed()
+        found = {expanded.back(pointer): path for pointer, path in job.local_paths().items()}
+        body = self.definition.get("component")
+        if isinstance(body, dict) and "/component/code" in found and not body.get("code"):
+            found["/component/code"] = LocalPath("", "code")  # nothing but its includes
+        return found
+
+    @property
+    def includes(self) -> list[str]:
+        """What a component wants beside its code."""
+        body = self.definition.get("component")
+        listed = body.get("additional_includes") if isinstance(body, dict) else None
+        return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+
+    def _parsed(self) -> tuple[CommandJob, Expanded]:
+        body = self.definition.get("component")
+        if body is None:
+            return spec.parse(self.definition), Expanded(self.definition)
+        if isinstance(body, str) and refers(body) in (Refers.ASSET, Refers.REGISTRY, Refers.DATASTORE):
+            own = {key: value for key, value in self.definition.items() if key != "component" and value is not None}
+            return spec.parse({"command": "true", "environment": _STAND_IN, **own}), Expanded(own)
+        return expansion.job_of(self.definition)
+
+    def _missing_includes(self) -> list[Fault]:
+        found = []
+        for index, include in enumerate(self.includes):
+            place = self.local(include)
+            if not place.exists() and not (place.suffix == ".zip" and place.with_suffix("").is_dir()):
+                found.append(_not_found(include, place, f"/component/additional_includes/{index}"))
+        return found
 
     def local(self, path: str) -> Path:
         """Where a local path of the definition lies."""
         return self.folder / Path(path).expanduser() if path.startswith("~/") else self.folder / path
 
     def _missing(self, pointer: str, wanted: LocalPath) -> Fault | None:
+        if wanted == LocalPath("", "code"):
+            return None
         place = self.local(wanted.path)
         try:
             is_file, is_folder = place.is_file(), place.is_dir()
@@ -114,47 +186,91 @@ def read(path: Path, sets: Iterable[str] = ()) -> JobFile:
     return completed(JobFile(path, definition, (Part(path, "", whole),), changed))
 
 
+def read_component(path: Path, sets: Iterable[str] = ()) -> JobFile:
+    """A component's own file, standing under `component`. Raises as `read` does."""
+    sets = list(sets)
+    whole = document.load(_bytes(path), str(path))
+    body = overrides.apply(whole.data, sets)
+    changed = tuple(
+        "/component" + "".join(f"/{document.escape(part)}" for part in given.partition("=")[0].strip().split("."))
+        for given in sets
+    )
+    return completed(JobFile(path, {"component": body}, (Part(path, "/component", whole),), changed, alone=True))
+
+
 def completed(job: JobFile) -> JobFile:
     """With what the files that it includes hold in place of their names."""
+    job = _with_component(job)
     return _with_conda_file(_with_environment(job))
+
+
+def _with_component(job: JobFile) -> JobFile:
+    """`component: ./train.yml`: the component in its place, its own paths relative to it."""
+    text = job.definition.get("component")
+    if not isinstance(text, str) or refers(text) is not Refers.LOCAL:
+        return job
+    try:
+        part = read_part(job.local(local(text)), "/component")
+    except Invalid as error:
+        return _faulty(replace(job, definition={**job.definition, "component": _UNREADABLE}), error, "/component")
+    body = component.rebased(part.document.data, lambda path: _rebased(job, part, path))
+    return replace(job, definition={**job.definition, "component": body}, parts=(*job.parts, part))
 
 
 def _with_environment(job: JobFile) -> JobFile:
     """`environment: file:./env.yml` (semantics §1.6): its own paths are relative to it."""
-    text = job.definition.get("environment")
-    if not isinstance(text, str) or text[:5].lower() != "file:":
-        return job
-    try:
-        part = read_part(job.local(local(text)), "/environment")
-    except Invalid as error:
-        # `check` raises for this whatever stands there; one fault about it is enough.
-        stand_in = {**job.definition, "environment": {"image": "unreadable"}}
-        return _faulty(replace(job, definition=stand_in), error, "/environment")
-    body = dict(part.document.data)
-    relative = Path(os.path.relpath(part.path.parent, job.folder))
-    if isinstance(body.get("conda_file"), str):
-        body["conda_file"] = _rebased(relative, body["conda_file"])
-    build = body.get("build")
-    if isinstance(build, dict) and isinstance(build.get("path"), str) and refers(build["path"]) is Refers.LOCAL:
-        body["build"] = {**build, "path": _rebased(relative, build["path"])}
-    return replace(job, definition={**job.definition, "environment": body}, parts=(*job.parts, part))
+    for above in _owners(job):
+        owner = _owner(job, above)
+        text, place = owner.get("environment"), f"{above}/environment"
+        if not isinstance(text, str) or text[:5].lower() != "file:":
+            continue
+        try:
+            part = read_part(job.local(local(text)), place)
+        except Invalid as error:
+            # `check` raises for this whatever stands there; one fault about it is enough.
+            job = _faulty(_put(job, above, {**owner, "environment": {"image": "unreadable"}}), error, place)
+            continue
+        whole = part.document.data
+        body = component.rebased({"environment": whole}, lambda path, part=part, job=job: _rebased(job, part, path))
+        job = replace(_put(job, above, {**owner, **body}), parts=(*job.parts, part))
+    return job
 
 
 def _with_conda_file(job: JobFile) -> JobFile:
-    environment = job.definition.get("environment")
-    text = environment.get("conda_file") if isinstance(environment, dict) else None
-    if not isinstance(environment, dict) or not isinstance(text, str):
-        return job
-    try:
-        part = read_part(job.local(local(text)), "/environment/conda_file")
-    except Invalid as error:
-        return _faulty(job, error, "/environment/conda_file")
-    environment = {**environment, "conda_file": part.document.data}
-    return replace(job, definition={**job.definition, "environment": environment}, parts=(*job.parts, part))
+    for above in _owners(job):
+        owner = _owner(job, above)
+        environment, place = owner.get("environment"), f"{above}/environment/conda_file"
+        text = environment.get("conda_file") if isinstance(environment, dict) else None
+        if not isinstance(environment, dict) or not isinstance(text, str):
+            continue
+        try:
+            part = read_part(job.local(local(text)), place)
+        except Invalid as error:
+            job = _faulty(job, error, place)
+            continue
+        whole = {**environment, "conda_file": part.document.data}
+        job = replace(_put(job, above, {**owner, "environment": whole}), parts=(*job.parts, part))
+    return job
 
 
-def _rebased(relative: Path, text: str) -> str:
-    return (relative / local(text)).as_posix()
+def _owners(job: JobFile) -> tuple[str, ...]:
+    """Where in a definition an environment may stand."""
+    return ("", "/component") if isinstance(job.definition.get("component"), dict) else ("",)
+
+
+def _owner(job: JobFile, above: str) -> dict[str, Any]:
+    return job.definition["component"] if above else job.definition
+
+
+def _put(job: JobFile, above: str, owner: dict[str, Any]) -> JobFile:
+    return replace(job, definition={**job.definition, "component": owner} if above else owner)
+
+
+def _rebased(job: JobFile, part: Part, text: str) -> str:
+    """A path of an included file, as the job file would name it."""
+    if text.startswith("~/"):
+        return text
+    return (Path(os.path.relpath(part.path.parent, job.folder)) / local(text)).as_posix()
 
 
 def read_part(path: Path, pointer: str) -> Part:

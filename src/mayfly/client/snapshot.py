@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,7 @@ from mayfly.client.jobfile import JobFile
 from mayfly.kit.errors import Fault, Invalid, MayflyError, Unavailable
 from mayfly.kit.ids import Digest
 from mayfly.spec.job import LocalPath
-from mayfly.transfer import ignore, trees
+from mayfly.transfer import ignore, includes, trees
 from mayfly.transfer.stats import StatCache
 from mayfly.transfer.trees import Scan
 from mayfly.wire.mayfly import Submission
@@ -20,6 +21,7 @@ ASKED_AT_ONCE = 5_000
 """Digests in one question."""
 PACK_BYTES = 64 << 20
 """A pack is closed when it has at least this much; what one holds is never sent again when a later one fails."""
+EMPTY = Scan(trees.EMPTY)
 ROUNDS = 3
 """How often a broken upload is taken up again."""
 
@@ -49,18 +51,19 @@ def prepare(
     `cache`: a file that remembers digests between calls. `say` gets notes for people. Raises Invalid with every fault
     of the file (`JobFile.check`), what `trees.scan` raises, with its pointer, and what the doors raise.
     """
-    job = job_file.check()
+    local_paths = job_file.checked_paths()
     stats = StatCache(cache) if cache is not None else None
-    scans = {
-        pointer: _scan(job_file, pointer, wanted, stats, say)
-        for pointer, wanted in job.local_paths().items()
-        if wanted.kind != "text"
-    }
-    if stats is not None:
-        stats.save()
-    for pointer, (scan, _) in scans.items():
-        send(scan, doors, _what(pointer), progress)
-    code = job.local_paths().get("/code")
+    with tempfile.TemporaryDirectory(prefix="mayfly-") as scratch:
+        scans = {
+            pointer: _scan(job_file, pointer, wanted, stats, say, Path(scratch))
+            for pointer, wanted in local_paths.items()
+            if wanted.kind != "text"
+        }
+        if stats is not None:
+            stats.save()
+        for pointer, (scan, _) in scans.items():
+            send(scan, doors, _what(pointer), progress)
+    code = local_paths.get("/code") or local_paths.get("/component/code")
     folder = (working_folder or Path.cwd()).resolve()
     return Submission(
         definition=job_file.definition,
@@ -142,22 +145,37 @@ def _chunks(path: str, sent: Callable[[int], None]) -> Iterator[bytes]:
 
 
 def _scan(
-    job_file: JobFile, pointer: str, wanted: LocalPath, stats: StatCache | None, say: Callable[[str], None]
+    job_file: JobFile,
+    pointer: str,
+    wanted: LocalPath,
+    stats: StatCache | None,
+    say: Callable[[str], None],
+    scratch: Path,
 ) -> tuple[Scan, bool]:
     """The second value: whether it is a single file."""
     place = job_file.local(wanted.path)
     try:
+        if pointer == "/component/code" and (included := job_file.includes):
+            scanned = EMPTY if not wanted.path else _code(place, stats, say)
+            beside = [job_file.local(one) for one in included]
+            return includes.added(scanned, beside, lambda one: _code(one, stats, say), scratch, stats), False
         if place.is_file():
             return trees.tree_of_file(place, cache=stats), wanted.kind == "file"
         if wanted.kind == "code":
-            scan, notes = scan_code(place, stats)
-            for note in notes:
-                say(note)
-            return scan, False
+            return _code(place, stats, say), False
         return trees.scan(place, cache=stats), False
     except MayflyError as error:
         fault = Fault(error.code, error.message, pointer, error.remedy)
         raise Invalid(error.code, error.message, remedy=error.remedy, pointer=pointer, faults=[fault]) from error
+
+
+def _code(place: Path, stats: StatCache | None, say: Callable[[str], None]) -> Scan:
+    if place.is_file():
+        return trees.tree_of_file(place, cache=stats)
+    scan, notes = scan_code(place, stats)
+    for note in notes:
+        say(note)
+    return scan
 
 
 def _folder(path: Path) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from mayfly.kit.errors import Fault, Invalid, nearest
 from mayfly.kit.expressions import references
@@ -24,15 +25,28 @@ _MODES = {
 
 
 def check(job: CommandFields) -> Iterator[Fault]:
-    yield from _names(job)
+    yield from names(job)
     yield from _inputs(job)
     yield from _outputs(job)
-    yield from _command(job)
+    yield from command(job)
     yield from _environment(job)
     yield from _rest(job)
 
 
-def _names(job: CommandFields) -> Iterator[Fault]:
+class Named(Protocol):
+    """What has named inputs and outputs, and a command that uses them."""
+
+    @property
+    def command(self) -> str: ...
+
+    @property
+    def inputs(self) -> Mapping[str, Any]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, Any]: ...
+
+
+def names(job: Named) -> Iterator[Fault]:
     for section in ("inputs", "outputs"):
         for name in getattr(job, section):
             place = f"/{section}/{escape(name)}"
@@ -104,7 +118,7 @@ def _outputs(job: CommandFields) -> Iterator[Fault]:
             )
 
 
-def _command(job: CommandFields) -> Iterator[Fault]:
+def command(job: Named) -> Iterator[Fault]:
     try:
         found = references(job.command)
     except Invalid as error:

@@ -189,18 +189,6 @@ def _without_empty(value: Any, section: str, dropped: frozenset[str]) -> Any:
 def _early(data: dict[str, Any]) -> list[Fault]:
     """Faults that must be found, and taken out of `data`, before its fields are looked at one by one."""
     found = []
-    if "component" in data:
-        data.pop("component")
-        data.setdefault("command", "true")
-        data.setdefault("environment", {"image": "stand-in"})
-        found.append(
-            Fault(
-                "ComponentNotSupportedYet",
-                "A job made of a component is understood but cannot run yet.",
-                "/component",
-                "Write the component's command and environment into the job.",
-            )
-        )
     distribution = data.get("distribution")
     if isinstance(distribution, dict) and distribution.get("type") not in DISTRIBUTIONS:
         data.pop("distribution")

@@ -15,7 +15,7 @@ INPUT_MODES = ("ro_mount", "download", "direct", "eval_mount", "eval_download")
 OUTPUT_MODES = ("rw_mount", "upload", "direct")
 
 
-def _output_mode(value: Any) -> str:
+def output_mode(value: Any) -> str:
     # Azure's schema also knows `mount` for an output; it is the default's other name.
     return "rw_mount" if value == "mount" else choice(*OUTPUT_MODES, *INPUT_MODES, "rw_mount")(value)
 
@@ -54,7 +54,7 @@ Input = Annotated[
 
 class Output(Shape):
     type: Annotated[str, BeforeValidator(choice(*ASSET_TYPES))] = "uri_folder"
-    mode: Annotated[str, BeforeValidator(_output_mode)] = "rw_mount"
+    mode: Annotated[str, BeforeValidator(output_mode)] = "rw_mount"
     path: Filled | None = None
     name: str | None = None
     version: Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, (int, float)) else v)] | None = None

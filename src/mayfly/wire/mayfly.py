@@ -12,6 +12,7 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   POST WS/jobs                                 Submission -> JobView (201; 200 when the same job was there)
   POST WS/jobs:validate                        Submission -> ValidationView
   POST WS/jobs:plan                            Submission -> PlanView
+  POST WS/components                           Submission whose definition is {component: …} -> wire.assets.AssetView
   GET  WS/jobs?limit&after&state&which              JobPage, newest first; `after` is the last name of the page before
   GET  WS/jobs/{name}                          JobView
   GET  WS/jobs/{name}/explanation              ExplanationView

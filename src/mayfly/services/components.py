@@ -1,0 +1,194 @@
+"""Components: registered, and made into command jobs where a job names one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mayfly.domain.references import AssetKind, AssetReference, RegistryReference
+from mayfly.domain.references import parse as parse_reference
+from mayfly.kit.errors import Fault, Invalid, MayflyError
+from mayfly.kit.ids import Digest
+from mayfly.services import assets, registries
+from mayfly.services.assets import NewAsset
+from mayfly.services.places import Place
+from mayfly.services.registries import RegistryAsset
+from mayfly.services.world import World
+from mayfly.spec import component, document, expansion
+from mayfly.spec.fields import Refers, local, refers
+from mayfly.spec.job import LocalPath
+from mayfly.store.assets import AssetRow
+from mayfly.transfer import ignore, includes, trees
+from mayfly.transfer.trees import Scan
+from mayfly.wire.mayfly import Submission
+
+PROPERTY = "mayfly.component"
+"""A job's property: which version of which component it was made of."""
+_PLACE = "/component"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    body: Mapping[str, Any]
+    uploads: Mapping[str, str] = field(default_factory=dict)
+    """Pointers relative to the component."""
+    title: str = ""
+
+
+def create(world: World, who: str, place: Place, submission: Submission) -> tuple[AssetRow, bool]:
+    """Register the component of a submission (`definition.component`, its files sent). As `assets.register`; raises Invalid
+    with every fault of the component, `UploadMissing`."""
+    body = submission.definition.get("component")
+    if not isinstance(body, dict):
+        raise Invalid("WrongType", "A component is 'key: value' lines.", pointer=_PLACE)
+    with _moved(lambda pointer: _PLACE + pointer):
+        known = component.read(body, named=True)
+        wanted = component.local_paths(body)
+        uploads = {
+            pointer: submission.uploads[_PLACE + pointer]
+            for pointer in wanted
+            if _PLACE + pointer in submission.uploads
+        }
+        for pointer, path in wanted.items():
+            if pointer not in uploads and refers(path.path) is Refers.LOCAL:
+                raise Invalid("UploadMissing", "The files of this component were not sent.", pointer=pointer)
+        for digest in uploads.values():
+            if world.content.missing([Digest(digest)]):
+                raise Invalid("UploadMissing", f"The files of this component ({digest[:12]}…) are not on the server.")
+        fields = known.fields
+        labels = ("name", "version", "description", "tags", "properties")
+        asset = NewAsset(
+            kind=AssetKind.COMPONENT,
+            name=str(fields.name),
+            version=fields.version,
+            type="command",
+            definition={
+                "component": {key: value for key, value in known.body.items() if key not in labels},
+                "uploads": {pointer: digest for pointer, digest in uploads.items() if pointer != "/code"},
+            },
+            description=fields.description,
+            tags={key: value or "" for key, value in fields.tags.items()},
+            properties={key: value or "" for key, value in fields.properties.items()},
+            tree=uploads.get("/code"),
+        )
+        return assets.register(world, who, place, asset)
+
+
+@contextmanager
+def expanded(world: World, place: Place, submission: Submission) -> Iterator[Submission]:
+    """The submission with its component made into a plain command job (itself, where it names none). What is raised while
+    it is used points to what was written. Raises Invalid with every fault, NotFound for a component that is not there."""
+    written = submission.definition.get("component")
+    if written is None:
+        yield submission
+        return
+    found = _found(world, place, written)
+    own = dict(submission.definition)
+    if found.title:
+        labels = own.get("properties")
+        own["properties"] = {**labels, PROPERTY: found.title} if isinstance(labels, dict) else {PROPERTY: found.title}
+    job, made = expansion.job_of({**own, "component": found.body})
+    sent = {**{_PLACE + pointer: digest for pointer, digest in found.uploads.items()}, **submission.uploads}
+    wanted = job.local_paths()
+    uploads = {pointer: digest for name, digest in sent.items() if (pointer := made.forward(name)) in wanted}
+    files = [made.forward(name) for name in submission.files]
+    _check_sent(own, wanted, uploads)
+    with _moved(made.back):
+        yield submission.model_copy(update={"definition": made.definition, "uploads": uploads, "files": files})
+
+
+def _check_sent(written: Mapping[str, Any], wanted: Mapping[str, LocalPath], uploads: Mapping[str, str]) -> None:
+    """Only the server knows that an input of a registered component is data; a bare path was not sent then."""
+    given = written.get("inputs")
+    for name, value in given.items() if isinstance(given, dict) else ():
+        place = f"/inputs/{document.escape(name)}"
+        if isinstance(value, str) and f"{place}/path" in wanted and f"{place}/path" not in uploads:
+            raise Invalid(
+                "InputKindWrong",
+                f"The component's input '{name}' is data, and '{value}' is a path of your machine.",
+                pointer=place,
+                remedy=f"Write '{name}: {{path: {value}}}'.",
+            )
+
+
+def _found(world: World, place: Place, written: Any) -> Found:
+    if not isinstance(written, str):
+        return Found(written)
+    with _moved(lambda _pointer: _PLACE, always=True):
+        reference = parse_reference(written)
+        if isinstance(reference, RegistryReference):
+            return _of_registry(world, registries.find(world, reference), reference)
+        if not isinstance(reference, AssetReference):
+            raise Invalid(
+                "ComponentInvalid",
+                f"'{written}' names no component.",
+                remedy="Write azureml:NAME:VERSION, azureml:NAME@latest, or the component's file.",
+            )
+        row = assets.find_reference(world, place, AssetKind.COMPONENT, reference)
+    uploads = dict(row.definition.get("uploads", {}))
+    if row.tree is not None:
+        uploads["/code"] = row.tree
+    return Found(row.definition["component"], uploads, f"{row.name}:{row.version}")
+
+
+def _of_registry(world: World, asset: RegistryAsset, reference: RegistryReference) -> Found:
+    """From the registry's folder: what it names is read and kept as if it had been sent."""
+    folder = asset.path.parent
+    body = dict(asset.body)
+    environment = body.get("environment")
+    if isinstance(environment, str) and environment[:5].lower() == "file:":
+        path = folder / local(environment)
+        told = component.rebased({"environment": _yaml(path)}, lambda text: os.path.relpath(path.parent / text, folder))
+        environment = told["environment"]
+    if isinstance(environment, dict) and isinstance(environment.get("conda_file"), str):
+        environment = {**environment, "conda_file": _yaml(folder / environment["conda_file"])}
+    body["environment"] = environment
+    known, uploads = component.read(body), {}
+    beside = [folder / one for one in known.fields.additional_includes]
+    with tempfile.TemporaryDirectory(prefix="mayfly-") as scratch:
+        for pointer, wanted in component.local_paths(body).items():
+            if refers(wanted.path) is not Refers.LOCAL:
+                continue
+            scan = _scan(folder / local(wanted.path)) if wanted.path else Scan(trees.EMPTY)
+            if pointer == "/code":
+                scan = includes.added(scan, beside, _scan, Path(scratch), None)
+            for digest, place in scan.files.items():
+                if world.content.missing([digest]):
+                    with open(place, "rb") as file:
+                        world.content.put(digest, iter(lambda file=file: file.read(trees.CHUNK), b""))
+            world.content.put(scan.digest, [trees.canonical(scan.tree)])
+            uploads[pointer] = scan.digest
+    return Found(known.body, uploads, f"{reference.registry}/{reference.name}:{asset.version}")
+
+
+def _scan(folder: Path) -> Scan:
+    if folder.is_file():
+        return trees.tree_of_file(folder)
+    return trees.scan(folder, ignore.load(folder).ignored, links="inside")
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        return document.load(path.read_bytes(), str(path)).data
+    except OSError as error:
+        raise Invalid("ComponentInvalid", f"'{path}' cannot be read: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _moved(move: Callable[[str], str], *, always: bool = False) -> Iterator[None]:
+    """Faults raised inside have their pointers moved; `always`: those that have none get one."""
+    try:
+        yield
+    except MayflyError as error:
+
+        def place(pointer: str | None) -> str | None:
+            return move(pointer or "") if pointer is not None or always else None
+
+        faults = [replace(fault, pointer=place(fault.pointer)) for fault in error.faults]
+        own = Fault(error.code, error.message, place(error.pointer), error.remedy)
+        raise type(error)(own.code, own.message, remedy=own.remedy, pointer=own.pointer, faults=faults) from error
