@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import sys
 import threading
+import time
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,8 +15,12 @@ from typing import Any
 
 import pytest
 
+from mayfly.drivers.node_cache import NodeCache
+from mayfly.kit.clock import Millis
+from mayfly.kit.errors import Broken
 from mayfly.node import sandbox
-from mayfly.testing.nodes import Nodes, assignment
+from mayfly.node.environments import Environments
+from mayfly.testing.nodes import Nodes, assignment, until
 from mayfly.wire import agent as wire
 
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -146,10 +152,38 @@ def test_a_build_tells_how_far_it_is(nodes: Nodes, tmp_path: Path) -> None:
         said = nodes.server.wait(lambda: nodes.server.log("j", "user_logs/build_log.txt").splitlines(), 40)
         assert not nodes.server.facts(wire.Ready, "j")
         index.go.set()
-        nodes.server.fact(wire.Ready, "j", timeout_s=40)
-    assert told()[-1] == "3 of 3 packages"
+        nodes.server.fact(wire.Collected, "j", timeout_s=40)
+    assert nodes.server.wait(lambda: told()[-1] == "3 of 3 packages")
     assert "3 of 3 packages" not in said
     assert "2 of 3 packages" in nodes.server.log("j", "user_logs/build_log.txt").splitlines()
+
+
+def test_what_an_attempt_uses_is_not_pruned(nodes: Nodes, tmp_path: Path) -> None:
+    one, two = (wheel(tmp_path / "wheels", "1.0", name) for name in ("one", "two"))
+    node = nodes.start(**offline(tmp_path / "wheels"))
+    code = nodes.server.add_tree({"wait.sh": b"until [ -e outputs/go ]; do sleep 0.05; done"})
+    nodes.server.assign(node, assignment("used", "sh wait.sh", code=code, environment=plan(pinned(one))))
+    nodes.server.fact(wire.Started, "used", timeout_s=40)
+    nodes.server.assign(node, assignment("over", "true", environment=plan(pinned(two))))
+    nodes.server.fact(wire.Collected, "over", timeout_s=40)
+    nodes.server.discard("over")
+    nodes.server.fact(wire.Released, "over")
+    places = nodes.state / "cache" / "environments"
+    caches = NodeCache(nodes.state / "cache", nodes.state / "nodes")
+    later = Millis(int((time.time() + 60) * 1000))
+    # its bytecode is compiled in the background, and meanwhile it stays
+    found = until(lambda: (done := caches.prune(later, set(), dry_run=False)).environments and done)
+    assert (found.trees, found.kept) == (0, 2)
+    assert [place.name.removesuffix("-open") for place in places.iterdir() if place.is_dir()] == [
+        plan(pinned(one)).digest
+    ]
+    (nodes.folder(node) / "attempts" / "used-1" / "code" / "outputs" / "go").touch()
+    nodes.server.fact(wire.Collected, "used")
+    nodes.server.discard("used")
+    nodes.server.fact(wire.Released, "used")
+    assert until(lambda: caches.prune(later, set(), dry_run=False).environments == 1 or not list(places.glob("*/")))
+    nodes.server.assign(node, assignment("again", "python -c 'import one'", environment=plan(pinned(one))))
+    assert nodes.server.fact(wire.Exited, "again", timeout_s=40).exits[0].code == 0
 
 
 def test_a_build_that_fails_says_why(nodes: Nodes, tmp_path: Path) -> None:
@@ -158,10 +192,40 @@ def test_a_build_that_fails_says_why(nodes: Nodes, tmp_path: Path) -> None:
     lock = f"nosuchthing==1.0 --hash=sha256:{'0' * 64}\n"
     nodes.server.assign(node, assignment("j", "true", environment=plan(lock)))
     failed = nodes.server.fact(wire.PreparationFailed, "j", timeout_s=40)
-    assert failed.code == "EnvironmentBuildFailed"
-    assert "nosuchthing" in failed.message
+    assert failed.code == "EnvironmentPackageGone"
+    assert ": nosuchthing, which" in failed.message and "environment build" in failed.remedy
     assert "nosuchthing" in nodes.server.log("j", "user_logs/build_log.txt")
     nodes.server.discard("j")
     nodes.server.fact(wire.Released, "j")
     left = [place.name for place in (nodes.state / "cache" / "environments").iterdir() if place.is_dir()]
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("vanished", "code", "said"),
+    [
+        ("the version", "EnvironmentPackageGone", ": tinything==1.0, which"),
+        ("the file", "EnvironmentPackageGone", ": tinything==1.0, which"),
+        ("its bytes", "EnvironmentPackageGone", ": tinything==1.0, which"),
+        ("the index", "EnvironmentBuildFailed", "sending request"),
+    ],
+)
+def test_what_has_vanished_since_the_lock_is_named(tmp_path: Path, vanished: str, code: str, said: str) -> None:
+    place = wheel(tmp_path / "wheels", "1.0")
+    lock = pinned(place)
+    with Index(tmp_path / "wheels", "nothing") as index:
+        if vanished == "the version":
+            place.unlink()
+            wheel(tmp_path / "wheels", "2.0")
+        elif vanished == "the file":
+            (tmp_path / "wheels" / "index.html").write_text(f'<a href="{place.name}">{place.name}</a>')
+            place.unlink()
+        elif vanished == "its bytes":
+            with zipfile.ZipFile(place, "a") as archive:
+                archive.writestr("more.py", "")
+        url = "http://127.0.0.1:9/" if vanished == "the index" else index.url
+        settings = {"PATH": os.environ["PATH"], "UV_HTTP_RETRIES": "0", **offline(tmp_path)}
+        environments = Environments(tmp_path / "cache", {**settings, "UV_FIND_LINKS": url})
+        with pytest.raises(Broken) as failed:
+            environments.build(plan(lock), tmp_path / "log", lambda _tool: None)
+    assert (failed.value.code, said in failed.value.message) == (code, True), failed.value.message

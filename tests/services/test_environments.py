@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mayfly.domain.references import AssetKind
 from mayfly.engine.resolving import Resolving
-from mayfly.kit.errors import Broken, Conflict, Invalid
-from mayfly.services import assets, environments, registered, submit
+from mayfly.kit.errors import Broken, Conflict, Invalid, NotFound
+from mayfly.node import cache
+from mayfly.services import assets, environments, jobs, pruning, registered, submit
 from mayfly.services.assets import NewAsset
+from mayfly.services.nodes import WishBook
+from mayfly.store import environments as rows
+from mayfly.testing.agent import Part, parts_of
 from mayfly.testing.nodes import until
 from mayfly.testing.world import HERE, Scene
 from mayfly.wire import mayfly as wire
@@ -101,3 +108,109 @@ def test_an_environment_is_made_when_asked_for_and_again_after_a_failure(stage: 
     made = environments.build_view(stage.world, digest, 0)
     assert (made.packages, made.text, made.error) == (["numpy==1.0"], "again\n", None)
     resolving.close()
+
+
+def made(stage: Scene, *packages: str) -> str:
+    """One that is ready; its hash."""
+    resolving = Resolving(stage.world)
+    digest = environments.build(stage.world, HERE, wire.EnvironmentBuild(environment=conda(*packages))).digest
+    resolving.work()
+    until(lambda: environments.build_view(stage.world, digest, 0).state == "ready")
+    resolving.close()
+    return digest
+
+
+def state(stage: Scene, digest: str) -> str:
+    return environments.build_view(stage.world, digest, 0).state
+
+
+def test_a_lock_that_cannot_be_installed_is_not_kept(stage: Scene) -> None:
+    digest = made(stage, "numpy")
+    running, lost, queued = (
+        submit.submit(stage.world, "ann", HERE, stage.submission(name=name, environment=conda("numpy")))[0].job.id
+        for name in ("running", "lost", "queued")
+    )
+    stage.turn()
+    (first,), (second,) = (parts_of(stage.world, job, 1) for job in (running, lost))
+    first.prepare()
+    second.tell(second.phase("environment"))
+    second.tell(second.unprepared("EnvironmentPackageGone"), second.released())
+    stage.turn()
+    (third,) = parts_of(stage.world, queued, 1)
+    cause = jobs.show(stage.world, HERE, "lost").error
+    assert cause is not None and f"mayfly environment build {digest[:12]}" in (cause.remedy or "")
+    assert state(stage, digest) == "wanted", "another job waits for it"
+    book = WishBook(stage.world)
+
+    def told(part: Part) -> list[str]:
+        return [wish.action for wish in book.read(part.agent.node).attempts if wish.fence == part.fence]
+
+    assert (told(first), told(third)) == (["run"], []), "who runs goes on, who waits is told the new lock"
+    resolving = Resolving(stage.world)
+    resolving.work()
+    until(lambda: state(stage, digest) == "ready")
+    resolving.close()
+    assert (told(third), stage.resolver.fresh) == (["prepare"], [False, True])
+
+
+def test_a_lock_that_nobody_waits_for_is_found_anew_when_it_is_wanted(stage: Scene) -> None:
+    digest = made(stage, "numpy")
+    row, _ = submit.submit(stage.world, "ann", HERE, stage.submission(environment=conda("numpy")))
+    stage.turn()
+    (part,) = parts_of(stage.world, row.job.id, 1)
+    part.tell(part.unprepared("EnvironmentPackageGone"))
+    assert state(stage, digest) == "stale"
+    submit.submit(stage.world, "ann", HERE, stage.submission(environment=conda("numpy")))
+    assert state(stage, digest) == "wanted"
+
+
+def cached(stage: Scene, kind: str, name: str, days: float) -> Path:
+    """As a node leaves it, last used some days ago."""
+    place = Path(stage.world.state_folder, "cache", kind, name)
+    place.mkdir(parents=True)
+    (place / "file").write_bytes(b"x" * 100)
+    lock, compiled = place.with_name(f"{name}.lock"), place.with_name(f"{name}.compiled")
+    for one in (lock, compiled):
+        one.touch()
+    then = time.time() - days * 86_400
+    for one in (place, lock):
+        os.utime(one, (then, then))
+    return place
+
+
+def test_what_no_job_has_used_for_long_is_pruned(stage: Scene) -> None:
+    old, running, ended = made(stage, "numpy"), made(stage, "scipy"), made(stage, "pandas")
+    for name, package in (("running", "scipy"), ("ended", "pandas")):
+        submit.submit(stage.world, "ann", HERE, stage.submission(name=name, environment=conda(package)))
+    stage.turn()
+    (part,) = parts_of(stage.world, jobs.find(stage.world, HERE, "ended").job.id, 1)
+    part.run()
+    stage.clock.advance(31 * 86_400_000)
+    new = made(stage, "torch")
+    plan = stage.world.store.read(lambda c: rows.get(c, running)).plan
+    assert plan is not None
+    kept = [
+        cached(stage, "environments", f"{plan.digest}-open", 40),
+        cached(stage, "environments", "c" * 64, 2),
+        cached(stage, "environments", "d" * 64, 40),
+        cached(stage, "trees", "e" * 64, 40),
+    ]
+    gone = [cached(stage, "environments", "a" * 64, 40), cached(stage, "trees", "b" * 64, 40)]
+    pins = Path(stage.world.state_folder, "nodes", "node_1", "attempts", "job_1-1", "pins")
+    cache.pin(kept[2], pins)  # an attempt begins to use it
+    os.utime(kept[2].with_name(f"{'d' * 64}.lock"), (0, 0))
+    with cache.single_flight(kept[3].with_name(f"{'e' * 64}.lock")):  # somebody works in it
+        told = pruning.prune(stage.world, days=30, dry_run=True)
+        assert all(place.exists() for place in gone) and state(stage, old) == "ready"
+        done = pruning.prune(stage.world, days=30)
+    assert (done.locks, done.environments, done.trees, done.bytes) == (2, 1, 1, 200)
+    assert {**done.model_dump(), "dry_run": True} == told.model_dump()
+    assert [place.exists() for place in kept] == [True] * 4
+    assert not any(one.exists() for place in gone for one in (place, place.with_name(f"{place.name}.compiled")))
+    with pytest.raises(NotFound):
+        state(stage, old)
+    assert (state(stage, running), state(stage, ended), state(stage, new)) == ("ready", "dropped", "ready")
+    assert jobs.show(stage.world, HERE, "ended").environment == "inline", "a job's record keeps the name"
+    cache.pin(gone[0], pins)
+    assert pruning.prune(stage.world, days=30).locks == 0
+    assert made(stage, "numpy") == old

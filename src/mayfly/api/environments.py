@@ -1,4 +1,4 @@
-"""Routes that make an environment by itself, before any job needs it."""
+"""Routes that make an environment by itself, before any job needs it, and give up those that none needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from mayfly.api.workspace import WS, Name
-from mayfly.services import environments
+from mayfly.services import environments, pruning
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.wire import mayfly as wire
@@ -25,5 +25,9 @@ def router(world: World) -> APIRouter:
         subscription: Name, group: Name, workspace: Name, digest: Name, offset: Annotated[int, Query(ge=0)] = 0
     ) -> wire.BuildView:
         return environments.build_view(world, digest, offset)
+
+    @routes.post("/mayfly/v1/environments/prune")
+    def prune(ask: wire.PruneAsk) -> wire.PruneView:
+        return pruning.prune(world, days=ask.days, dry_run=ask.dry_run)
 
     return routes

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
             "list": Entry("List environments.", "mayfly.cli.environment:list_environments"),
             "show": Entry("Show one version of an environment.", "mayfly.cli.environment:show"),
             "build": Entry("Find its packages now, also after a failure.", "mayfly.cli.environment:build"),
+            "prune": Entry("Give up what no job has used for long.", "mayfly.cli.environment:prune"),
             "archive": Entry("Hide an environment from lists and latest.", "mayfly.cli.environment:archive"),
             "restore": Entry("Bring an archived environment back.", "mayfly.cli.environment:restore"),
         },

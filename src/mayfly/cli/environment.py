@@ -16,6 +16,7 @@ from mayfly.client import assetfile
 from mayfly.client.assetfile import AssetFile
 from mayfly.client.doors import View
 from mayfly.kit.errors import Broken, Invalid
+from mayfly.kit.units import format_bytes
 from mayfly.spec import assets as spec
 from mayfly.spec.assets import EnvironmentAsset
 
@@ -106,6 +107,27 @@ def build(
         raise Broken(error["code"], error["message"], remedy=error.get("remedy"))
     run.screen.data(found, lambda: _built(found))
     return 0
+
+
+@command("prune")
+@click.option("--days", type=click.FloatRange(0, 36_500), default=30, show_default=True, help="Unused for how long.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be given up.")
+def prune(run: Run, days: float, dry_run: bool) -> None:
+    """Give up what no job has used for some days: the packages that were found for an environment, and what nodes keep
+    on their disks. All of it is made again when a job needs it; registered environments stay registered."""
+    done = run.doors().prune_environments(days=days, dry_run=dry_run)
+
+    def human() -> list[str]:
+        verb = "Would give up" if done["dry_run"] else "Gave up"
+        made = report.counted(done["environments"], "made environment")
+        trees = report.counted(done["trees"], "folder")
+        return [
+            f"{verb} {report.counted(done['locks'], 'lock')}; {done['kept_locks']} stay.",
+            f"{verb} {made} and {trees} of code or inputs on nodes, {format_bytes(done['bytes'])}; "
+            f"{done['kept']} stay, {format_bytes(done['kept_bytes'])}.",
+        ]
+
+    run.screen.data(done, human)
 
 
 def _named(

@@ -169,6 +169,10 @@ class Doors:
     def build_environment(self, ask: View) -> View:
         return self.session.post(f"{self.place.path}/environments/builds", ask, repeatable=True)
 
+    def prune_environments(self, *, days: float, dry_run: bool) -> View:
+        ask = {"days": days, "dry_run": dry_run}
+        return self.session.post("/mayfly/v1/environments/prune", ask, repeatable=True)
+
     def environment_build(self, digest: str, offset: int) -> View:
         return self.session.get(f"{self.place.path}/environments/builds/{_part(digest)}", {"offset": offset})
 

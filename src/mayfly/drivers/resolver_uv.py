@@ -48,6 +48,8 @@ class UvResolver:
         interpreter: Interpreter,
         say: Callable[[str], None],
         cancelled: threading.Event | None = None,
+        *,
+        fresh: bool = False,
     ) -> str:
         """As the port says. `pip` is always in the lock, since jobs install more by themselves. `say` is called on this
         thread. Setting `cancelled` kills uv and raises Unavailable `EnvironmentResolveCancelled`."""
@@ -56,7 +58,7 @@ class UvResolver:
             wishes.append("pip")
         command = [self._uv, "pip", "compile", "-", "--generate-hashes", "--no-header", "--no-annotate"]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--color", "never", "--python", interpreter.path]
-        command += uv_options(self._environ)
+        command += [*uv_options(self._environ), *(["--refresh"] if fresh else [])]
         environment = {**tool_environment(self._environ), "UV_PYTHON_DOWNLOADS": "never"}
         say(f"Resolving {len(wishes)} requirement{'s' if len(wishes) > 1 else ''} for Python {interpreter.version}")
         with tempfile.TemporaryDirectory(prefix="mayfly-resolve-") as folder:

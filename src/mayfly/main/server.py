@@ -20,6 +20,7 @@ from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.local import LocalProvider
 from mayfly.drivers.log_folder import LogFolder
 from mayfly.drivers.mlflow_server import MlflowServer
+from mayfly.drivers.node_cache import NodeCache
 from mayfly.drivers.resolver_uv import UvResolver
 from mayfly.drivers.storage import AnyStorage
 from mayfly.engine.ending import Ending
@@ -117,6 +118,7 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         logs=LogFolder(folder.path / "logs"),
         provider=provider,
         resolver=UvResolver(),
+        caches=NodeCache(folder.path / "cache", folder.path / "nodes"),
         storage=AnyStorage(),
         sealing=Sealing(folder.secret()),
         tokens=tokens,

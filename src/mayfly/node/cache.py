@@ -49,8 +49,22 @@ def built_once(place: Path, build: Callable[[Path], None]) -> Path:
     return place
 
 
-def tree(cache: Path, digest: str, server: Server) -> Path:
-    """The read-only folder with the contents of this tree. Raises Broken `ContentMismatch`, `ContentMissing`, Invalid
+def pin(place: Path, pins: Path) -> None:
+    """Before looking whether `place` is there: the attempt to which `pins` belongs uses it, until its folder is gone.
+    What is pinned is not pruned (`drivers.node_cache`), and its lock file tells when it was last used."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    pins.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(place.with_name("pins.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        (pins / place.name).touch()
+        place.with_name(place.name + ".lock").touch(0o600)
+    finally:
+        os.close(descriptor)
+
+
+def tree(cache: Path, digest: str, server: Server, pins: Path) -> Path:
+    """The read-only folder with the contents of this tree, pinned for an attempt. Raises Broken `ContentMismatch`, `ContentMissing`, Invalid
     `TreeInvalid`, Unavailable."""
 
     def build(part: Path) -> None:
@@ -58,7 +72,9 @@ def tree(cache: Path, digest: str, server: Server) -> Path:
         trees.materialise(listing, part, server.fetch(listing))
         protect(part)
 
-    return built_once(cache / "trees" / digest, build)
+    place = cache / "trees" / digest
+    pin(place, pins)
+    return built_once(place, build)
 
 
 def private_copy(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ import uv
 
 from mayfly.kit.errors import Broken
 from mayfly.node.bytecode import Bytecode
-from mayfly.node.cache import built_once
+from mayfly.node.cache import built_once, pin
 from mayfly.node.disk import read_json, write_json
 from mayfly.node.progress import Progress, watched
 from mayfly.transfer.pip_settings import tool_environment, uv_options
@@ -34,6 +34,11 @@ _ASK = (
     "'version':'%d.%d'%sys.version_info[:2],'full':'%d.%d.%d'%sys.version_info[:3],'pip':w[-1] if w else ''}))"
 )
 _LAST_LINES = 12
+_GONE = re.compile(
+    r"there is no version of ([\w.-]+==[^\s,]+)|Because ([\w.-]+) was not found in the p(?:ackage|rovided)"
+    r"|Failed to download `([^`]+)`.*?(?:Hash mismatch|status client error \(4(?:04|10)\b)"
+)
+"""How uv says that a package of a lock is not there any more, or is another file now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +87,17 @@ class Environments:
         log: Path,
         running: Callable[[subprocess.Popen[bytes]], None],
         tell: Callable[[str], None] = lambda _progress: None,
+        pins: Path | None = None,
     ) -> Built:
         """The environment, from the cache or made by uv, whose words go to the end of `log`. `running` is given each
-        tool as it starts, so that the caller can kill it; `tell` how far it is, now and then. Raises Broken
-        `EnvironmentBuildFailed`."""
+        tool as it starts, so that the caller can kill it; `tell` how far it is, now and then. `pins`:
+        of the attempt that uses it. Raises Broken `EnvironmentBuildFailed`, `EnvironmentPackageGone`."""
         interpreter = self.interpreter(plan.python or sys.executable)
         root = None
         if plan.digest and plan.lock is not None:
             place = self._cache / "environments" / (plan.digest + ("-open" if self._overlays else ""))
+            if pins is not None:
+                pin(place, pins)
             root = built_once(place, lambda part: self._make(plan, part, place, log, running, tell))
             self._bytecode.later(root, interpreter.executable, 0 if self._overlays else 0o022)
         return Built(interpreter, root, self._pip(interpreter), self._overlays)
@@ -148,7 +156,7 @@ class Environments:
                 process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=variables)
                 running(process)
                 if process.wait() != 0:
-                    raise Broken("EnvironmentBuildFailed", _failure(plan, log), remedy="See the build log.")
+                    raise _failure(plan, log)
 
             output.write(f"Building the environment {plan.name} for Python {plan.python_version}.\n".encode())
             run(tool, "venv", "--quiet", "--allow-existing", "--relocatable", "--python", plan.python, str(part))
@@ -204,9 +212,24 @@ def _write_wrappers(root: Path, final: Path) -> None:
             wrapper.chmod(0o755)
 
 
-def _failure(plan: EnvironmentPlan, log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
-    return f"The environment {plan.name} could not be built: " + "\n".join(lines)
+def _failure(plan: EnvironmentPlan, log: Path) -> Broken:
+    """In uv's words; with a code of its own where a package that the lock names cannot be had any more."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    words = "\n".join(text.splitlines()[-_LAST_LINES:])
+    gone = _GONE.search(" ".join(text.split()))
+    if gone is None:
+        return Broken(
+            "EnvironmentBuildFailed",
+            f"The environment {plan.name} could not be built: {words}",
+            remedy="See the build log.",
+        )
+    package = next(part for part in gone.groups() if part)
+    return Broken(
+        "EnvironmentPackageGone",
+        f"The environment {plan.name} could not be built: {package}, which was there when its packages were chosen, "
+        f"cannot be had any more. {words}",
+        remedy="`mayfly environment build` finds a new lock for it.",
+    )
 
 
 def _mtime(path: str) -> int:

@@ -53,7 +53,7 @@ class Inputs:
             elif data.mode in EVALUATED:
                 self._evaluated(number, data)
             elif data.tree:
-                self._given(data, cache.tree(self.node.cache, data.tree, self.server))
+                self._given(data, cache.tree(self.node.cache, data.tree, self.server, self.folder.pins))
             else:
                 source = self._source(number, data)
                 if data.mode in COPIED or not self._streams(source):
@@ -124,7 +124,7 @@ class Inputs:
 
     def _evaluated(self, number: int, data: DataInput) -> None:
         if data.tree:
-            table = cache.tree(self.node.cache, data.tree, self.server)
+            table = cache.tree(self.node.cache, data.tree, self.server, self.folder.pins)
         else:
             table = self._whole(self._source(number, data), data)
         target = self.folder.inputs / data.name if data.mode in COPIED else self.folder.root / "evaluated" / data.name

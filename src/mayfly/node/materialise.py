@@ -69,6 +69,7 @@ def materialise(
         folder.root / build_log_name(assignment),
         running,
         lambda progress: enter("environment", progress),
+        folder.pins,
     )
     layer = lay(built, folder.venv)
     enter("inputs", "")
@@ -106,7 +107,7 @@ def _code(assignment: Assignment, node: NodeFolder, folder: AttemptFolder, serve
     if assignment.code is None:
         folder.code.mkdir(exist_ok=True)
     else:
-        cache.private_copy(cache.tree(node.cache, assignment.code, server), folder.code)
+        cache.private_copy(cache.tree(node.cache, assignment.code, server, folder.pins), folder.code)
     for name in ("outputs", "logs"):
         (folder.code / name).mkdir(exist_ok=True)
 

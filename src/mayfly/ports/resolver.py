@@ -29,9 +29,11 @@ class PackageResolver(Protocol):
         interpreter: Interpreter,
         say: Callable[[str], None],
         cancelled: threading.Event | None = None,
+        *,
+        fresh: bool = False,
     ) -> str:
         """The lock: pinned requirements with hashes, pip among them, no download addresses. `say` gets the resolver's
-        own lines as they come. Raises Broken `EnvironmentUnsatisfiable` with the resolver's words,
+        own lines as they come. `fresh`: ask the index anew, whatever is remembered of it. Raises Broken `EnvironmentUnsatisfiable` with the resolver's words,
         `PackageIndexUnreachable` when it could not ask, `EnvironmentResolveTimeout`; Unavailable
         `EnvironmentResolveCancelled` soon after `cancelled` is set."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from mayfly.domain.job import JobState
 from mayfly.domain.placement import rank_amounts
 from mayfly.services.tokens import Principal
 from mayfly.services.world import World
@@ -11,6 +12,8 @@ from mayfly.store import checkpoints, codec, environments, workspaces
 from mayfly.store.attempts import Attempt, RankRow
 from mayfly.store.jobs import JobRow
 from mayfly.wire import agent
+
+_BEFORE = (JobState.PROVISIONING, JobState.PREPARING)
 
 
 def fence_of(attempt: Attempt) -> agent.Fence:
@@ -27,6 +30,8 @@ def assignment(
     """None while the environment has no plan yet."""
     environment = environments.get(connection, row.environment)
     if environment is None or environment.plan is None:
+        return None
+    if environment.state == "wanted" and row.job.state in _BEFORE:  # another lock is looked for: that one is told
         return None
     fence = fence_of(attempt)
     work = codec.load(row.work)

@@ -29,7 +29,8 @@ from mayfly.wire.agent import EnvironmentPlan
 LOG_FILE = "azureml-logs/20_environment_resolve_log.txt"
 """Where the resolver's own lines go, in the log of every job that waits for them."""
 
-_WAITING = (JobState.QUEUED, JobState.PROVISIONING, JobState.PREPARING)
+WAITING = (JobState.QUEUED, JobState.PROVISIONING, JobState.PREPARING)
+"""The states of jobs that wait for their environment, or may have to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def resolve(
     kept = row.definition
     python = Interpreter(kept["python"], kept["python_version"])
     try:
-        lock = world.resolver.resolve(kept["requirements"], python, say, cancelled)
+        lock = world.resolver.resolve(kept["requirements"], python, say, cancelled, fresh=row.plan is not None)
     except Unavailable:
         raise
     except MayflyError as error:
@@ -186,7 +187,7 @@ def _fail(world: World, row: EnvironmentRow, cause: Cause, holder: str | None) -
     def keep(unit: Unit) -> None:
         if not environments.failed(unit, row.digest, cause, holder):
             return
-        for waiting in jobs.waiting_for(unit.connection, row.digest, _WAITING):
+        for waiting in jobs.waiting_for(unit.connection, row.digest, WAITING):
             job = jobs.lock(unit, waiting.job.id)
             if job is not None:
                 jobs.change(unit, job, step(job.job, Rejected(cause), now), now, "EnvironmentFailed")
@@ -218,7 +219,7 @@ def drop_unwanted(world: World, digest: str) -> None:
 
 
 def _wanted(connection: Connection, row: EnvironmentRow) -> bool:
-    return row.asked or jobs.any_waiting_for(connection, row.digest, _WAITING)
+    return row.asked or jobs.any_waiting_for(connection, row.digest, WAITING)
 
 
 class ResolveLog:
@@ -235,7 +236,7 @@ class ResolveLog:
     def say(self, line: str) -> None:
         with self._lock:
             self._text += line.rstrip("\n").encode() + b"\n"
-            waiting = self._world.store.read(lambda c: jobs.waiting_for(c, self._digest, _WAITING))
+            waiting = self._world.store.read(lambda c: jobs.waiting_for(c, self._digest, WAITING))
             for job in (log_of(self._digest), *(row.job.id for row in waiting)):
                 attempt = 1 if job.startswith("job") else self._tries
                 self._world.logs.append(job, attempt, 0, LOG_FILE, 0, self._text)

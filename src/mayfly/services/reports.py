@@ -12,15 +12,19 @@ from mayfly.domain import life
 from mayfly.domain.job import PREPARATION, Cause, JobState, Phase, RankState
 from mayfly.kit.clock import Millis
 from mayfly.services import outputs
+from mayfly.services.environments import WAITING
 from mayfly.services.moves import move, release
 from mayfly.services.world import World
-from mayfly.store import attempts, checkpoints, jobs, results
+from mayfly.store import attempts, checkpoints, environments, jobs, results
 from mayfly.store import logs as log_rows
 from mayfly.store.attempts import RankRow
 from mayfly.store.jobs import JobRow
 from mayfly.store.results import OutputRow
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
+
+PACKAGE_GONE = "EnvironmentPackageGone"
+"""A node's word: what the lock names cannot be had any more."""
 
 TIMED_OUT = Cause(
     "JobTimedOut",
@@ -128,7 +132,14 @@ def _exited(unit: Unit, row: JobRow, rank: RankRow, report: agent.Exited, now: M
 
 def _unprepared(unit: Unit, row: JobRow, rank: RankRow, report: agent.PreparationFailed, now: Millis) -> None:
     cause = Cause(report.code, report.message, report.remedy or None)
+    if report.code == PACKAGE_GONE:
+        remedy = f"Submit the job again: another lock is found for it; `mayfly environment build {row.environment[:12]}` finds it now."
+        cause = Cause(report.code, report.message, remedy)
     move(unit, row, life.PreparationFailed(rank.attempt, rank.rank, cause), now)
+    if report.code == PACKAGE_GONE:
+        others = jobs.any_waiting_for(unit.connection, row.environment, WAITING)
+        environments.doubt(unit, row.environment, wanted=others)
+        unit.wake("environments")
 
 
 def _collected(unit: Unit, row: JobRow, rank: RankRow, report: agent.Collected, now: Millis) -> None:

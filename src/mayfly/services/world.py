@@ -9,6 +9,7 @@ from mayfly.domain.catalogue import CATALOGUE
 from mayfly.domain.compute import Fleet, InstanceType
 from mayfly.kit.clock import Clock, Millis
 from mayfly.kit.ids import IdMaker
+from mayfly.ports.caches import NodeCaches
 from mayfly.ports.compute import ComputeProvider
 from mayfly.ports.content import ContentStore
 from mayfly.ports.logs import LogStore
@@ -32,6 +33,7 @@ class World:
     logs: LogStore
     provider: ComputeProvider
     resolver: PackageResolver
+    caches: NodeCaches
     storage: Storage
     sealing: Sealing
     tokens: Tokens

@@ -1,5 +1,5 @@
-"""Environments by the hash of their definition: wanted, ready with a plan, failed with the resolver's words, or dropped
-because nobody waited for them any more."""
+"""Environments by the hash of their definition: wanted, ready with a plan, failed with the resolver's words, dropped
+because nobody waited for them any more, or stale because a node could not install their plan."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from mayfly.domain.environments import passes
-from mayfly.domain.job import Cause
+from mayfly.domain.job import TERMINAL, Cause
 from mayfly.kit.clock import Millis
 from mayfly.store import codec, dialect, leases
-from mayfly.store.tables import environments
+from mayfly.store.tables import environments, jobs
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
 LEASE = Millis(30_000)
+_ENDED = tuple(sorted(state.value for state in TERMINAL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,16 @@ def want(
     """Ask for it to be made. One that has failed stays failed, unless the failure was a passing one or a person asks
     for another try (`asked`)."""
     row = {"digest": digest, "definition": codec.dump(dict(definition)), "state": "wanted", "kind": kind}
-    dialect.insert_or_leave(unit.connection, environments, [row | {"created_at": now, "used_at": now}])
-    known = unit.connection.execute(
-        dialect.locked(unit.connection, select(environments).where(environments.c.digest == digest))
-    ).one()
+    known = None
+    while known is None:  # one that was there may be forgotten before we hold it
+        dialect.insert_or_leave(unit.connection, environments, [row | {"created_at": now, "used_at": now}])
+        known = unit.connection.execute(
+            dialect.locked(unit.connection, select(environments).where(environments.c.digest == digest))
+        ).one_or_none()
     values: dict[str, Any] = {"used_at": now}
     error = codec.cause_of(known.error)
     again = known.state == "failed" and (asked or error is None or passes(error.code))
-    if known.state == "dropped" or again:
+    if known.state in ("dropped", "stale") or again:
         values |= {"state": "wanted", "error": None}
     if asked and known.state != "ready":
         values["asked"] = True
@@ -130,10 +133,47 @@ def lock(unit: Unit, digest: str) -> EnvironmentRow | None:
 
 
 def drop(unit: Unit, digest: str) -> None:
-    """Nobody wants it, or its plan is given up: the next who wants it begins anew."""
+    """Nobody wants it any more: the next who does begins anew. A plan that it has is left to jobs that run with it."""
     unit.connection.execute(
-        update(environments).where(environments.c.digest == digest).values(state="dropped", plan=None, asked=False)
+        update(environments).where(environments.c.digest == digest).values(state="dropped", asked=False)
     )
+
+
+def doubt(unit: Unit, digest: str, *, wanted: bool) -> None:
+    """Its lock cannot be installed any more: who wants it next gets another, which is looked for now if `wanted`. Jobs
+    that run with it keep it."""
+    unit.connection.execute(
+        update(environments)
+        .where(environments.c.digest == digest, environments.c.state.in_(("ready", "stale")))
+        .values(state="wanted" if wanted else "stale")
+    )
+
+
+def is_idle(connection: Connection, digest: str, before: Millis) -> bool:
+    """Whether there is something to forget: nobody asked for it since, and no job that has not ended names it."""
+    query = select(environments).where(environments.c.digest == digest, environments.c.used_at < before)
+    row = connection.execute(query).one_or_none()
+    if row is None or row.asked or row.state == "wanted" or (row.state == "dropped" and row.plan is None):
+        return False
+    live = select(jobs.c.id).where(jobs.c.environment == digest, jobs.c.state.not_in(_ENDED)).limit(1)
+    return connection.execute(live).first() is None
+
+
+def forget(unit: Unit, digest: str) -> None:
+    """Give up its lock or its failure. Its name stays with the jobs that had it."""
+    named = select(jobs.c.id).where(jobs.c.environment == digest).limit(1)
+    if unit.connection.execute(named).first() is None:
+        unit.connection.execute(delete(environments).where(environments.c.digest == digest))
+        return
+    values = {"state": "dropped", "plan": None, "error": None, "asked": False}
+    unit.connection.execute(update(environments).where(environments.c.digest == digest).values(**values))
+
+
+def needed_plans(connection: Connection) -> set[str]:
+    """The digests of the plans that jobs which have not ended run with."""
+    live = select(jobs.c.environment).where(jobs.c.state.not_in(_ENDED))
+    rows = connection.execute(select(environments).where(environments.c.digest.in_(live)))
+    return {row.plan.digest for row in map(_row, rows) if row.plan is not None}
 
 
 def _lease(digest: str) -> str:

@@ -203,7 +203,9 @@ environments = Table(
     metadata,
     Column("digest", String(64), primary_key=True),  # of the definition and the platform
     Column("definition", Text, nullable=False),
-    Column("state", String(12), nullable=False),  # wanted, ready, failed, dropped (nobody waits for it any more)
+    Column(
+        "state", String(12), nullable=False
+    ),  # wanted, ready, failed, dropped (nobody waits for it), stale (its lock)
     Column("plan", Text),
     Column("error", Text),
     Column("created_at", BigInteger, nullable=False),

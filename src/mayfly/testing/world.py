@@ -14,6 +14,7 @@ from typing import Any
 from mayfly.domain.compute import Fleet
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.log_folder import LogFolder
+from mayfly.drivers.node_cache import NodeCache
 from mayfly.drivers.storage import AnyStorage
 from mayfly.engine.fleet import tend
 from mayfly.engine.scheduling import schedule
@@ -91,6 +92,7 @@ class ScriptedResolver:
         self.gate = threading.Event()
         self.gate.set()
         self.asked: list[tuple[str, ...]] = []
+        self.fresh: list[bool] = []
 
     def interpreters(self) -> Sequence[Interpreter]:
         return (Interpreter(sys.executable, ".".join(map(str, sys.version_info[:3]))),)
@@ -101,8 +103,11 @@ class ScriptedResolver:
         interpreter: Interpreter,
         say: Callable[[str], None],
         cancelled: threading.Event | None = None,
+        *,
+        fresh: bool = False,
     ) -> str:
         self.asked.append(tuple(requirements))
+        self.fresh.append(fresh)
         for line in self.lines:
             say(line)
         while not self.gate.wait(0.01):
@@ -164,6 +169,7 @@ def scene(folder: Path, url: str, fleet: Fleet | None = None, machines: MemoryMa
         logs=LogFolder(folder / "logs"),
         provider=provider,
         resolver=resolver,
+        caches=NodeCache(folder / "cache", folder / "nodes"),
         storage=AnyStorage(),
         sealing=Sealing(b"a secret of thirty-two bytes, or more"),
         tokens=Tokens(b"a secret of thirty-two bytes, or more"),

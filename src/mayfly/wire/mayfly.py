@@ -6,6 +6,7 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   GET  /mayfly/v1/server                       ServerView
   POST /mayfly/v1/server/down                  DownAsk -> DownView
   POST /mayfly/v1/gc                           GarbageAsk -> GarbageView
+  POST /mayfly/v1/environments/prune           PruneAsk -> PruneView
   GET  /mayfly/v1/workspaces                   list of WorkspaceView
   PUT  WS                                      -> WorkspaceView; made when it is not there
   GET  WS                                      WorkspaceView
@@ -146,6 +147,29 @@ class GarbageView(Shape):
     """Contents that nothing names."""
     bytes: int = 0
     kept_files: int = 0
+    kept_bytes: int = 0
+
+
+class PruneAsk(Shape):
+    days: float = Field(default=30, ge=0, le=36_500)
+    dry_run: bool = False
+
+
+class PruneView(Shape):
+    """What was given up, or (`dry_run`) what would be."""
+
+    dry_run: bool
+    days: float
+    locks: int = 0
+    """Environments whose packages will be looked for anew when they are next named."""
+    lock_bytes: int = 0
+    kept_locks: int = 0
+    environments: int = 0
+    """Made environments in the caches of nodes."""
+    trees: int = 0
+    """Code and inputs in the caches of nodes."""
+    bytes: int = 0
+    kept: int = 0
     kept_bytes: int = 0
 
 
