@@ -208,11 +208,11 @@ def test_a_tracking_call_of_a_fenced_attempt_is_refused(house: House, ann: httpx
 
 
 def test_assets_through_their_doors(house: House, ann: httpx.Client) -> None:
-    door = f"{WS}/assets/data"
-    new = {"name": "iris", "version": "1", "definition": {"a": 1}}
+    door = f"{WS}/assets/environment"
+    new = {"name": "iris", "version": "1", "definition": {"image": "python:3.11"}}
     assert ann.post(door, json=new).status_code == 201
     assert ann.post(door, json=new).status_code == 200
-    assert ann.post(door, json={**new, "definition": {"a": 2}}).status_code == 409
+    assert ann.post(door, json={**new, "definition": {"image": "python"}}).status_code == 409
     assert ann.get(f"{door}/iris/labels/latest").json()["version"] == "1"
     assert [one["name"] for one in ann.get(door).json()["assets"]] == ["iris"]
     assert ann.post(f"{door}/iris/archive", json={}).json()[0]["archived"] is True

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from mayfly.api import agents, assets, components, environments, housekeeping, pages, people, problems
+from mayfly.api import agents, assets, components, datastores, environments, housekeeping, pages, people, problems
 from mayfly.api.doors import Guard
 from mayfly.services.nodes import WishBook
 from mayfly.services.pages import Pages
@@ -29,6 +29,7 @@ def build(
     problems.install(app)
     app.include_router(people.router(world, server_view, stop, shown))
     app.include_router(assets.router(world))
+    app.include_router(datastores.router(world))
     app.include_router(environments.router(world))
     app.include_router(components.router(world))
     app.include_router(housekeeping.router(world))

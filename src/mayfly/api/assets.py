@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from mayfly.api.workspace import WS, Name, user
 from mayfly.domain.references import AssetKind
 from mayfly.kit.errors import Invalid
-from mayfly.services import assets, registered
+from mayfly.services import assets, registered, registering
 from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
 from mayfly.services.world import World
@@ -50,18 +50,11 @@ def router(world: World) -> APIRouter:
     ) -> wire.AssetView:
         if kind is AssetKind.COMPONENT:
             raise Invalid("DoorWrong", "A component is registered by the workspace's door 'components'.")
-        asset = NewAsset(
-            kind=kind,
-            name=ask.name,
-            version=ask.version,
-            type=ask.type or kind.value,
-            definition=ask.definition,
-            description=ask.description,
-            tags=ask.tags,
-            properties=ask.properties,
-        )
-        keep = registered.register if kind is AssetKind.ENVIRONMENT else assets.register
-        row, created = keep(world, user(request), Place(subscription, group, workspace), asset)
+        place = Place(subscription, group, workspace)
+        if kind is AssetKind.ENVIRONMENT:
+            row, created = registered.register(world, user(request), place, _environment(ask))
+        else:
+            row, created = registering.register(world, user(request), place, kind, ask)
         response.status_code = 201 if created else 200
         return assets.view(row)
 
@@ -105,3 +98,16 @@ def router(world: World) -> APIRouter:
         return assets.archive(world, place, kind, name, ask.version, archived=False)
 
     return routes
+
+
+def _environment(ask: wire.AssetNew) -> NewAsset:
+    return NewAsset(
+        kind=AssetKind.ENVIRONMENT,
+        name=ask.name,
+        version=ask.version,
+        type=AssetKind.ENVIRONMENT.value,
+        definition=ask.definition,
+        description=ask.description,
+        tags=ask.tags,
+        properties=ask.properties,
+    )

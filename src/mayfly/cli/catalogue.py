@@ -38,6 +38,35 @@ COMMANDS: dict[str, Entry] = {
             "restore": Entry("Bring an archived job back.", "mayfly.cli.job:restore"),
         },
     ),
+    "data": Entry(
+        "Name the data that jobs read.",
+        entries={
+            "create": Entry("Register data.", "mayfly.cli.data:create_data"),
+            "list": Entry("List data assets.", "mayfly.cli.data:list_data"),
+            "show": Entry("Show one, or which jobs use it.", "mayfly.cli.data:show_data"),
+            "archive": Entry("Hide one from lists and latest.", "mayfly.cli.data:archive_data"),
+            "restore": Entry("Bring an archived one back.", "mayfly.cli.data:restore_data"),
+        },
+    ),
+    "model": Entry(
+        "Name the models that jobs make.",
+        entries={
+            "create": Entry("Register a model.", "mayfly.cli.data:create_model"),
+            "list": Entry("List models.", "mayfly.cli.data:list_models"),
+            "show": Entry("Show one, or which jobs use it.", "mayfly.cli.data:show_model"),
+            "archive": Entry("Hide one from lists and latest.", "mayfly.cli.data:archive_model"),
+            "restore": Entry("Bring an archived one back.", "mayfly.cli.data:restore_model"),
+        },
+    ),
+    "datastore": Entry(
+        "Name storage that lies elsewhere.",
+        entries={
+            "create": Entry("Register storage elsewhere.", "mayfly.cli.datastore:create"),
+            "list": Entry("List datastores.", "mayfly.cli.datastore:list_datastores"),
+            "show": Entry("Show one datastore.", "mayfly.cli.datastore:show"),
+            "delete": Entry("Forget a datastore.", "mayfly.cli.datastore:delete"),
+        },
+    ),
     "environment": Entry(
         "Register environments, and make them before a job needs them.",
         entries={

@@ -66,9 +66,14 @@ def list_jobs(
 @command("show")
 @job_name
 @click.option("--web", "-e", is_flag=True, help="Open the page of its metrics in a browser, signed in.")
-def show(run: Run, name: str | None, positional: str | None, web: bool) -> None:
+@click.option("--lineage", is_flag=True, help="What it read and wrote.")
+def show(run: Run, name: str | None, positional: str | None, web: bool, lineage: bool) -> None:
     """Show one job."""
     doors, chosen = run.doors(), one_name(name, positional)
+    if lineage:
+        links = doors.lineage(chosen)
+        run.screen.data(links, lambda: _lineage(run, links))
+        return
     job = doors.job(chosen)
     if web:
         url = doors.web(chosen)
@@ -76,6 +81,23 @@ def show(run: Run, name: str | None, positional: str | None, web: bool) -> None:
         run.screen.data({**job, "web": url}, lambda: [f"Its page, once and within ten minutes: {url}"])
         return
     run.screen.data(job, lambda: _details(run, job))
+
+
+_LINKS = (Column("as", whole=True), Column("asset"), Column("where", whole=True))
+
+
+def _lineage(run: Run, links: list[View]) -> list[str]:
+    if not links:
+        return ["It has read and written no data."]
+    rows = [
+        (
+            f"{link['direction']} {text.clean(link['name'])}",
+            f"{link['kind']} {link['asset']}:{link['version']}" if link.get("asset") else "",
+            link["reference"],
+        )
+        for link in links
+    ]
+    return run.screen.table(_LINKS, rows)
 
 
 @command("explain")

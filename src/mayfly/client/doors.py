@@ -164,6 +164,27 @@ class Doors:
         verb = "restore" if restore else "archive"
         return self.session.post(f"{self._assets(kind)}/{_part(name)}/{verb}", {"version": version}, repeatable=True)
 
+    # --- datastores and lineage
+
+    def datastores(self) -> list[View]:
+        return self.session.get(f"{self.place.path}/datastores")
+
+    def datastore(self, name: str) -> View:
+        return self.session.get(f"{self.place.path}/datastores/{_part(name)}")
+
+    def put_datastore(self, definition: View) -> View:
+        return self.session.post(f"{self.place.path}/datastores", {"definition": definition}, repeatable=True)
+
+    def delete_datastore(self, name: str) -> None:
+        self.session.send("DELETE", f"{self.place.path}/datastores/{_part(name)}")
+
+    def lineage(self, name: str) -> list[View]:
+        """Of a job."""
+        return self.session.get(f"{self._job(name)}/lineage")
+
+    def asset_lineage(self, kind: str, name: str, version: str | None = None) -> list[View]:
+        return self.session.get(f"{self._assets(kind)}/{_part(name)}/lineage", {"version": version})
+
     # --- environments
 
     def build_environment(self, ask: View) -> View:

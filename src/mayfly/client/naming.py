@@ -22,6 +22,9 @@ def names(settings: Settings, place: Place, kind: str, begun: str) -> list[str]:
         return []
     with suppress(MayflyError), open_session(record, timeouts=_PATIENCE, retry=Retry(attempts=1)) as session:
         doors = Doors(session, place)
-        found = doors.jobs(limit=_MOST, which="all") if kind == "job" else doors.assets(kind, limit=_MOST)
+        if kind == "datastore":
+            found = doors.datastores()
+        else:
+            found = doors.jobs(limit=_MOST, which="all") if kind == "job" else doors.assets(kind, limit=_MOST)
         return [one["name"] for one in found if one["name"].startswith(begun)]
     return []

@@ -1,4 +1,4 @@
-"""Assets as people write them in Azure's files: an environment (semantics §2, §15)."""
+"""Assets as people write them in Azure's files: data, models and environments (semantics §2, §4, §15)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mayfly.kit.errors import Fault
 from mayfly.spec import faults
 from mayfly.spec.fields import Filled, Labels, Shape, choice
 from mayfly.spec.job import invalid
-from mayfly.spec.models import BuildContext, conda_content
+from mayfly.spec.models import DATA_TYPES, MODEL_TYPES, BuildContext, conda_content
 
 _READ_ONLY = frozenset({"$schema", "id", "creation_context", "intellectual_property", "arm_type", "latest_version"})
 """Filled in by Azure when it shows an asset, and silently dropped when they come back."""
@@ -25,6 +25,29 @@ class Asset(Shape):
     description: str | None = None
     tags: Labels = {}
     properties: Labels = {}
+
+
+class DataAsset(Asset):
+    type: Annotated[str, BeforeValidator(choice(*DATA_TYPES, "mltable"))] = "uri_folder"
+    path: Filled
+    datastore: str | None = None
+    auto_delete_setting: dict[str, Any] | None = None
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        return {}
+
+
+class ModelAsset(Asset):
+    type: Annotated[str, BeforeValidator(choice(*MODEL_TYPES))] = "custom_model"
+    path: Filled
+    flavors: dict[str, Any] | None = None
+    stage: str | None = None
+    datastore: str | None = None
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        return self.model_dump(include={"flavors", "stage"}, exclude_none=True)
 
 
 class EnvironmentAsset(Asset):
@@ -45,6 +68,8 @@ class EnvironmentAsset(Asset):
 A = TypeVar("A", bound=Asset)
 
 _KEYS: Mapping[type[Asset], faults.Keys] = {
+    DataAsset: {(): DataAsset},
+    ModelAsset: {(): ModelAsset},
     EnvironmentAsset: {(): EnvironmentAsset, ("build",): BuildContext},
 }
 

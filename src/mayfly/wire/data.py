@@ -1,4 +1,4 @@
-"""Shapes of the doors to datastores, workspaces, lineage and garbage, below the workspace's WS (see `wire.mayfly`).
+"""Shapes of the doors to datastores and lineage, below the workspace's WS (see `wire.mayfly`).
 
 GET    WS/datastores                       list of DatastoreView, Mayfly's own first
 POST   WS/datastores                       DatastoreNew -> DatastoreView; one of that name is given this definition
@@ -6,10 +6,6 @@ GET    WS/datastores/{name}                DatastoreView
 DELETE WS/datastores/{name}                {}
 GET    WS/jobs/{name}/lineage              list of LinkView
 GET    WS/assets/{kind}/{name}/lineage?version   list of LinkView: the jobs that read or wrote it, newest first
-GET    /mayfly/v1/workspaces               list of WorkspaceView
-PUT    WS                                  WorkspaceView
-GET    WS                                  WorkspaceView
-POST   /mayfly/v1/gc                       CollectAsk -> CollectView
 """
 
 from __future__ import annotations
@@ -49,23 +45,3 @@ class LinkView(Shape):
     asset: str | None = None
     version: str | None = None
     tree: str | None = None
-
-
-class WorkspaceView(Shape):
-    name: str
-    resource_group: str
-    subscription: str
-
-
-class CollectAsk(Shape):
-    dry_run: bool = False
-
-
-class CollectView(Shape):
-    dry_run: bool
-    removed: int
-    """Contents: files and file lists."""
-    bytes: int
-    kept: int
-    jobs_given_up: int = 0
-    """Ended jobs whose outputs and logs were given up (retention_days)."""
