@@ -168,6 +168,28 @@ def test_storage_elsewhere_is_read_through_the_server_by_its_node_alone(stage: S
         inputs.listing(stage.world, node, ask)
 
 
+def test_what_a_table_names_elsewhere_is_read_for_inputs_that_are_evaluated(stage: Scene, tmp_path: Path) -> None:
+    (tmp_path / "lake" / "in").mkdir(parents=True)
+    (tmp_path / "lake" / "in" / "a.csv").write_bytes(b"0123456789")
+    datastores.create(stage.world, HERE, {"name": "lake", "type": "folder", "path": f"{tmp_path}/lake"})
+    tree = stage.upload(MLTable=b"paths: []")
+    given = {"x": {"type": "mltable", "path": "./t", "mode": "eval_mount"}, "y": {"path": "./t"}}
+    uploads = {"/inputs/x/path": tree, "/inputs/y/path": tree}
+    (part,) = start(stage, "one", inputs=given, uploads=uploads)
+    node, address = part.agent.node, "azureml://datastores/lake/paths/in"
+    (entry,) = inputs.listing(stage.world, node, wire.DataAsk(fence=part.fence, input="x", address=address)).entries
+    assert entry.path == "a.csv"
+    piece = inputs.read(stage.world, node, part.fence, "x", entry.path, 3, 4, entry.version, address)
+    assert b"".join(piece) == b"3456"
+    for name, asked, code in (
+        ("y", address, "InputOfAnother"),
+        ("x", "file:///etc", "AddressInvalid"),
+    ):
+        with pytest.raises(MayflyError) as caught:
+            inputs.listing(stage.world, node, wire.DataAsk(fence=part.fence, input=name, address=asked))
+        assert caught.value.code == code
+
+
 def test_a_mapped_prefix_is_read_here(stage: Scene, tmp_path: Path) -> None:
     (tmp_path / "iris.csv").write_bytes(b"1")
     settings = Settings(uri_map={"wasbs://data@far.blob.core.windows.net/": str(tmp_path)})

@@ -113,10 +113,11 @@ def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
         offset: Annotated[int, Query(ge=0)] = 0,
         length: Annotated[int | None, Query(ge=0)] = None,
         version: str = "",
+        address: str = "",
     ) -> Response:
         node, fence = request.scope["principal"].subject, agent.Fence(job=job, attempt=attempt, epoch=epoch)
         chunks = await to_thread.run_sync(
-            inputs.read, world, node, fence, input, path, offset, length, version, limiter=outside
+            inputs.read, world, node, fence, input, path, offset, length, version, address, limiter=outside
         )
         return StreamingResponse(chunks, media_type="application/octet-stream")
 

@@ -135,7 +135,7 @@ class Inputs:
             source = listed(self.server, self.assignment.fence, data.name, address, record, address, self.check)
             return self._whole(source, data)
 
-        evaluation.evaluate(data.name, table, target, remote)
+        evaluation.evaluate(data.name, table, target, remote, address=data.address, check=self.check)
         if data.mode in COPIED:
             self.values[data.name] = str(target)
         else:

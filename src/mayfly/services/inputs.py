@@ -15,13 +15,14 @@ from mayfly.services.world import World
 from mayfly.spec.document import escape
 from mayfly.spec.fields import Refers, refers
 from mayfly.spec.models import DataInput
-from mayfly.store import codec
+from mayfly.store import codec, workspaces
 from mayfly.store.lineage import Link
 from mayfly.wire import agent
 from mayfly.wire.mayfly import Submission
 
 MOST_FILES = 1_000_000
 """In one listing."""
+EVALUATED = ("eval_mount", "eval_download")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def links(found: Mapping[str, Source]) -> list[Link]:
 def listing(world: World, node: str, ask: agent.DataAsk) -> agent.DataListing:
     """What lies behind an input elsewhere. Raises Forbidden `AttemptFenced`, `InputOfAnother`, Invalid `TooManyFiles`,
     and what the storage raises."""
-    place = datastores.opened(world, _outside(world, node, ask.fence, ask.input))
+    place = datastores.opened(world, _outside(world, node, ask.fence, ask.input, ask.address))
     entries = []
     for entry in world.storage.list(place):
         if len(entries) >= MOST_FILES:
@@ -138,10 +139,11 @@ def read(
     offset: int,
     length: int | None,
     version: str,
+    address: str = "",
 ) -> Iterator[bytes]:
     """The bytes of one file of an input elsewhere. Raises as `listing`, and Conflict `DataChanged`; all but the last
     before anything is given."""
-    place = datastores.opened(world, _outside(world, node, fence, name))
+    place = datastores.opened(world, _outside(world, node, fence, name, address))
     if ".." in path.split("/"):
         raise Invalid("AddressInvalid", f"{path!r} is no path below an input.")
     pieces = world.storage.read(place, path, offset, length, version)
@@ -154,9 +156,26 @@ def read(
     return chunks()
 
 
-def _outside(world: World, node: str, fence: agent.Fence, name: str) -> Outside:
+def _outside(world: World, node: str, fence: agent.Fence, name: str, address: str = "") -> Outside:
+    """`address`: one that the input's MLTable names. The node evaluates the table, the server opens the address with
+    the keys of the job's workspace, as it would for an input of its own."""
     row = outputs.live(world, node, fence)
-    found = codec.load(row.work).get("sources", {}).get(name)
+    work = codec.load(row.work)
+    if address:
+        mine = next((one for one in work["inputs"] if one["name"] == name), None)
+        if mine is None or mine["mode"] not in EVALUATED:
+            raise Forbidden("InputOfAnother", f"The job has no input '{name}' that names other addresses.")
+        workspace = world.store.read(lambda connection: workspaces.get(connection, row.workspace))
+        place = Place(workspace.subscription, workspace.resource_group, workspace.name)
+        outside = data.find(world, place, address).outside
+        if outside is None:
+            raise Invalid(
+                "MltablePathHeld",
+                f"'{address}' is held by this server, and an MLTable reads beside its own folder only what lies elsewhere.",
+                remedy="Put the files into the table's folder, or give them to the job as an input of their own.",
+            )
+        return outside
+    found = work.get("sources", {}).get(name)
     if found is None:
         raise Forbidden("InputOfAnother", f"The job has no input '{name}' elsewhere.")
     return Outside(**found)
