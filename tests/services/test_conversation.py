@@ -173,6 +173,30 @@ def test_an_unknown_phase_is_passed_over(stage: Scene) -> None:
     assert jobs.show(stage.world, HERE, "one").phase == "environment"
 
 
+def test_how_far_a_phase_is_can_be_seen_and_costs_no_write(stage: Scene) -> None:
+    (part,) = start(stage)
+    (other,) = start(stage, "two")
+
+    def shown() -> tuple[str, str]:
+        view = jobs.show(stage.world, HERE, "one")
+        return view.phase, view.phase_detail
+
+    part.tell(part.phase("environment", "3 of 10 packages"))
+    assert shown() == ("environment", "3 of 10 packages")
+    part.tell(part.phase("inputs"))
+    assert shown() == ("inputs", "")
+    woken, listener = stage.world.wakeups.on_thread([f"job:{part.fence.job}"])
+    before = stage.row(part.fence.job)
+    part.tell(part.phase("inputs", "d: 1 of 2 files"), part.phase("inputs", "d: 2 of 2 files"))
+    assert shown() == ("inputs", "d: 2 of 2 files") and woken.is_set() and stage.row(part.fence.job) == before
+    listener.close()
+    other.agent.report(part.phase("inputs", "forged"))
+    assert shown() == ("inputs", "d: 2 of 2 files")
+    part.tell(part.ready())
+    part.tell(part.phase("inputs", "late"))
+    assert shown()[1] == ""
+
+
 def test_a_preparation_that_fails_ends_the_job_with_its_words(stage: Scene) -> None:
     parts = start(stage, resources=GANG)
     parts[0].tell(parts[0].unprepared("EnvironmentBuildFailed"))

@@ -50,7 +50,7 @@ async def follow(world: World, job: str, offsets: dict[str, int]) -> AsyncIterat
                 if view is None:
                     return
                 ended = view.ended_at is not None
-                face = (view.status, view.phase, view.attempt, view.status_reason)
+                face = (view.status, view.phase, view.attempt, view.status_reason, view.phase_detail)
                 if face != shown:
                     shown = face
                     yield _event("job", view.model_dump_json())

@@ -238,6 +238,7 @@ def _details(run: Run, job: View) -> list[str]:
     if job.get("not_responding_since"):
         lines.append(report.field("Silent", f"since {text.moment(job['not_responding_since'], now)}"))
     facts = {
+        "Doing": job.get("phase_detail") or "",
         "Display": job["display_name"],
         "About": job.get("description"),
         "Group": job["experiment_name"],

@@ -11,6 +11,8 @@ from mayfly.client.downloading import ENDED
 from mayfly.client.following import Away, Back, Following, JobSeen, LogPiece
 from mayfly.kit.errors import MayflyError
 
+_PROGRESS_MS = 5000
+"""Not more often than this is said how far a phase is."""
 _RANK = re.compile(r"std_log(?:_process_|_)(.+)\.txt\Z")
 _OTHER = re.compile(r"(?:\d+_)?(.+?)(?:_log)?\.\w+\Z")
 
@@ -45,6 +47,8 @@ class _Watcher:
         self.job: View | None = None
         self.prefixes: dict[str, str] = {}
         self._shown: tuple[str, str, str] | None = None
+        self._said: tuple[str, int] = ("", 0)
+        """How far the phase was when that was last shown, and when."""
 
     def see(self, seen: LogPiece | JobSeen | Away | Back) -> None:
         screen = self._run.screen
@@ -60,15 +64,21 @@ class _Watcher:
             screen.note("The server is back.")
 
     def _phase(self, job: View, ended: bool) -> None:
-        """A line for each change; the reason only when it is another than the one just said."""
+        """A line for each change; the reason only when it is another than the one just said, how far it is only now
+        and then."""
         screen, reason = self._run.screen, job.get("status_reason") or ""
         state = (job["status"], job["phase"], reason)
-        if ended or state == self._shown or job["status"] in ENDED:
+        detail, now = text.clean(job.get("phase_detail") or ""), self._run.clock.now()
+        further = bool(detail) and detail != self._said[0] and now - self._said[1] >= _PROGRESS_MS
+        if ended or (state == self._shown and not further) or job["status"] in ENDED:
             return
+        self._said = (detail, now)
         news = f" ({reason})" if reason and (self._shown is None or reason != self._shown[2]) else ""
         self._shown = state
         screen.break_line()
-        screen.dim(f"[{text.span(report.total(job)):>8}] {job['status']}: {job['phase']}{news}")
+        screen.dim(
+            f"[{text.span(report.total(job)):>8}] {job['status']}: {job['phase']}{': ' if detail else ''}{detail}{news}"
+        )
 
     def _prefix(self, file: str) -> str:
         """'' for a job of one process, else the rank (or the file's name) in brackets."""

@@ -34,7 +34,14 @@ TIMED_OUT = Cause(
 
 
 def apply(world: World, node: str, reports: tuple[agent.AnyReport, ...]) -> None:
-    """All or none; durable when it returns. May be repeated, and reports may come twice or late."""
+    """All or none; durable when it returns. May be repeated, and reports may come twice or late. How far a phase is
+    costs the store nothing."""
+    moving = [one for one in reports if isinstance(one, agent.PhaseEntered) and world.progress.goes_on(node, one)]
+    if moving:
+        world.wakeups.wake({f"job:{report.fence.job}" for report in moving})
+        reports = tuple(report for report in reports if report not in moving)
+    if not reports:
+        return
     if all(isinstance(report, agent.Sample) for report in reports):
         world.store.submit(lambda unit: _apply(world, unit, node, reports)).result()
         return
@@ -51,6 +58,7 @@ def _apply(world: World, unit: Unit, node: str, reports: tuple[agent.AnyReport, 
         if rank is None:
             continue
         if isinstance(report, agent.Released):
+            world.progress.over(report.fence, rank.rank)
             release(unit, rank, now)
             continue
         row = jobs.lock(unit, rank.job)
@@ -63,6 +71,10 @@ def _apply(world: World, unit: Unit, node: str, reports: tuple[agent.AnyReport, 
             continue
         before = row.job.ranks[rank.rank]
         _HANDLERS[type(report)](unit, row, rank, report, now)
+        if not isinstance(report, agent.PhaseEntered | agent.Sample):
+            world.progress.over(report.fence, rank.rank)
+        elif isinstance(report, agent.PhaseEntered) and not before.reached(RankState.READY):
+            world.progress.began(node, report)
         if isinstance(report, agent.Collected) and not before.reached(RankState.COLLECTED):
             outputs.collected(world, unit, rank, report, now)
 

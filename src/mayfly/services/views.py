@@ -31,6 +31,7 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
         status=status(job),
         status_reason=_reason(connection, row),
         phase=job.phase.value,
+        phase_detail=world.progress.of(job.id, job.attempt, world.epoch, job.phase.value),
         phases=phase_views(job, now),
         error=problem_view(job.cause),
         not_responding_since=None if job.state.terminal else job.suspected_since,

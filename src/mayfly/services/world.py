@@ -17,6 +17,7 @@ from mayfly.ports.resolver import PackageResolver
 from mayfly.ports.storage import Storage
 from mayfly.services.contacts import Contacts
 from mayfly.services.mlflow import Mlflow, NoServer
+from mayfly.services.progress import Progress
 from mayfly.services.sealing import Sealing
 from mayfly.services.tokens import Tokens
 from mayfly.services.wakeups import Wakeups
@@ -49,6 +50,7 @@ class World:
     isolation: str
     isolation_note: str
     mlflow: Mlflow = field(default_factory=lambda: Mlflow(NoServer()))
+    progress: Progress = field(default_factory=Progress)
     settings: Callable[[], Settings] = Settings
     """The configuration file as it is now."""
     embedded: bool = True

@@ -54,8 +54,8 @@ class Part:
     fence: wire.Fence
     rank: int
 
-    def phase(self, phase: str) -> wire.PhaseEntered:
-        return wire.PhaseEntered(fence=self.fence, rank=self.rank, at=1, phase=phase)
+    def phase(self, phase: str, detail: str = "") -> wire.PhaseEntered:
+        return wire.PhaseEntered(fence=self.fence, rank=self.rank, at=1, phase=phase, detail=detail)
 
     def ready(self) -> wire.Ready:
         return wire.Ready(fence=self.fence, rank=self.rank, at=1, address=f"10.0.0.{self.rank}", ports=(4000,))

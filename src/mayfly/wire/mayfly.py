@@ -222,6 +222,8 @@ class JobView(Shape):
     status_reason: str = ""
     """Why it waits, runs here or ended, in one sentence."""
     phase: str
+    phase_detail: str = ""
+    """How far the phase is, in its node's words, while it prepares: 'data: 3 of 10 files, 1.2 GB of 4 GB'."""
     phases: list[PhaseView]
     error: ProblemView | None = None
     not_responding_since: int | None = None
