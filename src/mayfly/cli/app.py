@@ -116,10 +116,15 @@ class Command(click.Command):
         screen = show.open_screen(environ, given.pop("output"), given.pop("query"))
         try:
             settings = read_settings(environ)
-            ctx.obj = Run(screen, settings, place_of(settings, *names), environ, clock)
+            ctx.obj = Run(screen, settings, self.place(settings, *names), environ, clock)
             return super().invoke(ctx)
         except MayflyError as error:
             return screen.problem(error)
+
+    def place(self, settings: Settings, *names: str | None) -> Place:
+        """Which workspace is meant. Raises Invalid for a configuration file that cannot be read."""
+        subscription, group, workspace = names
+        return place_of(settings, subscription, group, workspace)
 
 
 def place_of(settings: Settings, subscription: str | None, group: str | None, workspace: str | None) -> Place:

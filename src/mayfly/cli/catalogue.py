@@ -119,6 +119,7 @@ COMMANDS: dict[str, Entry] = {
             "unset": Entry("Take one setting out.", "mayfly.cli.config:unset"),
         },
     ),
+    "doctor": Entry("Check this machine, and say what to mend first.", "mayfly.cli.doctor:doctor"),
     "completion": Entry("Print a completion script for bash, zsh or fish.", "mayfly.cli.completion:completion"),
 }
 

@@ -1,5 +1,5 @@
 """Composition root of a node. `python -m mayfly.main.node <folder>` is the watchdog, with `--agent` the agent;
-with `--mount <attempt's folder>`, the server of an attempt's streamed inputs.
+with `--mount <attempt's folder>`, the server of an attempt's streamed inputs; with `--probe`, what this machine can give.
 
 Each part is loaded only in the process that is it: the watchdog stays tiny.
 """
@@ -47,13 +47,17 @@ def run_mount(folder: Path) -> int:
     return import_module("mayfly.node.mount").main(folder)
 
 
-ROLES: dict[str, Callable[[Path], int]] = {"--agent": run_agent, "--mount": run_mount}
+def run_probe(folder: Path) -> int:
+    return import_module("mayfly.node.capabilities").main(folder)
+
+
+ROLES: dict[str, Callable[[Path], int]] = {"--agent": run_agent, "--mount": run_mount, "--probe": run_probe}
 
 
 def main(arguments: list[str]) -> int:
     role = ROLES.get(arguments[0]) if len(arguments) == 2 else None
     if role is None and (len(arguments) != 1 or arguments[0].startswith("-")):
-        print("usage: python -m mayfly.main.node [--agent | --mount] <folder>", file=sys.stderr)  # noqa: T201
+        print("usage: python -m mayfly.main.node [--agent | --mount | --probe] <folder>", file=sys.stderr)  # noqa: T201
         return 2
     return (role or run_watchdog)(Path(arguments[-1]).absolute())
 
