@@ -35,11 +35,22 @@ class Upload:
         if self._progress is not None and self._tasks:
             self._progress.stop()
 
+    def looking(self, files: int) -> None:
+        """How many files were looked at so far; gone when something is sent."""
+        self._task("looking", f"{files} files looked at", None, 0)
+
     def __call__(self, what: str, done: int, total: int) -> None:
-        if self._progress is None or total <= 0:
+        if total <= 0:
             return
-        if what not in self._tasks:
+        if self._progress is not None and "looking" in self._tasks:
+            self._progress.update(self._tasks["looking"], visible=False)
+        self._task(what, text.clean(what), total, done)
+
+    def _task(self, key: str, words: str, total: int | None, done: int) -> None:
+        if self._progress is None:
+            return
+        if key not in self._tasks:
             if not self._tasks:
                 self._progress.start()
-            self._tasks[what] = self._progress.add_task(text.clean(what), total=total)
-        self._progress.update(self._tasks[what], completed=done)
+            self._tasks[key] = self._progress.add_task(words, total=total)
+        self._progress.update(self._tasks[key], description=words, completed=done)

@@ -90,6 +90,7 @@ def prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
             progress,
             cache=cache_folder(run.environ) / "digests.json",
             say=lambda note: run.screen.notes([note]),
+            looking=progress.looking,
         )
     return submission.model_dump(mode="json", exclude_none=True)
 

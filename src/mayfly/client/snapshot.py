@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -44,18 +45,20 @@ def prepare(
     *,
     cache: Path | None = None,
     say: Callable[[str], None] = lambda _note: None,
+    looking: Callable[[int], None] = lambda _files: None,
     working_folder: Path | None = None,
 ) -> Submission:
     """Check the file, send what is missing, and give the request to make.
 
-    `cache`: a file that remembers digests between calls. `say` gets notes for people. Raises Invalid with every fault
+    `cache`: a file that remembers digests between calls. `say` gets notes for people, `looking`
+    how many files were looked at so far, now and then. Raises Invalid with every fault
     of the file (`JobFile.check`), what `trees.scan` raises, with its pointer, and what the doors raise.
     """
     local_paths = job_file.checked_paths()
     stats = StatCache(cache) if cache is not None else None
     with tempfile.TemporaryDirectory(prefix="mayfly-") as scratch:
         scans = {
-            pointer: _scan(job_file, pointer, wanted, stats, say, Path(scratch))
+            pointer: _scan(job_file, pointer, wanted, _Look(stats, say, looking), Path(scratch))
             for pointer, wanted in local_paths.items()
             if wanted.kind != "text"
         }
@@ -75,10 +78,12 @@ def prepare(
     )
 
 
-def scan_code(folder: Path, stats: StatCache | None = None) -> tuple[Scan, list[str]]:
+def scan_code(
+    folder: Path, stats: StatCache | None = None, looking: Callable[[int], None] = lambda _files: None
+) -> tuple[Scan, list[str]]:
     """The snapshot of a code folder, and the notes about it. Links out of it are refused."""
     rules = ignore.load(folder)
-    scan = trees.scan(folder, rules.ignored, links="inside", cache=stats)
+    scan = trees.scan(folder, rules.ignored, links="inside", cache=stats, seen=looking)
     notes = []
     dropped = ignore.dropped_by_git(folder.resolve(), [entry.path for entry in scan.tree.entries])
     if dropped:
@@ -148,34 +153,41 @@ def _scan(
     job_file: JobFile,
     pointer: str,
     wanted: LocalPath,
-    stats: StatCache | None,
-    say: Callable[[str], None],
+    look: _Look,
     scratch: Path,
 ) -> tuple[Scan, bool]:
     """The second value: whether it is a single file."""
     place = job_file.local(wanted.path)
     try:
         if pointer == "/component/code" and (included := job_file.includes):
-            scanned = EMPTY if not wanted.path else _code(place, stats, say)
+            scanned = EMPTY if not wanted.path else look.code(place)
             beside = [job_file.local(one) for one in included]
-            return includes.added(scanned, beside, lambda one: _code(one, stats, say), scratch, stats), False
+            return includes.added(scanned, beside, look.code, scratch, look.stats), False
         if place.is_file():
-            return trees.tree_of_file(place, cache=stats), wanted.kind == "file"
+            return trees.tree_of_file(place, cache=look.stats), wanted.kind == "file"
         if wanted.kind == "code":
-            return _code(place, stats, say), False
-        return trees.scan(place, cache=stats), False
+            return look.code(place), False
+        return trees.scan(place, cache=look.stats, seen=look.looking), False
     except MayflyError as error:
         fault = Fault(error.code, error.message, pointer, error.remedy)
         raise Invalid(error.code, error.message, remedy=error.remedy, pointer=pointer, faults=[fault]) from error
 
 
-def _code(place: Path, stats: StatCache | None, say: Callable[[str], None]) -> Scan:
-    if place.is_file():
-        return trees.tree_of_file(place, cache=stats)
-    scan, notes = scan_code(place, stats)
-    for note in notes:
-        say(note)
-    return scan
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What every scan of one submission shares."""
+
+    stats: StatCache | None
+    say: Callable[[str], None]
+    looking: Callable[[int], None]
+
+    def code(self, place: Path) -> Scan:
+        if place.is_file():
+            return trees.tree_of_file(place, cache=self.stats)
+        scan, notes = scan_code(place, self.stats, self.looking)
+        for note in notes:
+            self.say(note)
+        return scan
 
 
 def _folder(path: Path) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from mayfly.kit.errors import Invalid, NotFound
@@ -12,6 +14,9 @@ from mayfly.services.world import World
 from mayfly.transfer import packs, trees
 
 _MOST = 20_000
+_SMALL = 256 << 10
+_WRITERS, _AHEAD = 8, 64
+"""Small blobs are written beside each other: each waits for the disk, which takes several in one go."""
 _LARGEST_TREE = 32 << 20
 """Bytes: what the doors take as one."""
 
@@ -22,11 +27,20 @@ def missing_answer(world: World, body: bytes) -> dict[str, Any]:
 
 def store_pack(world: World, chunks: Iterable[bytes]) -> dict[str, Any]:
     """Store each blob under its name; durable when it returns. Raises Invalid `PackInvalid`, `ContentMismatch`: the
-    blobs before the bad one are kept."""
+    blobs before the bad one are kept, those after it may be."""
     stored = 0
-    for digest, _size, blob in packs.read(chunks):
-        world.content.put(digest, blob)
-        stored += 1
+    with ThreadPoolExecutor(_WRITERS, "blobs") as pool:
+        writing: deque[Future[int]] = deque()
+        for digest, size, blob in packs.read(chunks):
+            if size > _SMALL:
+                world.content.put(digest, blob)
+            else:
+                writing.append(pool.submit(world.content.put, digest, [b"".join(blob)]))
+            while len(writing) > _AHEAD:
+                writing.popleft().result()
+            stored += 1
+        for one in writing:
+            one.result()
     return {"stored": stored}
 
 
