@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mayfly.kit.errors import Invalid
-from mayfly.node import limits, plan
+from mayfly.node import limits, plan, supervisor
 from mayfly.node.disk import folder_bytes, read_json, write_json
 from mayfly.node.logs import LogFile
 from mayfly.testing.nodes import assignment
@@ -130,3 +130,16 @@ def test_trees_go_even_when_locked_and_links_are_not_followed(tmp_path: Path) ->
     remove_tree(tree)
     remove_tree(tree)
     assert not tree.exists() and (kept / "file").exists()
+
+
+def test_a_stop_that_finds_no_process_reaches_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop may come before the job's own process is known. What is below 0 is the whole machine."""
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(supervisor.os, "kill", lambda pid, number: sent.append((pid, number)))
+    one = supervisor.Supervision({"grace_s": 5.0})
+    one.started, one.child = True, 999_999_999
+    one._stop()
+    assert supervisor.descendants(0) == supervisor.descendants(1) == []
+    for pid in (0, 1, -1):
+        supervisor._signal(pid, 15)
+    assert sent == []

@@ -106,7 +106,9 @@ def parents() -> dict[int, int]:
 
 
 def descendants(root: int) -> list[int]:
-    """All below `root`, nearest first."""
+    """All below `root`, nearest first. Nobody asks for those of 0 or 1, which are all that the machine runs."""
+    if root <= 1:
+        return []
     children: dict[int, list[int]] = {}
     for pid, parent in parents().items():
         children.setdefault(parent, []).append(pid)
@@ -232,8 +234,8 @@ class Supervision:
             for descriptor, _event in poller.poll(self._patience_ms()):
                 if descriptor == ready:
                     poller.unregister(ready)
-                    self.started = bool(os.read(ready, 1))
                     pids["inner"] = self.inner = self._find_inner()
+                    self.started = bool(os.read(ready, 1))  # last: a stop that comes now must find whom to tell
                     write_whole(self.spec["pids"], pids)
                     self._announce()
                     if self.stopped:
@@ -288,7 +290,7 @@ class Supervision:
 
     def _terminate(self) -> None:
         """SIGTERM to the job's processes; before the sandbox stands, nothing of the job runs and all may die."""
-        if not self.started:
+        if not self.started or not self.inner:
             self._kill_tree()
             return
         for pid in [self.inner, *descendants(self.inner)]:
@@ -315,6 +317,8 @@ def _reap() -> None:
 
 
 def _signal(pid: int, number: int) -> None:
+    if pid <= 1:  # 0 and less are not a process but many
+        return
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
