@@ -132,13 +132,25 @@ def test_trees_go_even_when_locked_and_links_are_not_followed(tmp_path: Path) ->
     assert not tree.exists() and (kept / "file").exists()
 
 
+class Quiet(supervisor.Supervision):
+    """Kills nothing, and counts how often it would have killed its own tree."""
+
+    def __init__(self) -> None:
+        super().__init__({"grace_s": 5.0})
+        self.kills = 0
+
+    def _kill_tree(self) -> None:
+        self.kills += 1
+
+
 def test_a_stop_that_finds_no_process_reaches_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop may come before the job's own process is known. What is below 0 is the whole machine."""
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(supervisor.os, "kill", lambda pid, number: sent.append((pid, number)))
-    one = supervisor.Supervision({"grace_s": 5.0})
+    one = Quiet()
     one.started, one.child = True, 999_999_999
     one._stop()
+    assert one.kills == 1
     assert supervisor.descendants(0) == supervisor.descendants(1) == []
     for pid in (0, 1, -1):
         supervisor._signal(pid, 15)
