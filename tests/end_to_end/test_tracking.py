@@ -7,12 +7,33 @@ from pathlib import Path
 
 import pytest
 
-from mayfly.testing.embedded import Make
+from mayfly.testing.embedded import HELLO, Embedded, Make, command_line
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 PLAIN = "import mlflow; mlflow.log_param('lr', 0.1); mlflow.log_metric('loss', 0.5, step=1)"
 STARTED = "import mlflow\nwith mlflow.start_run():\n    mlflow.log_metrics({'loss': 0.25, 'acc': 0.75}, step=2)\n"
+BIG = """
+import http.client, json, os, sys
+from urllib.parse import urlsplit
+address, run, size = urlsplit(os.environ["MLFLOW_TRACKING_URI"]).netloc, os.environ["MLFLOW_RUN_ID"], int(sys.argv[1])
+def ask(method, path, body=None, **headers):
+    connection = http.client.HTTPConnection(address)
+    headers["Authorization"] = "Bearer " + os.environ["MLFLOW_TRACKING_TOKEN"]
+    connection.request(method, "/api/2.0/" + path, body, headers)
+    answer = connection.getresponse()
+    assert answer.status == 200, (answer.status, answer.read())
+    return answer
+root = json.load(ask("GET", "mlflow/artifacts/list?run_id=" + run))["root_uri"].removeprefix("mlflow-artifacts:")
+with open("big.bin", "wb") as file:
+    file.truncate(size)
+with open("big.bin", "rb") as file:
+    ask("PUT", "mlflow-artifacts/artifacts" + root + "/big.bin", file, **{"Content-Length": str(size)})
+answer, got = ask("GET", "mlflow-artifacts/artifacts" + root + "/big.bin"), 0
+while chunk := answer.read(1 << 20):
+    got += len(chunk)
+assert got == size, got
+"""
 
 
 def test_plain_logging_and_start_run_land_in_the_jobs_run(fresh: Make) -> None:
@@ -37,3 +58,28 @@ def test_plain_logging_and_start_run_land_in_the_jobs_run(fresh: Make) -> None:
     assert job["params"] == {"lr": "0.1"}
     history = one.call("GET", f"/jobs/{name}/metrics")
     assert [(m["value"], m["step"]) for m in history if m["key"] == "loss"] == [(0.5, 1), (0.25, 2)]
+
+
+def test_an_artifact_of_any_size_costs_no_memory_on_its_way(embedded: Embedded) -> None:
+    def log(size: int) -> None:
+        path = embedded.write({**HELLO, "command": f"python big.py {size}", "code": "."})
+        (path.parent / "big.py").write_text(BIG)
+        embedded.wait(embedded.json("job", "create", "-f", str(path))["name"], "Completed", 120)
+
+    log(4 << 20)
+    before = _peaks(embedded)
+    log(200 << 20)
+    grown = {part: peak - before[part] for part, peak in _peaks(embedded).items() if part in before}
+    assert set(grown) == {"mayfly.main.server", "mayfly.main.mlflow", "mayfly.main.node --agent"}
+    assert max(grown.values()) < 60 << 10, grown
+
+
+def _peaks(one: Embedded) -> dict[str, int]:
+    """The most KiB that server, MLflow and agent ever had in memory."""
+    found = {}
+    for pid in one.processes():
+        for part in ("mayfly.main.server", "mayfly.main.mlflow", "mayfly.main.node --agent"):
+            if part in command_line(pid).replace("\0", " "):
+                status = Path(f"/proc/{pid}/status").read_text()
+                found[part] = int(status.split("VmHWM:")[1].split()[0])
+    return found

@@ -24,6 +24,7 @@ _LONGEST_SOCKET_PATH = 100
 _HOPS = frozenset(
     {"host", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length"}
 )
+_BLOCK = 1 << 19
 _TICK_S = 0.05
 _PAUSES_S = (0.0, 0.5, 2.0, 10.0, 30.0)
 
@@ -228,7 +229,7 @@ class _Body:
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._answer.iter_raw()
+            yield from self._answer.iter_raw(_BLOCK)
         except httpx.TransportError as error:
             raise _unavailable("it went away in the middle of an answer") from error
         finally:

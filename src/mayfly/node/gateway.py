@@ -7,6 +7,7 @@ again when it is back. So a server restart costs a job no metric.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import tempfile
@@ -35,7 +36,7 @@ _NOT_PASSED_ON = frozenset(
     {"host", "authorization", "connection", "content-length", "transfer-encoding", "keep-alive", "mayfly-attempt"}
 )
 _AWAY = frozenset({502, 503, 504})
-
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _CALL = re.compile(r"/api/2\.0/mlflow/(?P<operation>runs/[a-z-]+)(?:\?|\Z)")
 _BYTES = re.compile(r"/api/2\.0/mlflow-artifacts/artifacts/")
@@ -53,10 +54,11 @@ class Gateway:
     """Listens from `start` to `stop`, after a restart on the port it had before, so that running jobs find it again."""
 
     def __init__(self, server: Server, record: Path, whose: Callable[[str], Speaker | None]) -> None:
-        """`record` keeps the port; `whose` tells which live attempt a token opens."""
+        """`record` keeps the port, and beside it lie large bodies on their way (/tmp may be memory); `whose` tells which
+        live attempt a token opens."""
         self.stopping = threading.Event()
         self.upstream, self.whose = server, whose
-        self._record = record
+        self._record, self.spool = record, record.parent
         self._http: ThreadingHTTPServer | None = None
 
     @property
@@ -104,11 +106,16 @@ class _Handler(BaseHTTPRequestHandler):
         if speaker is None:
             self._refuse(401, "PERMISSION_DENIED", "This token opens no attempt that is running on this node.")
             return
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(self.gateway.spool)) as body:
             try:
                 size = self._receive(body)
             except ValueError:
                 self._refuse(400, "INVALID_PARAMETER_VALUE", "The request's length cannot be understood.")
+                return
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                self._refuse(507, "RESOURCE_EXHAUSTED", "The node's disk has no room for this file on its way.")
                 return
             call = _CALL.match(self.path) if self.command in ("POST", "GET") else None
             operation = call["operation"] if call else ""
