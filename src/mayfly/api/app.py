@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from mayfly.api import agents, assets, components, datastores, environments, housekeeping, pages, people, problems
+from mayfly.api.blob import BlobDoor
 from mayfly.api.doors import Guard
 from mayfly.services.nodes import WishBook
 from mayfly.services.pages import Pages
@@ -35,7 +36,7 @@ def build(
     app.include_router(housekeeping.router(world))
     app.include_router(pages.router(shown))
     app.include_router(agents.router(world, WishBook(world), tracking))
-    return Guard(_noting(app, world), world.tokens)
+    return BlobDoor(world, Guard(_noting(app, world), world.tokens))
 
 
 def _noting(app: ASGIApp, world: World) -> ASGIApp:

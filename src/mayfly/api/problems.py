@@ -33,6 +33,22 @@ STATUS: dict[type[MayflyError], int] = {
     Unavailable: 503,
 }
 
+BLOB_STATUS = {
+    "AuthenticationFailed": 403,
+    "BlobAlreadyExists": 409,
+    "ConditionNotMet": 412,
+    "InvalidRange": 416,
+    "MissingContentLengthHeader": 411,
+    "NotModified": 304,
+    "RequestBodyTooLarge": 413,
+    "UnsupportedHttpVerb": 405,
+}
+"""Where Azure's blob service has a status of its own for a code."""
+
+
+def status_of(error: MayflyError) -> int:
+    return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+
 
 def document(error: MayflyError) -> dict[str, Any]:
     faults = [_fault(fault) for fault in error.faults]
@@ -41,7 +57,7 @@ def document(error: MayflyError) -> dict[str, Any]:
 
 
 def response(error: MayflyError) -> JSONResponse:
-    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+    status = status_of(error)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else None
     return JSONResponse(document(error), status, headers)
 

@@ -7,7 +7,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mayfly.kit.clock import Millis
@@ -36,38 +37,25 @@ class ContentFolder:
         return self._path(digest).exists()
 
     def put(self, digest: Digest, chunks: Iterable[bytes]) -> int:
-        path = self._path(digest)
-        found = hashlib.sha256()
-        size = 0
-        handle, name = tempfile.mkstemp(dir=self._incoming)
+        self._path(digest)
+        incoming = self.begin()
         try:
-            with os.fdopen(handle, "wb") as file:
-                for chunk in chunks:
-                    found.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-                if found.hexdigest() != digest:
-                    raise Invalid(
-                        "ContentMismatch",
-                        f"The bytes sent as {digest[:12]}… have another hash ({found.hexdigest()[:12]}…).",
-                        remedy="The file changed while it was sent, or the transfer was damaged: send it again.",
-                    )
-                file.flush()
-                os.fsync(file.fileno())
-            path.parent.mkdir(exist_ok=True)
-            Path(name).rename(path)
-            _sync_folder(path.parent)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        return size
+            for chunk in chunks:
+                incoming.write(chunk)
+            return incoming.keep(digest)[1]
+        finally:
+            incoming.drop()
 
-    def open(self, digest: Digest) -> Iterator[bytes]:
+    def begin(self) -> _Incoming:
+        return _Incoming(self._incoming, self._path)
+
+    def open(self, digest: Digest, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         try:
             file = self._path(digest).open("rb")
         except FileNotFoundError as error:
             raise NotFound("ContentNotFound", f"There is no content {digest}.") from error
-        return self._chunks(file)
+        file.seek(offset)
+        return _chunks(file, length)
 
     def size(self, digest: Digest) -> int:
         try:
@@ -112,11 +100,61 @@ class ContentFolder:
             raise Invalid("DigestInvalid", "A digest is 64 lower-case hexadecimal characters.")
         return self._folder / digest[:2] / digest[2:]
 
-    @staticmethod
-    def _chunks(file) -> Iterator[bytes]:
-        with file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
+
+class _Incoming:
+    """Implements `ports.content.Incoming`."""
+
+    def __init__(self, folder: Path, place: Callable[[str], Path]) -> None:
+        handle, name = tempfile.mkstemp(dir=folder)
+        self._file = os.fdopen(handle, "wb")
+        self._part: Path | None = Path(name)
+        self._place = place
+        self._found = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        self._found.update(data)
+        self._size += len(data)
+        self._file.write(data)
+
+    def keep(self, promised: Digest | None = None) -> tuple[Digest, int]:
+        """Raises Invalid `ContentMismatch` where they are not the promised ones."""
+        digest = Digest(self._found.hexdigest())
+        if promised is not None and promised != digest:
+            raise Invalid(
+                "ContentMismatch",
+                f"The bytes sent as {promised[:12]}… have another hash ({digest[:12]}…).",
+                remedy="The file changed while it was sent, or the transfer was damaged: send it again.",
+            )
+        assert self._part is not None, "it was kept or dropped"
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        path = self._place(digest)
+        if not path.parent.exists():
+            path.parent.mkdir(exist_ok=True)
+            _sync_folder(path.parent.parent)
+        self._part.rename(path)
+        self._part = None
+        _sync_folder(path.parent)
+        return digest, self._size
+
+    def drop(self) -> None:
+        if self._part is not None:
+            with suppress(OSError):  # what could not be written before cannot be now
+                self._file.close()
+            self._part.unlink(missing_ok=True)
+            self._part = None
+
+
+def _chunks(file, left: int | None) -> Iterator[bytes]:
+    with file:
+        while left is None or left > 0:
+            chunk = file.read(_CHUNK if left is None else min(_CHUNK, left))
+            if not chunk:
+                return
+            left = None if left is None else left - len(chunk)
+            yield chunk
 
 
 def _sync_folder(folder: Path) -> None:

@@ -41,6 +41,7 @@ from mayfly.services.pages import Pages
 from mayfly.services.places import DEFAULT, Place
 from mayfly.services.runs import Runs
 from mayfly.services.sealing import Sealing
+from mayfly.services.signatures import Signatures
 from mayfly.services.stopping import Stopping
 from mayfly.services.tokens import Tokens
 from mayfly.services.tracking import TrackingDoor
@@ -122,6 +123,7 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         storage=AnyStorage(),
         sealing=Sealing(folder.secret()),
         tokens=tokens,
+        signatures=Signatures(folder.secret()),
         wakeups=wakeups,
         contacts=Contacts(started),
         fleet=fleet,

@@ -9,6 +9,21 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.ids import Digest
 
 
+class Incoming(Protocol):
+    """Bytes on their way, whose name is known only at their end. Either `keep` or `drop` ends it; nothing of it is found
+    before."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def keep(self) -> tuple[Digest, int]:
+        """Their name and number; durable, as by `put`."""
+        ...
+
+    def drop(self) -> None:
+        """Leave nothing behind. After `keep`, nothing happens."""
+        ...
+
+
 class ContentStore(Protocol):
     """Bytes by hash. Once `put` has returned, `open` finds them after any crash; what is read always matches its name
     (a corrupted upload is refused with Invalid `ContentMismatch`, and nothing is left behind). Safe for many threads
@@ -26,8 +41,12 @@ class ContentStore(Protocol):
         """Store, verify, make durable; the number of bytes."""
         ...
 
-    def open(self, digest: Digest) -> Iterator[bytes]:
-        """Chunks of at most 1 MiB. Raises NotFound `ContentNotFound`."""
+    def begin(self) -> Incoming:
+        """For bytes whose name is not known yet."""
+        ...
+
+    def open(self, digest: Digest, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Chunks of at most 1 MiB, of all of it or of a part. Raises NotFound `ContentNotFound`."""
         ...
 
     def size(self, digest: Digest) -> int: ...

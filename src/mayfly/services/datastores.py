@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from mayfly.domain import addresses
+from mayfly.domain.blobs import file_path
 from mayfly.domain.references import DatastoreReference
 from mayfly.kit.errors import Conflict, Invalid, NotFound, nearest
 from mayfly.kit.ids import Digest, WorkspaceId
@@ -17,12 +18,13 @@ from mayfly.services import places
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.spec import datastore as spec
-from mayfly.store import datastores
+from mayfly.store import blobs, datastores
+from mayfly.store.blobs import BlobRow
 from mayfly.store.datastores import DatastoreRow, Placement
 from mayfly.store.unit import Unit
 from mayfly.transfer import subtrees, trees
 from mayfly.wire import data as wire
-from mayfly.wire.agent import Tree
+from mayfly.wire.agent import Tree, TreeEntry
 
 DEFAULT = "workspaceblobstore"
 OWN = (DEFAULT, "workspaceartifactstore", "workspacefilestore", "workspaceworkingdirectory")
@@ -144,10 +146,7 @@ def opened(world: World, place: Outside) -> storage.Place:
 def held(world: World, workspace: WorkspaceId, reference: DatastoreReference) -> tuple[str, bool]:
     """The tree at a path of a datastore of Mayfly's own, and whether it is a single file. Raises NotFound
     `DataNotFound`."""
-    name, path = reference.datastore, reference.path
-    rows = world.store.read(lambda connection: datastores.placed(connection, workspace, name, path))
-    whole = subtrees.merged(subtrees.placed(read_tree(world, row.tree), row.path, is_file=row.is_file) for row in rows)
-    found = subtrees.part(whole, path)
+    found = subtrees.part(_merged(world, workspace, reference.datastore, reference.path), reference.path)
     if found is None or not found[0].entries:
         raise NotFound(
             "DataNotFound",
@@ -155,6 +154,28 @@ def held(world: World, workspace: WorkspaceId, reference: DatastoreReference) ->
             remedy="The outputs of a job lie at azureml/<job>/<output>; see mayfly job show.",
         )
     return keep_tree(world, found[0]), found[1]
+
+
+def _merged(world: World, workspace: WorkspaceId, name: str, path: str) -> Tree:
+    """At least what lies at or below a path: trees and single blobs, the newest over the others."""
+
+    def look(connection: Connection) -> tuple[list[Placement], list[BlobRow]]:
+        return datastores.placed(connection, workspace, name, path), blobs.around(connection, workspace, name, path)
+
+    laid, single = world.store.read(look)
+    removed = {row.path: row.after for row in single if row.digest is None}
+    layers = []
+    for row in laid:
+        tree = subtrees.placed(world.trees.read(world.content, row.tree), row.path, is_file=row.is_file)
+        left = tuple(one for one in tree.entries if removed.get(one.path, -1) < row.sequence)
+        layers.append(((row.sequence, 0, 0, ""), Tree(entries=left)))
+    for row in single:
+        where = file_path(row.path)
+        if row.digest is not None and where:
+            entry = TreeEntry(path=where, digest=row.digest, size=row.size)
+            layers.append(((row.after, 1, row.modified_at, row.etag), Tree(entries=(entry,))))
+    layers.sort(key=lambda layer: layer[0], reverse=True)
+    return subtrees.merged(tree for _, tree in layers)
 
 
 def place_tree(unit: Unit, world: World, workspace: str, datastore: str, placement: Placement) -> None:

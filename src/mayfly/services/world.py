@@ -19,7 +19,9 @@ from mayfly.services.contacts import Contacts
 from mayfly.services.mlflow import Mlflow, NoServer
 from mayfly.services.progress import Progress
 from mayfly.services.sealing import Sealing
+from mayfly.services.signatures import Signatures
 from mayfly.services.tokens import Tokens
+from mayfly.services.trees import Trees
 from mayfly.services.wakeups import Wakeups
 from mayfly.spec.settings import Settings
 from mayfly.store.unit import Store
@@ -38,6 +40,7 @@ class World:
     storage: Storage
     sealing: Sealing
     tokens: Tokens
+    signatures: Signatures
     wakeups: Wakeups
     contacts: Contacts
     fleet: Fleet
@@ -51,6 +54,7 @@ class World:
     isolation_note: str
     mlflow: Mlflow = field(default_factory=lambda: Mlflow(NoServer()))
     progress: Progress = field(default_factory=Progress)
+    trees: Trees = field(default_factory=Trees)
     settings: Callable[[], Settings] = Settings
     """The configuration file as it is now."""
     embedded: bool = True

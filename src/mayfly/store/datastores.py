@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select
+from sqlalchemy import Connection, Row, Select, delete, insert, or_, select
 
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import WorkspaceId
 from mayfly.store import codec, dialect
 from mayfly.store.tables import datastores, placements
 from mayfly.store.unit import Unit
+
+_NEVER = Millis(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class Placement:
     path: str
     tree: str
     is_file: bool
+    sequence: int = 0
+    """Its place in the order, once it is kept."""
+    created_at: Millis = _NEVER
 
 
 def put(unit: Unit, row: DatastoreRow) -> None:
@@ -95,8 +100,33 @@ def placed(connection: Connection, workspace: str, datastore: str, path: str) ->
         above = ["", *("/".join(parts[: count + 1]) for count in range(len(parts)))]
         below = placements.c.path.startswith(f"{path}/", autoescape=True)
         statement = statement.where(or_(placements.c.path.in_(above), below))
+    return _placements(connection, statement)
+
+
+def placed_at(connection: Connection, workspace: str, datastore: str, parts: Sequence[str]) -> list[Placement]:
+    """What is laid at or above a path, newest first."""
+    above = ["", *("/".join(parts[: count + 1]) for count in range(len(parts)))]
+    statement = select(placements).where(
+        placements.c.workspace == workspace, placements.c.datastore == datastore, placements.c.path.in_(above)
+    )
+    return _placements(connection, statement)
+
+
+def placed_within(connection: Connection, workspace: str, datastore: str, prefix: str) -> list[Placement]:
+    """What may have something whose path begins with that text, newest first."""
+    parts = prefix.split("/")[:-1]
+    above = ["", *("/".join(parts[: count + 1]) for count in range(len(parts)))]
+    statement = select(placements).where(
+        placements.c.workspace == workspace,
+        placements.c.datastore == datastore,
+        or_(placements.c.path.in_(above), placements.c.path.startswith(prefix, autoescape=True)),
+    )
+    return _placements(connection, statement)
+
+
+def _placements(connection: Connection, statement: Select[Any]) -> list[Placement]:
     rows = connection.execute(statement.order_by(placements.c.sequence.desc()))
-    return [Placement(row.path, row.tree, row.is_file) for row in rows]
+    return [Placement(row.path, row.tree, row.is_file, row.sequence, Millis(row.created_at)) for row in rows]
 
 
 def _row(row: Row[Any]) -> DatastoreRow:

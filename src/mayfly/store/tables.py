@@ -19,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
+from sqlalchemy.dialects import postgresql
 
 metadata = MetaData(
     naming_convention={
@@ -31,6 +32,9 @@ metadata = MetaData(
 
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts up by itself only on INTEGER PRIMARY KEY."""
+
+Letters = String(1024).with_variant(postgresql.VARCHAR(1024, collation="C"), "postgresql")
+"""Ordered by its letters alone, in every database."""
 
 meta = Table("meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
 
@@ -392,6 +396,24 @@ placements = (
         Index("ix_placements_path", "workspace", "datastore", "path"),
         Index("ix_placements_job", "job"),
     )
+)
+
+blobs = Table(  # what was written to or removed from a datastore of Mayfly's own one by one
+    "blobs",
+    metadata,
+    Column("workspace", String(40), nullable=False),
+    Column("datastore", String(255), nullable=False),
+    Column("path", Letters, nullable=False),
+    Column("digest", String(64)),  # NULL: removed, where a placement still has it
+    Column("size", BigInteger, nullable=False),
+    Column("after", BigInteger, nullable=False),  # the newest placement over its path then; a newer one hides the row
+    Column("etag", String(64), nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("blocks", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("modified_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace", "datastore", "path"),
 )
 
 lineage = Table(  # what a job read and wrote

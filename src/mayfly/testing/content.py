@@ -32,6 +32,27 @@ class ContentContract:
             assert b"".join(content.open(digest(data))) == data
             assert content.size(digest(data)) == len(data)
 
+    def test_bytes_may_come_before_their_name(self, content: ContentStore, leftovers: Callable[[], list[str]]) -> None:
+        for data in (b"", b"hello" * 1000):
+            incoming = content.begin()
+            incoming.write(data[:7])
+            incoming.write(data[7:])
+            assert content.missing([digest(data)]) == [digest(data)]
+            assert incoming.keep() == (digest(data), len(data))
+            incoming.drop()
+            assert b"".join(content.open(digest(data))) == data
+        lost = content.begin()
+        lost.write(b"gone")
+        lost.drop()
+        assert content.missing([digest(b"gone")]) == [digest(b"gone")] and leftovers() == []
+
+    def test_a_part_is_read(self, content: ContentStore) -> None:
+        data = bytes(range(256)) * (2 * MIB // 256)
+        content.put(digest(data), [data])
+        for offset, length in ((0, 0), (5, 10), (MIB - 1, MIB + 1), (2 * MIB - 3, 9), (7, None)):
+            end = None if length is None else offset + length
+            assert b"".join(content.open(digest(data), offset, length)) == data[offset:end]
+
     def test_large_contents_come_in_small_chunks(self, content: ContentStore) -> None:
         data = bytes(range(256)) * (3 * MIB // 256) + b"end"
         content.put(digest(data), [data])

@@ -30,6 +30,7 @@ from mayfly.services.pages import Pages
 from mayfly.services.places import DEFAULT, Place
 from mayfly.services.runs import Runs
 from mayfly.services.sealing import Sealing
+from mayfly.services.signatures import Signatures
 from mayfly.services.tokens import Tokens
 from mayfly.services.tracking import TrackingDoor
 from mayfly.services.wakeups import Wakeups
@@ -173,6 +174,7 @@ def scene(folder: Path, url: str, fleet: Fleet | None = None, machines: MemoryMa
         storage=AnyStorage(),
         sealing=Sealing(b"a secret of thirty-two bytes, or more"),
         tokens=Tokens(b"a secret of thirty-two bytes, or more"),
+        signatures=Signatures(b"a secret of thirty-two bytes, or more"),
         wakeups=wakeups,
         contacts=Contacts(clock.now()),
         fleet=provider.fleet(),

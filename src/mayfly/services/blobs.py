@@ -1,0 +1,188 @@
+"""Blobs in Mayfly's own datastores: written whole, seen at once by jobs, and what jobs left is found among them.
+
+A blob's bytes are content, named by their hash and durable before anything names them; its row is what makes it be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from mayfly.domain.blobs import Conditions, absent, check_name
+from mayfly.kit.clock import Millis
+from mayfly.kit.errors import Forbidden, NotFound
+from mayfly.kit.ids import Digest
+from mayfly.services import holdings
+from mayfly.services.holdings import Blob, Page, Seen, Space
+from mayfly.services.world import World
+from mayfly.store import blobs, workspaces
+from mayfly.store.blobs import BlobRow
+from mayfly.store.unit import Unit
+
+_CONTAINERS = {
+    "workspaceblobstore": "azureml-blobstore",
+    "workspaceartifactstore": "azureml-artifacts",
+    "workspacefilestore": "azureml-filestore",
+    "workspaceworkingdirectory": "azureml-workingdirectory",
+}
+_DATASTORES = {prefix: name for name, prefix in _CONTAINERS.items()}
+MOST_IN_PAGE = 5000
+
+Change = TypeVar("Change", Blob, None)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlob:
+    digest: Digest
+    size: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    blocks: Sequence[tuple[str, int]] = ()
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+
+def container_of(workspace: str, datastore: str) -> str:
+    """How a datastore of Mayfly's own is called where names of containers are asked for. It names the workspace too, for
+    some clients lose what stands before it in an address."""
+    return f"{_CONTAINERS[datastore]}-{workspace.rpartition('_')[2]}"
+
+
+def is_container(name: str) -> bool:
+    return name.rpartition("-")[0] in _DATASTORES
+
+
+def space_of(world: World, container: str) -> Space:
+    """Raises NotFound `ContainerNotFound`."""
+    prefix, _, tail = container.rpartition("-")
+    workspace = f"ws_{tail}"
+    if prefix in _DATASTORES and world.store.read(lambda connection: workspaces.exists(connection, workspace)):
+        return Space(workspace, _DATASTORES[prefix])
+    raise NotFound("ContainerNotFound", f"There is no container '{container}'.")
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def find(world: World, space: Space, path: str, conditions: Conditions | None = None) -> Blob:
+    """Raises NotFound `BlobNotFound`, Conflict `ConditionNotMet`, `NotModified`."""
+    found = holdings.look(world, space, path).blob
+    if found is None:
+        raise absent(path)
+    if conditions is not None:
+        conditions.check(found.etag, found.modified_at, reading=True)
+    return found
+
+
+def read(world: World, blob: Blob, begin: int, end: int) -> Iterator[bytes]:
+    return world.content.open(Digest(blob.digest), begin, end - begin)
+
+
+def listing(world: World, space: Space, prefix: str, delimiter: str, begin: str, most: int) -> Page:
+    return holdings.page(world, space, prefix, delimiter, begin, min(most, MOST_IN_PAGE))
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def put(
+    world: World, space: Space, path: str, new: NewBlob, conditions: Conditions, *, may_replace: bool = True
+) -> Blob:
+    """Make it, or replace the one of its name; durable and there for everybody when it returns. Raises Invalid
+    `InvalidUri`, Conflict as `Conditions.check`, Forbidden `AuthorizationPermissionMismatch` when it may not be
+    replaced."""
+    check_name(path)
+
+    def made(seen: Seen) -> Blob:
+        before = seen.blob
+        conditions.check(before and before.etag, before.modified_at if before else Millis(0), reading=False)
+        if before is not None and not may_replace:
+            raise Forbidden(
+                "AuthorizationPermissionMismatch", "The signature lets its holder make blobs (c), not replace them (w)."
+            )
+        now = world.clock.now()
+        etag = world.ids.new("blob")
+        return Blob(path, new.digest, new.size, etag, now, now, new.headers, new.metadata, new.blocks)
+
+    return _change(world, space, path, made)
+
+
+def describe(
+    world: World,
+    space: Space,
+    path: str,
+    conditions: Conditions,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Blob:
+    """Give a blob other metadata or headers, whole. Raises NotFound `BlobNotFound`, and as `put`."""
+
+    def made(seen: Seen) -> Blob:
+        if seen.blob is None:
+            raise absent(path)
+        conditions.check(seen.blob.etag, seen.blob.modified_at, reading=False)
+        now = world.clock.now()
+        return replace(
+            seen.blob,
+            etag=world.ids.new("blob"),
+            modified_at=now,
+            metadata=seen.blob.metadata if metadata is None else metadata,
+            headers=seen.blob.headers if headers is None else headers,
+        )
+
+    return _change(world, space, path, made)
+
+
+def remove(world: World, space: Space, path: str, conditions: Conditions) -> None:
+    """Raises NotFound `BlobNotFound`, and as `put`. Its content stays where anything else has it."""
+
+    def gone(seen: Seen) -> None:
+        if seen.blob is None:
+            raise absent(path)
+        conditions.check(seen.blob.etag, seen.blob.modified_at, reading=False)
+
+    _change(world, space, path, gone)
+
+
+def _change(world: World, space: Space, path: str, made: Callable[[Seen], Change]) -> Change:
+    """Write what `made` makes of a path as it was seen (None: nothing is there any more), unless that has changed
+    meanwhile: then it is seen anew."""
+    while True:
+        seen = holdings.look(world, space, path)
+        change = made(seen)
+
+        def write(unit: Unit, seen: Seen = seen, blob: Blob | None = change) -> bool:
+            if not holdings.unchanged(unit.connection, space, path, seen):
+                return False
+            if blob is not None or seen.in_tree:
+                blobs.put(unit, _row(world, space, path, seen, blob))
+            else:
+                blobs.remove(unit, space.workspace, space.datastore, path)
+            return True
+
+        if world.store.write(write):
+            return change
+
+
+def _row(world: World, space: Space, path: str, seen: Seen, blob: Blob | None) -> BlobRow:
+    now = world.clock.now()
+    if blob is None:
+        etag = world.ids.new("blob")
+        return BlobRow(space.workspace, space.datastore, path, None, 0, seen.newest_tree, etag, now, now)
+    return BlobRow(
+        space.workspace,
+        space.datastore,
+        path,
+        blob.digest,
+        blob.size,
+        seen.newest_tree,
+        blob.etag,
+        blob.created_at,
+        blob.modified_at,
+        blob.headers,
+        blob.metadata,
+        blob.blocks,
+    )

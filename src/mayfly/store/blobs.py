@@ -1,0 +1,114 @@
+"""Blobs of Mayfly's own datastores, one by one: a name, and the content that it means now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, or_, select
+
+from mayfly.kit.clock import Millis
+from mayfly.store import codec, dialect
+from mayfly.store.tables import blobs, placements
+from mayfly.store.unit import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    workspace: str
+    datastore: str
+    path: str
+    digest: str | None
+    """None: it was removed, where a tree laid before still has a file of that path."""
+    size: int
+    after: int
+    """The newest tree that was laid over this path when the row was written: a newer one hides the row."""
+    etag: str
+    created_at: Millis
+    modified_at: Millis
+    headers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    blocks: Sequence[tuple[str, int]] = ()
+    """Name and size of the blocks that it was put together from, in order."""
+
+
+def find(connection: Connection, workspace: str, datastore: str, path: str) -> BlobRow | None:
+    found = connection.execute(select(blobs).where(*_named(workspace, datastore, path))).one_or_none()
+    return None if found is None else _row(found)
+
+
+def put(unit: Unit, row: BlobRow) -> None:
+    """Make it, or replace the one of its name."""
+    values = {
+        "workspace": row.workspace,
+        "datastore": row.datastore,
+        "path": row.path,
+        "digest": row.digest,
+        "size": row.size,
+        "after": row.after,
+        "etag": row.etag,
+        "headers": codec.dump(dict(row.headers)),
+        "metadata": codec.dump(dict(row.metadata)),
+        "blocks": codec.dump([list(block) for block in row.blocks]),
+        "created_at": row.created_at,
+        "modified_at": row.modified_at,
+    }
+    dialect.insert_or_replace(unit.connection, blobs, values, ["workspace", "datastore", "path"])
+
+
+def remove(unit: Unit, workspace: str, datastore: str, path: str) -> None:
+    unit.connection.execute(delete(blobs).where(*_named(workspace, datastore, path)))
+
+
+def newest_tree(connection: Connection, workspace: str, datastore: str, path: str) -> int:
+    """Sequence of the newest tree that is laid at or above a path; 0 when there is none."""
+    parts = path.split("/")
+    above = ["", *("/".join(parts[: count + 1]) for count in range(len(parts)))]
+    found = connection.scalar(
+        select(func.max(placements.c.sequence)).where(
+            placements.c.workspace == workspace, placements.c.datastore == datastore, placements.c.path.in_(above)
+        )
+    )
+    return found or 0
+
+
+def onwards(
+    connection: Connection, workspace: str, datastore: str, path: str, most: int, *, inclusive: bool = True
+) -> list[BlobRow]:
+    """From a path on, by the order of their letters; those that were removed too."""
+    begin = blobs.c.path >= path if inclusive else blobs.c.path > path
+    wanted = select(blobs).where(blobs.c.workspace == workspace, blobs.c.datastore == datastore, begin)
+    return [_row(row) for row in connection.execute(wanted.order_by(blobs.c.path).limit(most))]
+
+
+def around(connection: Connection, workspace: str, datastore: str, path: str) -> list[BlobRow]:
+    """Those at, above and below a path, in no order; those that were removed too."""
+    wanted = select(blobs).where(blobs.c.workspace == workspace, blobs.c.datastore == datastore)
+    if path:
+        parts = path.split("/")
+        above = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+        below = and_(blobs.c.path > f"{path}/", blobs.c.path < f"{path}0")  # '0' is the letter after '/'
+        wanted = wanted.where(or_(blobs.c.path.in_(above), below))
+    return [_row(row) for row in connection.execute(wanted)]
+
+
+def _named(workspace: str, datastore: str, path: str):
+    return blobs.c.workspace == workspace, blobs.c.datastore == datastore, blobs.c.path == path
+
+
+def _row(row: Row[Any]) -> BlobRow:
+    return BlobRow(
+        row.workspace,
+        row.datastore,
+        row.path,
+        row.digest,
+        row.size,
+        row.after,
+        row.etag,
+        Millis(row.created_at),
+        Millis(row.modified_at),
+        codec.load(row.headers),
+        codec.load(row.metadata),
+        [(name, size) for name, size in codec.load(row.blocks)],
+    )
