@@ -5,6 +5,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from azure.storage.blob import ContainerClient
+from blob_clients import client
 
 from mayfly.api.app import build
 from mayfly.services import stopping
@@ -33,3 +35,9 @@ def house(tmp_path: Path, databases: Databases) -> Iterator[House]:
 def ann(house: House) -> Iterator[httpx.Client]:
     with house.client() as client:
         yield client
+
+
+@pytest.fixture
+def container(house: House) -> Iterator[ContainerClient]:
+    with client(house) as found:
+        yield found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -18,19 +17,17 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.blob import BlobPrefix, ContainerClient, ContentSettings
+from blob_clients import ACCOUNT, client, container_name, signed
 from sqlalchemy import select
 
 from mayfly.domain.references import DatastoreReference
-from mayfly.kit.clock import Millis
 from mayfly.kit.errors import MayflyError
-from mayfly.services import blobs, datastores, places
-from mayfly.services.signatures import Grant
+from mayfly.services import datastores, places
 from mayfly.store import dialect, tables
 from mayfly.store.datastores import Placement
 from mayfly.testing.serving import House
 from mayfly.testing.world import HERE
 
-ACCOUNT = "mayfly.blob.mayfly.internal"
 NAMES = (
     "plain.txt",
     "a b/c d.txt",
@@ -41,32 +38,6 @@ NAMES = (
     "a?b#c&d=e+f",
     "quote'\"<&>",
 )
-
-
-def workspace(house: House) -> str:
-    return places.find(house.stage.world, HERE).id
-
-
-def container_name(house: House, datastore: str = "workspaceblobstore") -> str:
-    return blobs.container_of(workspace(house), datastore)
-
-
-def signed(house: House, allowed: str = "racwdl", *, folder: str = "", blob: str = "", name: str = "") -> str:
-    world = house.stage.world
-    until = Millis(world.clock.now() + 3600_000)
-    return world.signatures.sign(Grant(name or container_name(house), allowed, until, folder, blob))
-
-
-def client(house: House, sas: str | None = None, *, name: str = "", form: str = f"/{ACCOUNT}") -> ContainerClient:
-    return ContainerClient(
-        f"{house.url}{form}", name or container_name(house), sas or signed(house, name=name), retry_total=0
-    )
-
-
-@pytest.fixture
-def container(house: House) -> Iterator[ContainerClient]:
-    with client(house) as found:
-        yield found
 
 
 def held(house: House, path: str, datastore: str = "workspaceblobstore") -> dict[str, bytes]:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from mayfly.drivers.block_folder import BlockFolder
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.local import LocalProvider
 from mayfly.drivers.log_folder import LogFolder
 from mayfly.kit.ids import NodeId
 from mayfly.ports.compute import ComputeProvider
+from mayfly.testing.blocks import BlockContract
 from mayfly.testing.content import ContentContract
 from mayfly.testing.logs import LogContract
 from mayfly.testing.nodes import until
@@ -76,3 +78,13 @@ class TestLocalProvider(ProviderContract):
         names.append(NodeId("node_old"))  # whom the other provider saw go
         found.delete(names)
         until(lambda: {one.presence.value for one in found.list(names)} <= {"gone"}, 30)
+
+
+class TestBlockFolder(BlockContract):
+    @pytest.fixture
+    def blocks(self, tmp_path: Path) -> BlockFolder:
+        return BlockFolder(tmp_path / "blocks")
+
+    @pytest.fixture
+    def leftovers(self, tmp_path: Path) -> Callable[[], list[str]]:
+        return lambda: [one.name for one in (tmp_path / "blocks").rglob("*") if one.is_file()]

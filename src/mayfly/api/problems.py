@@ -36,6 +36,7 @@ STATUS: dict[type[MayflyError], int] = {
 BLOB_STATUS = {
     "AuthenticationFailed": 403,
     "BlobAlreadyExists": 409,
+    "CannotVerifyCopySource": 404,
     "ConditionNotMet": 412,
     "InvalidRange": 416,
     "MissingContentLengthHeader": 411,

@@ -16,6 +16,7 @@ import uvicorn
 from mayfly import __version__
 from mayfly.api.app import build
 from mayfly.domain.node import IDLE_MS
+from mayfly.drivers.block_folder import BlockFolder
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.local import LocalProvider
 from mayfly.drivers.log_folder import LogFolder
@@ -116,6 +117,7 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         ids=RandomIds(clock),
         store=store,
         content=ContentFolder(folder.path / "content"),
+        blocks=BlockFolder(folder.path / "blocks"),
         logs=LogFolder(folder.path / "logs"),
         provider=provider,
         resolver=UvResolver(),

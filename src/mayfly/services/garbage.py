@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import MayflyError
 from mayfly.kit.ids import Digest
+from mayfly.services.blocks import WEEK_MS
 from mayfly.services.world import World
 from mayfly.store import jobs, references
 from mayfly.store.unit import Unit
@@ -33,6 +34,7 @@ def collect(world: World, *, dry_run: bool = False, grace_ms: int = GRACE_MS) ->
     view.jobs = len(given_up)
     if not dry_run:
         _forget(world, given_up, view)
+    view.bytes += world.blocks.prune(Millis(now - WEEK_MS), dry_run=dry_run)
     since = Millis(now - grace_ms)
     needed = _needed(world, since)
     for digest, size, touched in world.content.list():

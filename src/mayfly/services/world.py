@@ -9,6 +9,7 @@ from mayfly.domain.catalogue import CATALOGUE
 from mayfly.domain.compute import Fleet, InstanceType
 from mayfly.kit.clock import Clock, Millis
 from mayfly.kit.ids import IdMaker
+from mayfly.ports.blocks import BlockStore
 from mayfly.ports.caches import NodeCaches
 from mayfly.ports.compute import ComputeProvider
 from mayfly.ports.content import ContentStore
@@ -33,6 +34,7 @@ class World:
     ids: IdMaker
     store: Store
     content: ContentStore
+    blocks: BlockStore
     logs: LogStore
     provider: ComputeProvider
     resolver: PackageResolver

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mayfly.domain.compute import Fleet
+from mayfly.drivers.block_folder import BlockFolder
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.log_folder import LogFolder
 from mayfly.drivers.node_cache import NodeCache
@@ -167,6 +168,7 @@ def scene(folder: Path, url: str, fleet: Fleet | None = None, machines: MemoryMa
         ids=CountedIds(),
         store=store,
         content=ContentFolder(folder / "content"),
+        blocks=BlockFolder(folder / "blocks"),
         logs=LogFolder(folder / "logs"),
         provider=provider,
         resolver=resolver,

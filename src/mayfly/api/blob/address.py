@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 from mayfly.kit.errors import Invalid
 from mayfly.services.blobs import is_container
@@ -43,3 +43,11 @@ def parse(scope: Mapping) -> Address | None:
     except UnicodeDecodeError as error:
         raise Invalid("InvalidUri", "The address is not UTF-8.") from error
     return Address(f"{scope['scheme']}://{host}/{account}", *names)
+
+
+def of_url(url: str) -> tuple[Address | None, list[tuple[str, str]]]:
+    """Where an address leads that somebody wrote, and its query; None for what no blob can be at."""
+    parts = urlsplit(url)
+    host = (b"host", parts.netloc.encode("latin-1", "replace"))
+    scope = {"raw_path": parts.path.encode(), "scheme": parts.scheme, "headers": [host]}
+    return parse(scope), parse_qsl(parts.query, keep_blank_values=True)

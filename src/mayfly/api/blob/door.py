@@ -11,7 +11,7 @@ from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mayfly.api.blob import address as addresses
-from mayfly.api.blob import containers, reading, writing
+from mayfly.api.blob import blocklists, containers, reading, writing
 from mayfly.api.blob.address import Address
 from mayfly.api.blob.call import Answer, Call
 from mayfly.api.blob.refusals import refusal
@@ -36,6 +36,9 @@ _BLOB: Mapping[tuple[str, str], Operation] = {
     ("GET", "metadata"): reading.head,
     ("HEAD", "metadata"): reading.head,
     ("PUT", ""): writing.put,
+    ("GET", "blocklist"): blocklists.get_list,
+    ("PUT", "block"): blocklists.put_block,
+    ("PUT", "blocklist"): blocklists.put_list,
     ("PUT", "metadata"): writing.set_metadata,
     ("PUT", "properties"): writing.set_properties,
     ("DELETE", ""): writing.delete,

@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from mayfly.api.blob.call import PIECE, Answer, Call, described
 from mayfly.api.blob.refusals import refusal
+from mayfly.api.blob.uploads import refuse_structured
 from mayfly.domain.blobs import byte_range
 from mayfly.kit.errors import Invalid
 from mayfly.services import blobs
@@ -20,6 +21,7 @@ _MOST_HASHED = 4 << 20
 
 async def get(call: Call) -> Answer:
     call.allow("r")
+    refuse_structured(call)
     return await to_thread.run_sync(_get, call)
 
 

@@ -5,35 +5,53 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
 from mayfly.api.blob.call import Call, digest
+from mayfly.api.blob.crc64 import Crc64
 from mayfly.kit.errors import Invalid
-from mayfly.kit.ids import Digest
-from mayfly.ports.content import ContentStore, Incoming
 
 Result = TypeVar("Result")
+Kept = TypeVar("Kept", covariant=True)
 
 _writers = CapacityLimiter(32)
 """At once at the disk. A sender holds none while it sends."""
 
 
-class Upload:
-    """A body, all of it here or on the disk, that becomes content."""
+class Incoming(Protocol[Kept]):
+    """Where a body goes: content, or a block."""
 
-    def __init__(self, content: ContentStore, md5: bytes | None) -> None:
-        self._content = content
-        self._promised = md5
-        self._found = hashlib.md5(usedforsecurity=False)
-        self._incoming: Incoming | None = None
+    def write(self, data: bytes) -> None: ...
+    def keep(self) -> Kept: ...
+    def drop(self) -> None: ...
+
+
+class Upload(Generic[Kept]):
+    """A body, all of it here or on the disk, and the hashes it must have."""
+
+    def __init__(self, call: Call, begin: Callable[[], Incoming[Kept]]) -> None:
+        self._begin = begin
+        self._incoming: Incoming[Kept] | None = None
         self._last = b""
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        told, checked = call.headers.get("content-md5"), call.headers.get("x-ms-content-crc64")
+        self._wanted_md5 = digest(told, 16, "InvalidMd5") if told else None
+        self._wanted_crc = digest(checked, 8, "InvalidHeaderValue") if checked else None
+        self._crc = Crc64() if checked else None
 
     @property
     def md5(self) -> str:
         """Of what is kept."""
-        return base64.b64encode(self._found.digest()).decode()
+        return base64.b64encode(self._md5.digest()).decode()
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Of what is kept, as the answer tells them."""
+        if self._crc is None:
+            return {"Content-MD5": self.md5}
+        return {"x-ms-content-crc64": base64.b64encode(self._crc.digest()).decode()}
 
     @property
     def waiting(self) -> bool:
@@ -46,15 +64,13 @@ class Upload:
             self._write(self._last)
         self._last = data
 
-    def keep(self) -> tuple[Digest, int]:
-        """Name and size; durable. Raises Invalid `Md5Mismatch`."""
+    def keep(self) -> Kept:
+        """Durable. Raises Invalid `Md5Mismatch`, `Crc64Mismatch`."""
         self._write(self._last)
-        if self._promised is not None and self._promised != self._found.digest():
-            raise Invalid(
-                "Md5Mismatch",
-                f"The bytes that came have the MD5 {self.md5}, not the one that was sent with them.",
-                remedy="Send them again.",
-            )
+        if self._wanted_md5 is not None and self._wanted_md5 != self._md5.digest():
+            raise _damaged("Md5Mismatch", "MD5")
+        if self._crc is not None and self._crc.digest() != self._wanted_crc:
+            raise _damaged("Crc64Mismatch", "CRC64")
         assert self._incoming is not None
         return self._incoming.keep()
 
@@ -64,21 +80,22 @@ class Upload:
 
     def _write(self, data: bytes) -> None:
         if self._incoming is None:
-            self._incoming = self._content.begin()
-        self._found.update(data)
+            self._incoming = self._begin()
+        self._md5.update(data)
+        if self._crc is not None:
+            self._crc.update(data)
         self._incoming.write(data)
 
 
-async def receive(call: Call, limit: int, keep: Callable[[Upload], Result]) -> Result:
+async def receive(
+    call: Call, limit: int, begin: Callable[[], Incoming[Kept]], keep: Callable[[Upload[Kept]], Result]
+) -> Result:
     """What `keep` makes of the body, called in a thread once that is whole. Raises Invalid `MissingContentLengthHeader`,
     `UnsupportedHeader`, and as `Call.body` and `Upload.keep`."""
     if "content-length" not in call.headers and "transfer-encoding" not in call.headers:
         raise Invalid("MissingContentLengthHeader", "The length of the body must be said.")
-    for name in ("x-ms-structured-body", "x-ms-content-crc64", "x-ms-copy-source"):
-        if name in call.headers:
-            raise Invalid("UnsupportedHeader", f"{name} is not understood here.")
-    told = call.headers.get("content-md5")
-    upload = Upload(call.world.content, digest(told, 16, "InvalidMd5") if told else None)
+    refuse_structured(call)
+    upload = Upload(call, begin)
     try:
         async for piece in call.body(limit):
             if upload.waiting:
@@ -90,5 +107,20 @@ async def receive(call: Call, limit: int, keep: Callable[[Upload], Result]) -> R
         upload.drop()
 
 
+def refuse_structured(call: Call) -> None:
+    if "x-ms-structured-body" in call.headers:
+        raise Invalid(
+            "UnsupportedHeader",
+            "Bodies with hashes among their bytes (x-ms-structured-body) are not understood here.",
+            remedy="Leave validate_content out, or set it to True: the MD5 is checked.",
+        )
+
+
 async def threaded(work: Callable[[], Result]) -> Result:
     return await to_thread.run_sync(work, limiter=_writers)
+
+
+def _damaged(code: str, hash: str) -> Invalid:
+    return Invalid(
+        code, f"The bytes that came do not have the {hash} that was sent with them.", remedy="Send them again."
+    )

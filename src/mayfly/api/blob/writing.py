@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from mayfly.api.blob import address as addresses
 from mayfly.api.blob.call import Answer, Call, written
 from mayfly.api.blob.uploads import Upload, receive, threaded
 from mayfly.domain.blobs import check_name
-from mayfly.kit.errors import Invalid
+from mayfly.kit.errors import Forbidden, Invalid
+from mayfly.kit.ids import Digest
 from mayfly.services import blobs
 from mayfly.services.blobs import NewBlob
+from mayfly.services.holdings import Blob, Space
 
 LARGEST = 5000 << 20
 """Bytes in one go, as in Azure."""
+_SOURCE = "x-ms-copy-source"
 
 
 async def put(call: Call) -> Answer:
-    """The body becomes the blob: whole, durable and there when this is answered, or not at all."""
+    """The body becomes the blob: whole, durable and there when this is answered, or not at all. With the address of
+    another blob in the place of a body it becomes a copy of that."""
     call.allow("cw")
     check_name(call.path)
+    if _SOURCE in call.headers:
+        return await threaded(lambda: _copy(call))
     kind = call.headers.get("x-ms-blob-type", "")
     if kind != "BlockBlob":
         raise Invalid(
@@ -24,16 +31,40 @@ async def put(call: Call) -> Answer:
         )
     headers, metadata = call.content_headers(plain=True), call.metadata()
 
-    def keep(upload: Upload) -> Answer:
+    def keep(upload: Upload[tuple[Digest, int]]) -> Answer:
         found, size = upload.keep()
         headers.setdefault("content-md5", upload.md5)
         space = blobs.space_of(call.world, call.address.container)
         new = NewBlob(found, size, headers, metadata)
-        may_replace = "w" in call.grant.allowed
-        blob = blobs.put(call.world, space, call.path, new, call.conditions(), may_replace=may_replace)
-        return Answer(201, written(blob, **{"Content-MD5": upload.md5}))
+        return Answer(201, {**written(_keep(call, space, new)), **upload.hashes})
 
-    return await receive(call, LARGEST, keep)
+    return await receive(call, LARGEST, call.world.content.begin, keep)
+
+
+def _keep(call: Call, space: Space, new: NewBlob) -> Blob:
+    may_replace = "w" in call.grant.allowed
+    return blobs.put(call.world, space, call.path, new, call.conditions(), may_replace=may_replace)
+
+
+def _copy(call: Call) -> Answer:
+    """Of a blob of this server, at once: both have the same content."""
+    world, source = call.world, call.headers[_SOURCE]
+    address, pairs = addresses.of_url(source)
+    if address is None or not address.blob:
+        raise Invalid("CannotVerifyCopySource", "Only what lies on this server is copied here.")
+    grant = world.signatures.verify(pairs, address.container, address.blob, world.clock.now())
+    if "r" not in grant.allowed:
+        raise Forbidden(
+            "AuthorizationPermissionMismatch", "The signature of the copy's source does not let it be read."
+        )
+    there = blobs.find(world, blobs.space_of(world, address.container), address.blob)
+    headers = call.content_headers() or there.headers
+    metadata = call.metadata() or there.metadata
+    new = NewBlob(Digest(there.digest), there.size, headers, metadata, there.blocks)
+    blob = _keep(call, blobs.space_of(world, call.address.container), new)
+    told = written(blob, **{"x-ms-copy-id": blob.etag, "x-ms-copy-status": "success"})
+    asked_at_once = "x-ms-blob-type" in call.headers
+    return Answer(201 if asked_at_once else 202, told)
 
 
 async def set_metadata(call: Call) -> Answer:
