@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mayfly.domain.tracking import RunRole, Tracked, TrackedRun
+from mayfly.domain.tracking import MetricValue, RunRole, Tracked, TrackedRun
 from mayfly.drivers.mlflow_server import MlflowServer
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId
@@ -47,6 +47,13 @@ class Rows:
 
     def record(self, job: JobId, attempt: int, tracked: Tracked) -> None:
         self.told.append((job, attempt, tracked))
+
+    def history(self, job: JobId, key: str, after: int, most: int) -> Sequence[tuple[int, MetricValue]]:
+        points = [one for owner, _, told in self.told if owner == job for one in told.metrics if one.key == key]
+        return list(enumerate(points, 1))[after : after + most]
+
+    def curve(self, job: JobId, key: str, most: int, between: tuple[int, int] | None) -> Sequence[MetricValue]:
+        raise AssertionError("no client asks for curves")
 
     pieces: list[tuple[JobId, FeedPiece]] = field(default_factory=list)
 

@@ -75,9 +75,10 @@ class StateFolder:
         return self._settings[1]
 
     def bind(self) -> socket.socket:
-        """A loopback port: the one of the last time where it is still free, so that URLs outlive a restart."""
+        """A loopback port: the one of the last time where it is still free, so that URLs outlive a restart. Only where
+        the protocol is named does asyncio send small answers at once; else each call of a kept connection costs 40 ms."""
         for port in (self._last_port(), 0):
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind(("127.0.0.1", port))

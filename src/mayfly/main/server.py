@@ -79,7 +79,7 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     )
     server: list[uvicorn.Server] = []
     stop = Stopping(world, lambda: _end(server))
-    app = build(world, tracking, Pages(world, runs, feeder), lambda: stopping.view(world), stop)
+    app = build(world, tracking, Pages(world, rows, runs, feeder), lambda: stopping.view(world), stop)
     listener = folder.bind()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     announce = lambda: folder.announce(url, world.started_at, options.automatic)  # noqa: E731

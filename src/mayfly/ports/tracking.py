@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mayfly.domain.tracking import Tracked, TrackedRun
+from mayfly.domain.tracking import MetricValue, Tracked, TrackedRun
 from mayfly.kit.ids import JobId
 
 
@@ -81,6 +81,15 @@ class TrackingRows(Protocol):
     def record(self, job: JobId, attempt: int, tracked: Tracked) -> None:
         """Add metric values, set params and tags. May be repeated with the same values (key, step, timestamp and value
         name a metric value). What comes from an attempt that is not the job's current one is dropped."""
+        ...
+
+    def history(self, job: JobId, key: str, after: int, most: int) -> Sequence[tuple[int, MetricValue]]:
+        """The points of a metric behind that place, in the order of arrival, each with its place."""
+        ...
+
+    def curve(self, job: JobId, key: str, most: int, between: tuple[int, int] | None) -> Sequence[MetricValue]:
+        """The points of a metric by step, in those steps alone where they are given. Where there are more than `most`,
+        as many at even distances, the first and the last among them."""
         ...
 
     def feed(self, job: JobId, most: int) -> Sequence[FeedPiece]:

@@ -4,12 +4,14 @@ nothing. A cookie names the user and the workspace; it is good for the pages bel
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from mayfly.domain import tracking
+from mayfly.domain.tracking import TrackedRun
 from mayfly.kit.errors import Denied, Forbidden, MayflyError, NotFound
-from mayfly.ports.tracking import Response
+from mayfly.ports.tracking import Response, TrackingRows
+from mayfly.services import histories
 from mayfly.services.attempts import speaker
 from mayfly.services.feeding import Feeder
 from mayfly.services.jobs import find
@@ -18,7 +20,7 @@ from mayfly.services.relaying import alone, answered_headers, kept_headers, mapp
 from mayfly.services.runs import Runs
 from mayfly.services.tokens import Principal
 from mayfly.services.world import World
-from mayfly.store import results, workspaces
+from mayfly.store import jobs, results, workspaces
 
 PREFIX = "/tracking"
 COOKIE = "mayfly_pages"
@@ -27,14 +29,16 @@ LINK_MS = 600_000
 SESSION_MS = 12 * 3_600_000
 _MOST_LINKS = 1000
 _OPEN = ("static-files/", "get-artifact", "model-versions/get-artifact", "version")
+_HISTORIES = "ajax-api/2.0/mlflow/"
 _QUIET = ("ajax-api/3.0/mlflow/server-info", "ajax-api/3.0/mlflow/ui-telemetry", "ajax-api/2.0/mlflow/gateway-proxy")
 
 
 class Pages:
     """Safe for many threads. Links live in this process: after a restart one asks for another."""
 
-    def __init__(self, world: World, runs: Runs, feeder: Feeder) -> None:
+    def __init__(self, world: World, rows: TrackingRows, runs: Runs, feeder: Feeder) -> None:
         self._world = world
+        self._rows = rows
         self._runs = runs
         self._feeder = feeder
         self._links: dict[str, tuple[str, str, str, int]] = {}
@@ -45,7 +49,7 @@ class Pages:
         row = find(self._world, place, name)
         attempt = speaker(self._world, row.job.id)
         if attempt is not None:
-            self._feeder.feed(attempt)  # the page shows what there is now
+            self._feeder.catch_up(attempt)  # the page shows what there is now
         own = self._world.store.read(lambda connection: results.find_runs(connection, [row.run]))
         if attempt is None or not own:
             raise NotFound(
@@ -93,6 +97,9 @@ class Pages:
         space = self._world.store.read(lambda connection: tracking_name(workspaces.get(connection, workspace)))  # pyright: ignore
         query = urlencode(parse_qsl(query, keep_blank_values=True), safe="/")
         runs = self._runs.known(tracking.ids_in(b" ".join((path.encode(), query.encode(), body))))
+        history = self._history(workspace, path, query, runs)
+        if history is not None:
+            return history
         sent = theirs(body.decode("latin-1"), runs).encode("latin-1")
         answer = self._world.mlflow.send(
             space, method, "/" + theirs(path, runs), theirs(query, runs), kept_headers(headers), sent
@@ -106,6 +113,17 @@ class Pages:
         if "get-artifact" in path:  # made by a job: it may be looked at, and does nothing
             kept = (*kept, ("content-security-policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'"))
         return Response(answer.status, kept, answer.body)
+
+    def _history(self, workspace: str, path: str, query: str, runs: Mapping[str, TrackedRun]) -> Response | None:
+        def here(run: TrackedRun) -> bool:
+            row = self._world.store.read(lambda connection: jobs.by_id(connection, run.job))
+            return row is not None and row.workspace == workspace
+
+        if not path.startswith(_HISTORIES):
+            return None
+        return histories.answer(
+            self._rows, path.removeprefix(_HISTORIES), query, {one: run for one, run in runs.items() if here(run)}
+        )
 
     def _admit(self, who: Principal, workspace: str) -> None:
         until, _, rest = who.subject.partition("/")

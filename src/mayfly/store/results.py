@@ -95,7 +95,11 @@ def metrics_of(connection: Connection, job: str, after: int = 0, most: int = 1 <
     if key:
         wanted = wanted.where(metrics.c.key == key)
     found = connection.execute(wanted.order_by(metrics.c.sequence).limit(most))
-    return [MetricRow(row.key, _number(row.value), row.step, row.timestamp, row.sequence) for row in found]
+    return [metric_row(row) for row in found]
+
+
+def metric_row(row: Row[Any]) -> MetricRow:
+    return MetricRow(row.key, _number(row.value), row.step, row.timestamp, row.sequence)
 
 
 _LAST = text(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mayfly.domain.tracking import Tracked, TrackedRun
+from mayfly.domain.tracking import MetricValue, Tracked, TrackedRun
 from mayfly.kit.ids import JobId
 from mayfly.ports.tracking import FeedPiece
-from mayfly.store import jobs, journals, results
+from mayfly.store import curves, jobs, journals, results
 from mayfly.store.results import MetricRow
 from mayfly.store.unit import Store, Unit
 
@@ -37,6 +37,14 @@ class StoredTracking:
 
         self._store.write(keep)
 
+    def history(self, job: JobId, key: str, after: int, most: int) -> Sequence[tuple[int, MetricValue]]:
+        found = self._store.read(lambda connection: results.metrics_of(connection, job, after, most, key))
+        return [(row.sequence, _value(row)) for row in found]
+
+    def curve(self, job: JobId, key: str, most: int, between: tuple[int, int] | None) -> Sequence[MetricValue]:
+        found = self._store.read(lambda connection: curves.curve_of(connection, job, key, most, between))
+        return [_value(row) for row in found]
+
     def feed(self, job: JobId, most: int) -> Sequence[FeedPiece]:
         rows = self._store.read(lambda connection: journals.feed_of(connection, job, most))
         return [FeedPiece(row.sequence, row.body) for row in rows]
@@ -51,3 +59,7 @@ class StoredTracking:
 
     def waiting(self) -> Sequence[JobId]:
         return [JobId(job) for job in self._store.read(journals.waiting)]
+
+
+def _value(row: MetricRow) -> MetricValue:
+    return MetricValue(row.key, row.value, row.step, row.timestamp)

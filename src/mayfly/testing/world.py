@@ -202,6 +202,6 @@ def tracking(world: World) -> tuple[TrackingDoor, Pages, Feeder]:
     feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
     return (
         TrackingDoor(world.mlflow, rows, runs, feeder, lambda attempt, version: models.adopt(world, attempt, version)),
-        Pages(world, runs, feeder),
+        Pages(world, rows, runs, feeder),
         feeder,
     )

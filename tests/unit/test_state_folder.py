@@ -1,0 +1,26 @@
+"""The state folder's door."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+from mayfly.main.folder import StateFolder
+
+
+def test_answers_on_the_servers_port_are_sent_at_once(tmp_path: Path):
+    async def accepted() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            peer = writer.get_extra_info("socket")
+            found.set_result(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = StateFolder(tmp_path).bind()
+        async with await asyncio.start_server(connected, sock=listener):
+            with socket.create_connection(listener.getsockname()):
+                return await found
+
+    assert asyncio.run(accepted())
