@@ -82,6 +82,18 @@ def test_a_copy_is_made_at_once(house: House, container: ContainerClient) -> Non
         assert caught.value.error_code == "CannotVerifyCopySource"
 
 
+def test_many_are_removed_at_once(house: House, container: ContainerClient) -> None:
+    names = ["a b/ü", "c?d", "e"]
+    for name in names:
+        container.upload_blob(name, b"x")
+    answers = list(container.delete_blobs("nothing", *names[:2], raise_on_any_failure=False))
+    assert [one.status_code for one in answers] == [404, 202, 202]
+    assert [one.name for one in container.list_blobs()] == ["e"]
+    with client(house, signed(house, "rwl")) as other:
+        assert [one.status_code for one in other.delete_blobs("e", raise_on_any_failure=False)] == [403]
+    assert [one.name for one in container.list_blobs()] == ["e"]
+
+
 def test_both_kinds_of_hashes_are_checked(container: ContainerClient) -> None:
     def crc(data: bytes) -> str:
         found = Crc64()

@@ -95,7 +95,7 @@ def test_what_is_not_there_is_said_in_azures_words(container: ContainerClient, h
                 ask()
             assert caught.value.error_code == "BlobNotFound"
     assert container.exists()
-    other = "azureml-blobstore-" + "0" * 26
+    other = "azureml-elsewhere-" + "0" * 26
     with client(house, name=other) as wrong:
         assert not wrong.exists()
         with pytest.raises(ResourceNotFoundError) as caught:

@@ -16,7 +16,7 @@ from mayfly.kit.ids import Digest
 from mayfly.services import holdings
 from mayfly.services.holdings import Blob, Page, Seen, Space
 from mayfly.services.world import World
-from mayfly.store import blobs, workspaces
+from mayfly.store import blobs
 from mayfly.store.blobs import BlobRow
 from mayfly.store.unit import Unit
 
@@ -54,13 +54,12 @@ def is_container(name: str) -> bool:
     return name.rpartition("-")[0] in _DATASTORES
 
 
-def space_of(world: World, container: str) -> Space:
-    """Raises NotFound `ContainerNotFound`."""
+def space_of(container: str) -> Space:
+    """Whose container it is; a signature is made only for those that are there. Raises NotFound `ContainerNotFound`."""
     prefix, _, tail = container.rpartition("-")
-    workspace = f"ws_{tail}"
-    if prefix in _DATASTORES and world.store.read(lambda connection: workspaces.exists(connection, workspace)):
-        return Space(workspace, _DATASTORES[prefix])
-    raise NotFound("ContainerNotFound", f"There is no container '{container}'.")
+    if prefix not in _DATASTORES:
+        raise NotFound("ContainerNotFound", f"There is no container '{container}'.")
+    return Space(f"ws_{tail}", _DATASTORES[prefix])
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -148,23 +147,27 @@ def remove(world: World, space: Space, path: str, conditions: Conditions) -> Non
 
 
 def _change(world: World, space: Space, path: str, made: Callable[[Seen], Change]) -> Change:
-    """Write what `made` makes of a path as it was seen (None: nothing is there any more), unless that has changed
-    meanwhile: then it is seen anew."""
+    """Write what `made` makes of a path as it is (None: nothing is there any more). Where trees have a say they are looked
+    at outside of the unit, and anew when something has changed meanwhile."""
+    seen: Seen | None = None
     while True:
-        seen = holdings.look(world, space, path)
-        change = made(seen)
+        before = seen
 
-        def write(unit: Unit, seen: Seen = seen, blob: Blob | None = change) -> bool:
-            if not holdings.unchanged(unit.connection, space, path, seen):
-                return False
-            if blob is not None or seen.in_tree:
-                blobs.put(unit, _row(world, space, path, seen, blob))
+        def write(unit: Unit, before: Seen | None = before) -> tuple[Change] | None:
+            found = before or holdings.known(unit.connection, space, path)
+            if found is None or (before and not holdings.unchanged(unit.connection, space, path, before)):
+                return None
+            blob = made(found)
+            if blob is not None or found.in_tree:
+                blobs.put(unit, _row(world, space, path, found, blob))
             else:
                 blobs.remove(unit, space.workspace, space.datastore, path)
-            return True
+            return (blob,)
 
-        if world.store.write(write):
-            return change
+        done = world.store.write(write)
+        if done is not None:
+            return done[0]
+        seen = holdings.look(world, space, path)
 
 
 def _row(world: World, space: Space, path: str, seen: Seen, blob: Blob | None) -> BlobRow:

@@ -70,6 +70,15 @@ def look(world: World, space: Space, path: str) -> Seen:
     return Seen(None if row is None or row.digest is None else _of_row(row), row, newest, below)
 
 
+def known(connection: Connection, space: Space, path: str) -> Seen | None:
+    """As `look`, where no tree can have a say: it is told by rows alone. None where one can."""
+    row = blobs.find(connection, space.workspace, space.datastore, path)
+    newest = blobs.newest_tree(connection, space.workspace, space.datastore, path)
+    if newest > 0:
+        return None
+    return Seen(None if row is None or row.digest is None else _of_row(row), row, newest, False)
+
+
 def unchanged(connection: Connection, space: Space, path: str, seen: Seen) -> bool:
     """Whether a path is still as it was seen."""
     row = blobs.find(connection, space.workspace, space.datastore, path)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, or_, select
 
 from mayfly.kit.clock import Millis
 from mayfly.store import codec, dialect
@@ -33,8 +33,22 @@ class BlobRow:
     """Name and size of the blocks that it was put together from, in order."""
 
 
+_FIND = select(blobs).where(
+    blobs.c.workspace == bindparam("workspace"),
+    blobs.c.datastore == bindparam("datastore"),
+    blobs.c.path == bindparam("path"),
+)
+_NEWEST = select(func.max(placements.c.sequence)).where(
+    placements.c.workspace == bindparam("workspace"),
+    placements.c.datastore == bindparam("datastore"),
+    placements.c.path.in_(bindparam("above", expanding=True)),
+)
+"""Made once: making a statement costs more than running it."""
+
+
 def find(connection: Connection, workspace: str, datastore: str, path: str) -> BlobRow | None:
-    found = connection.execute(select(blobs).where(*_named(workspace, datastore, path))).one_or_none()
+    given = {"workspace": workspace, "datastore": datastore, "path": path}
+    found = connection.execute(_FIND, given).one_or_none()
     return None if found is None else _row(found)
 
 
@@ -65,12 +79,7 @@ def newest_tree(connection: Connection, workspace: str, datastore: str, path: st
     """Sequence of the newest tree that is laid at or above a path; 0 when there is none."""
     parts = path.split("/")
     above = ["", *("/".join(parts[: count + 1]) for count in range(len(parts)))]
-    found = connection.scalar(
-        select(func.max(placements.c.sequence)).where(
-            placements.c.workspace == workspace, placements.c.datastore == datastore, placements.c.path.in_(above)
-        )
-    )
-    return found or 0
+    return connection.scalar(_NEWEST, {"workspace": workspace, "datastore": datastore, "above": above}) or 0
 
 
 def onwards(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Select, Table, event, func, select, text
+from sqlalchemy import Connection, Engine, Insert, Select, Table, bindparam, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -90,10 +91,16 @@ def insert_many_or_leave(connection: Connection, table: Table, rows: Sequence[Ma
 
 def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, Any], keys: Sequence[str]) -> None:
     """Insert the row, or set its other columns where the keys exist."""
-    maker = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = maker(table).values(dict(row))
-    rest = {name: statement.excluded[name] for name in row if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=rest))
+    connection.execute(_upsert(connection.dialect.name, table, tuple(row), tuple(keys)), dict(row))
+
+
+@lru_cache(maxsize=64)
+def _upsert(name: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Insert:
+    """Made once for each table and set of columns: making it costs more than running it."""
+    maker = sqlite.insert if name == "sqlite" else postgresql.insert
+    statement = maker(table).values({column: bindparam(column) for column in columns})
+    rest = {column: statement.excluded[column] for column in columns if column not in keys}
+    return statement.on_conflict_do_update(index_elements=list(keys), set_=rest)
 
 
 def locked(connection: Connection, statement: Select[Any]) -> Select[Any]:

@@ -37,10 +37,6 @@ def get(connection: Connection, workspace: WorkspaceId) -> Workspace:
     return _workspace(row)
 
 
-def exists(connection: Connection, workspace: str) -> bool:
-    return connection.scalar(select(workspaces.c.id).where(workspaces.c.id == workspace)) is not None
-
-
 def create(unit: Unit, workspace: Workspace, now: Millis) -> Workspace:
     """The workspace of these names: the one that exists, else this one."""
     dialect.insert_or_leave(

@@ -10,7 +10,7 @@ from mayfly.api.blob.call import Answer, Call, written
 from mayfly.api.blob.uploads import Upload, receive, threaded
 from mayfly.domain.blobs import check_name
 from mayfly.kit.errors import Invalid
-from mayfly.services import blobs, blocks
+from mayfly.services import blocks
 from mayfly.wire import blob as wire
 
 LARGEST = 4000 << 20
@@ -24,13 +24,12 @@ async def put_block(call: Call) -> Answer:
     call.allow("cw")
     check_name(call.path)
     name = _name(call.query.get("blockid", ""))
-    space = await threaded(lambda: blobs.space_of(call.world, call.address.container))
 
     def keep(upload: Upload) -> Answer:
         upload.keep()
         return Answer(201, {"x-ms-request-server-encrypted": "false", **upload.hashes})
 
-    return await receive(call, LARGEST, lambda: blocks.begin(call.world, space, call.path, name), keep)
+    return await receive(call, LARGEST, lambda: blocks.begin(call.world, call.space, call.path, name), keep)
 
 
 async def put_list(call: Call) -> Answer:
@@ -41,9 +40,8 @@ async def put_list(call: Call) -> Answer:
     may_replace = "w" in call.grant.allowed
 
     def work() -> Answer:
-        space = blobs.space_of(call.world, call.address.container)
         made = blocks.commit(
-            call.world, space, call.path, listed, headers, metadata, call.conditions(), may_replace=may_replace
+            call.world, call.space, call.path, listed, headers, metadata, call.conditions(), may_replace=may_replace
         )
         return Answer(201, written(made))
 
@@ -57,8 +55,7 @@ async def get_list(call: Call) -> Answer:
         raise Invalid("InvalidQueryParameterValue", "blocklisttype is committed, uncommitted or all.")
 
     def work() -> Answer:
-        space = blobs.space_of(call.world, call.address.container)
-        blob, committed, waiting = blocks.listing(call.world, space, call.path)
+        blob, committed, waiting = blocks.listing(call.world, call.space, call.path)
         body = wire.blocks(
             None if which == "uncommitted" else _told(committed), None if which == "committed" else _told(waiting)
         )

@@ -13,7 +13,8 @@ from starlette.types import Receive
 from mayfly.api.blob.address import Address
 from mayfly.domain.blobs import Conditions
 from mayfly.kit.errors import Conflict, Forbidden, Invalid
-from mayfly.services.holdings import Blob
+from mayfly.services.blobs import space_of
+from mayfly.services.holdings import Blob, Space
 from mayfly.services.signatures import Grant
 from mayfly.services.world import World
 from mayfly.wire import blob as wire
@@ -42,6 +43,11 @@ class Call:
     """By lower-case names."""
     receive: Receive
     grant: Grant
+
+    @property
+    def space(self) -> Space:
+        """Raises NotFound `ContainerNotFound`."""
+        return space_of(self.address.container)
 
     @property
     def path(self) -> str:

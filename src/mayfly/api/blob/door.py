@@ -11,7 +11,7 @@ from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mayfly.api.blob import address as addresses
-from mayfly.api.blob import blocklists, containers, reading, writing
+from mayfly.api.blob import batches, blocklists, containers, reading, writing
 from mayfly.api.blob.address import Address
 from mayfly.api.blob.call import Answer, Call
 from mayfly.api.blob.refusals import refusal
@@ -29,6 +29,7 @@ _CONTAINER: Mapping[tuple[str, str], Operation] = {
     ("GET", "metadata"): containers.properties,
     ("HEAD", "metadata"): containers.properties,
     ("PUT", ""): containers.create,
+    ("POST", "batch"): batches.run,
 }
 _BLOB: Mapping[tuple[str, str], Operation] = {
     ("GET", ""): reading.get,

@@ -58,5 +58,4 @@ def _get(call: Call) -> Answer:
 
 
 def _found(call: Call) -> Blob:
-    space = blobs.space_of(call.world, call.address.container)
-    return blobs.find(call.world, space, call.path, call.conditions())
+    return blobs.find(call.world, call.space, call.path, call.conditions())

@@ -10,7 +10,7 @@ from mayfly.kit.errors import Forbidden, Invalid
 from mayfly.kit.ids import Digest
 from mayfly.services import blobs
 from mayfly.services.blobs import NewBlob
-from mayfly.services.holdings import Blob, Space
+from mayfly.services.holdings import Blob
 
 LARGEST = 5000 << 20
 """Bytes in one go, as in Azure."""
@@ -34,16 +34,15 @@ async def put(call: Call) -> Answer:
     def keep(upload: Upload[tuple[Digest, int]]) -> Answer:
         found, size = upload.keep()
         headers.setdefault("content-md5", upload.md5)
-        space = blobs.space_of(call.world, call.address.container)
         new = NewBlob(found, size, headers, metadata)
-        return Answer(201, {**written(_keep(call, space, new)), **upload.hashes})
+        return Answer(201, {**written(_keep(call, new)), **upload.hashes})
 
     return await receive(call, LARGEST, call.world.content.begin, keep)
 
 
-def _keep(call: Call, space: Space, new: NewBlob) -> Blob:
+def _keep(call: Call, new: NewBlob) -> Blob:
     may_replace = "w" in call.grant.allowed
-    return blobs.put(call.world, space, call.path, new, call.conditions(), may_replace=may_replace)
+    return blobs.put(call.world, call.space, call.path, new, call.conditions(), may_replace=may_replace)
 
 
 def _copy(call: Call) -> Answer:
@@ -57,11 +56,11 @@ def _copy(call: Call) -> Answer:
         raise Forbidden(
             "AuthorizationPermissionMismatch", "The signature of the copy's source does not let it be read."
         )
-    there = blobs.find(world, blobs.space_of(world, address.container), address.blob)
+    there = blobs.find(world, blobs.space_of(address.container), address.blob)
     headers = call.content_headers() or there.headers
     metadata = call.metadata() or there.metadata
     new = NewBlob(Digest(there.digest), there.size, headers, metadata, there.blocks)
-    blob = _keep(call, blobs.space_of(world, call.address.container), new)
+    blob = _keep(call, new)
     told = written(blob, **{"x-ms-copy-id": blob.etag, "x-ms-copy-status": "success"})
     asked_at_once = "x-ms-blob-type" in call.headers
     return Answer(201 if asked_at_once else 202, told)
@@ -80,15 +79,14 @@ async def set_properties(call: Call) -> Answer:
 
 
 def _describe(call: Call, **what: dict[str, str]) -> Answer:
-    space = blobs.space_of(call.world, call.address.container)
-    return Answer(200, written(blobs.describe(call.world, space, call.path, call.conditions(), **what)))
+    return Answer(200, written(blobs.describe(call.world, call.space, call.path, call.conditions(), **what)))
 
 
 async def delete(call: Call) -> Answer:
+    return await threaded(lambda: remove(call))
+
+
+def remove(call: Call) -> Answer:
     call.allow("d")
-
-    def work() -> None:
-        blobs.remove(call.world, blobs.space_of(call.world, call.address.container), call.path, call.conditions())
-
-    await threaded(work)
+    blobs.remove(call.world, call.space, call.path, call.conditions())
     return Answer(202, {"x-ms-delete-type-permanent": "true"})
