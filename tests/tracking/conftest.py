@@ -108,13 +108,15 @@ class World:
     def uri(self, job: AttemptContext) -> str:
         return f"{self.address}/{job.name}"
 
-    def run_script(self, job: AttemptContext, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    def run_script(
+        self, job: AttemptContext, text: str, folder: Path, python: str = sys.executable
+    ) -> subprocess.CompletedProcess[str]:
         """Run a job's script as the node would."""
         script = folder / "train.py"
         script.write_text(text, encoding="utf-8")
         clean = {k: v for k, v in os.environ.items() if "MLFLOW" not in k and k != "PYTHONDONTWRITEBYTECODE"}
         return subprocess.run(
-            [sys.executable, str(script)],
+            [python, str(script)],
             cwd=folder,
             env=clean
             | {
