@@ -7,9 +7,22 @@ from collections.abc import Callable
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from mayfly.api import agents, assets, components, datastores, environments, housekeeping, pages, people, problems
+from mayfly.api import (
+    agents,
+    assets,
+    azureml,
+    components,
+    datastores,
+    environments,
+    housekeeping,
+    pages,
+    people,
+    problems,
+)
+from mayfly.api.azureml.here import Here
 from mayfly.api.blob import BlobDoor
 from mayfly.api.doors import Guard
+from mayfly.services.accesstokens import AccessTokens
 from mayfly.services.nodes import WishBook
 from mayfly.services.pages import Pages
 from mayfly.services.stopping import Stopping
@@ -24,8 +37,9 @@ def build(
     shown: Pages,
     server_view: Callable[[], wire.ServerView],
     stop: Stopping,
+    secure_url: str = "",
 ) -> ASGIApp:
-    """The doors of one server, behind their guard."""
+    """The doors of one server, behind their guard. `secure_url`: where its TLS listener is found on this machine."""
     app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
     problems.install(app)
     app.include_router(people.router(world, server_view, stop, shown))
@@ -36,7 +50,9 @@ def build(
     app.include_router(housekeeping.router(world))
     app.include_router(pages.router(shown))
     app.include_router(agents.router(world, WishBook(world), tracking))
-    return BlobDoor(world, Guard(_noting(app, world), world.tokens))
+    access = AccessTokens(world.tokens)
+    app.include_router(azureml.router(Here(world, stop, access, secure_url)))
+    return BlobDoor(world, Guard(_noting(app, world), world.tokens, access, world.clock))
 
 
 def _noting(app: ASGIApp, world: World) -> ASGIApp:

@@ -1,7 +1,8 @@
 """Every door needs a token, loopback included: plain ASGI, before any route is looked at.
 
-`/mayfly/…` is for users, `/agent/…` for nodes, `/tracking/…` for browsers with a cookie that a link gave; an attempt's token opens nothing here (a job speaks only to its node's
-gateway). Bodies that are kept in memory are bounded; streams are not.
+`/mayfly/…` is for users, `/agent/…` for nodes, `/tracking/…` for browsers with a cookie that a link gave; an attempt's
+token opens nothing here (a job speaks only to its node's gateway). Doors shaped as Azure's (`/subscriptions/…`,
+`/history/…`) are for users, by an access token or by their own. How to find them is told to everybody. Bodies that are kept in memory are bounded; streams are not.
 """
 
 from __future__ import annotations
@@ -12,19 +13,32 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mayfly.api import problems
+from mayfly.kit.clock import Clock
 from mayfly.kit.errors import Denied, Forbidden, Invalid, MayflyError
+from mayfly.services.accesstokens import MACHINE_LEARNING, MANAGEMENT, AccessTokens, is_access_token
 from mayfly.services.pages import COOKIE, PREFIX
 from mayfly.services.tokens import Principal, Tokens
+from mayfly.wire.azureml.resources import canonical
 
 LARGEST_BODY = 32 << 20
 _STREAMED = ("/content/blobs", "/agent/v1/mlflow/")
-_KIND = {"mayfly": "user", "agent": "node", "openapi.json": "user", "tracking": "pages"}
+_KIND = {
+    "mayfly": "user",
+    "agent": "node",
+    "openapi.json": "user",
+    "tracking": "pages",
+}
+_AZURE = ("subscriptions", "history")
+_ANYBODY = ("metadata", "discovery", "msi")
+"""They tell nothing that is secret, or look for themselves."""
 
 
 class Guard:
-    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens, access: AccessTokens, clock: Clock) -> None:
         self._app = app
         self._tokens = tokens
+        self._access = access
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,20 +49,35 @@ class Guard:
             if not any(part in scope["path"] for part in _STREAMED):
                 receive = _bounded(scope, receive)
         except MayflyError as error:
-            await problems.response(error)(scope, receive, send)
+            await problems.response(error, scope["path"])(scope, receive, send)
             return
         with suppress(ClientDisconnect):  # a caller that died while it spoke is no fault of ours
             await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Principal:
-        wanted = _KIND.get(scope["path"].split("/")[1])
+        first = scope["path"].split("/")[1]
+        wanted = _KIND.get(first)
         if scope["path"].startswith(f"{PREFIX}/open/"):
             return Principal("pages", "")  # the link itself is the proof
+        if first in _ANYBODY:
+            return Principal("anybody", "")
+        if first in _AZURE:
+            return self._azure(scope)
         principal = self._tokens.verify(_cookie(scope) if wanted == "pages" else _bearer(scope))
         if wanted is None:
             raise Denied("DoorUnknown", "There is no such door.")
         if principal.kind != wanted:
             raise Forbidden("TokenOfAnotherKind", f"This door is for a {wanted}'s token, not for a {principal.kind}'s.")
+        return principal
+
+    def _azure(self, scope: Scope) -> Principal:
+        scope["path"] = canonical(scope["path"])
+        bearer = _bearer(scope)
+        if bearer is not None and is_access_token(bearer):
+            return self._access.verify(bearer, frozenset({MANAGEMENT, MACHINE_LEARNING}), self._clock.now())[0]
+        principal = self._tokens.verify(bearer)
+        if principal.kind != "user":
+            raise Forbidden("TokenOfAnotherKind", f"This door is for a user's token, not for a {principal.kind}'s.")
         return principal
 
 

@@ -46,6 +46,8 @@ BLOB_STATUS = {
 }
 """Where Azure's blob service has a status of its own for a code."""
 
+_AZURE = ("/subscriptions/", "/history/", "/msi/")
+
 
 def status_of(error: MayflyError) -> int:
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
@@ -57,33 +59,45 @@ def document(error: MayflyError) -> dict[str, Any]:
     return {"error": head | {"details": faults}}
 
 
-def response(error: MayflyError) -> JSONResponse:
+def told(error: MayflyError) -> dict[str, Any]:
+    """For clients that show only a code and a message: everything is in it."""
+    said = [] if error.faults else [_sentence(Fault(error.code, error.message, error.pointer, error.remedy))]
+    if len(error.faults) > 1:
+        said = [error.message]
+    said += [_sentence(fault) for fault in error.faults]
+    details = [{"code": fault.code, "message": _sentence(fault), "target": fault.pointer} for fault in error.faults]
+    return {"error": {"code": error.code, "message": " ".join(said), "target": error.pointer, "details": details}}
+
+
+def response(error: MayflyError, path: str = "") -> JSONResponse:
+    """`path`: of what was asked; doors shaped as Azure's answer in its shape."""
     status = status_of(error)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else None
-    return JSONResponse(document(error), status, headers)
+    return JSONResponse(told(error) if path.startswith(_AZURE) else document(error), status, headers)
 
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(MayflyError)
-    async def ours(_request: Request, error: MayflyError) -> JSONResponse:
-        return response(error)
+    async def ours(request: Request, error: MayflyError) -> JSONResponse:
+        return response(error, request.url.path)
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         faults = [
             Fault("RequestInvalid", str(one["msg"]), "/" + "/".join(str(part) for part in one["loc"][1:]))
             for one in error.errors()
         ]
-        return response(Invalid("RequestInvalid", "The request is not of this door's form.", faults=faults))
+        wrong = Invalid("RequestInvalid", "The request is not of this door's form.", faults=faults)
+        return response(wrong, request.url.path)
 
     @app.exception_handler(RecursionError)
     async def too_deep(_request: Request, _error: RecursionError) -> JSONResponse:
         return response(Invalid("RequestInvalid", "The body is nested too deeply."))
 
     @app.exception_handler(HTTPException)
-    async def other(_request: Request, error: HTTPException) -> JSONResponse:
+    async def other(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, MayflyError):  # raised while the body was read
-            return response(error.__cause__)
+            return response(error.__cause__, request.url.path)
         code = {404: "DoorNotFound", 405: "MethodNotAllowed"}.get(error.status_code, "RequestFailed")
         return JSONResponse(
             document(MayflyError(code, str(error.detail), remedy="See the doors at /openapi.json.")), error.status_code
@@ -92,3 +106,8 @@ def install(app: FastAPI) -> None:
 
 def _fault(fault: Fault) -> dict[str, Any]:
     return {"code": fault.code, "message": fault.message, "target": fault.pointer, "remedy": fault.remedy}
+
+
+def _sentence(fault: Fault) -> str:
+    place = f"{fault.pointer.strip('/').replace('/', '.')}: " if fault.pointer else ""
+    return f"{place}{fault.message}" + (f" {fault.remedy}" if fault.remedy else "")

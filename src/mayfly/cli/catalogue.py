@@ -119,6 +119,8 @@ COMMANDS: dict[str, Entry] = {
             "unset": Entry("Take one setting out.", "mayfly.cli.config:unset"),
         },
     ),
+    "exec": Entry("Run a command whose Azure ML SDK speaks to this server.", "mayfly.cli.azure:execute"),
+    "env": Entry("Print the variables that `mayfly exec` sets.", "mayfly.cli.azure:env"),
     "doctor": Entry("Check this machine, and say what to mend first.", "mayfly.cli.doctor:doctor"),
     "completion": Entry("Print a completion script for bash, zsh or fish.", "mayfly.cli.completion:completion"),
 }

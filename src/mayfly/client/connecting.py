@@ -50,6 +50,11 @@ def connect(settings: Settings, place: Place, clock: Clock, notice: Callable[[st
     """
     if settings.remote:
         return _remote(settings, place)
+    return Doors(open_session(local(settings, clock, notice)), place)
+
+
+def local(settings: Settings, clock: Clock, notice: Callable[[str], None]) -> ServerRecord:
+    """The embedded server, started if need be. Raises as `connect`."""
     record = embedded.find(settings.folder, answers)
     if record is None:
         if not settings.autostart:
@@ -59,7 +64,7 @@ def connect(settings: Settings, place: Place, clock: Clock, notice: Callable[[st
         )
         record = started.record
     embedded.check_version(record)
-    return Doors(open_session(record), place)
+    return record
 
 
 def running(settings: Settings, place: Place) -> Doors:

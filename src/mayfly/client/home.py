@@ -29,6 +29,10 @@ class ServerRecord:
     automatic: bool
     token_file: Path
     boot_id: str
+    secure_url: str = ""
+    """Where it is found by TLS; '' for a server that is too old for it."""
+    authority: Path = Path()
+    """The certificate to trust there."""
 
     def alive(self) -> bool:
         """Whether a process of that number runs and this is still the boot it was started in. A number may have been
@@ -80,6 +84,8 @@ def read_record(folder: Path) -> ServerRecord | None:
             automatic=bool(raw.get("automatic", False)),
             token_file=Path(raw.get("token_file") or folder / "token"),
             boot_id=str(raw.get("boot_id", "")),
+            secure_url=str(raw.get("secure_url", "")),
+            authority=Path(raw.get("authority", "")),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

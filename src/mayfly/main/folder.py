@@ -74,10 +74,11 @@ class StateFolder:
             self._settings = stamp, settings.parse(document.load(path.read_bytes(), str(path)))
         return self._settings[1]
 
-    def bind(self) -> socket.socket:
-        """A loopback port: the one of the last time where it is still free, so that URLs outlive a restart. Only where
-        the protocol is named does asyncio send small answers at once; else each call of a kept connection costs 40 ms."""
-        for port in (self._last_port(), 0):
+    def bind(self, file: str = "port") -> socket.socket:
+        """A loopback port: the one of the last time (which `file` keeps) where it is still free, so that URLs outlive a
+        restart. Only where the protocol is named does asyncio send small answers at once; else each call of a kept
+        connection costs 40 ms."""
+        for port in (self._last_port(file), 0):
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -86,13 +87,15 @@ class StateFolder:
                 listener.close()
                 continue
             listener.listen(2048)
-            _write(self.path / "port", str(listener.getsockname()[1]).encode())
+            _write(self.path / file, str(listener.getsockname()[1]).encode())
             return listener
         raise Forbidden("NoPort", "No loopback port can be had.")
 
-    def announce(self, url: str, started_at: int, automatic: bool) -> None:
+    def announce(self, url: str, secure_url: str, authority: Path, started_at: int, automatic: bool) -> None:
         content = {
             "url": url,
+            "secure_url": secure_url,
+            "authority": str(authority),
             "pid": os.getpid(),
             "version": __version__,
             "started_at": started_at,
@@ -105,9 +108,9 @@ class StateFolder:
     def withdraw(self) -> None:
         (self.path / "server.json").unlink(missing_ok=True)
 
-    def _last_port(self) -> int:
+    def _last_port(self, file: str) -> int:
         try:
-            return int((self.path / "port").read_text())
+            return int((self.path / file).read_text())
         except (OSError, ValueError):
             return 0
 

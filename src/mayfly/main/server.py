@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import structlog
 import uvicorn
@@ -16,6 +19,7 @@ import uvicorn
 from mayfly import __version__
 from mayfly.api.app import build
 from mayfly.domain.node import IDLE_MS
+from mayfly.drivers.authority import Authority
 from mayfly.drivers.block_folder import BlockFolder
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.local import LocalProvider
@@ -79,11 +83,16 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     )
     server: list[uvicorn.Server] = []
     stop = Stopping(world, lambda: _end(server))
-    app = build(world, tracking, Pages(world, rows, runs, feeder), lambda: stopping.view(world), stop)
-    listener = folder.bind()
+    authority = Authority(folder.path / "tls", (socket.gethostname().lower(),), world.clock)
+    listener, secure = folder.bind(), folder.bind("port_tls")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    announce = lambda: folder.announce(url, world.started_at, options.automatic)  # noqa: E731
-    server.append(_Announcing(_config(app), announce, stop))
+    secure_url = f"https://127.0.0.1:{secure.getsockname()[1]}"
+    pages = Pages(world, rows, runs, feeder)
+    app = build(world, tracking, pages, lambda: stopping.view(world), stop, secure_url)
+    announce = lambda: folder.announce(  # noqa: E731
+        url, secure_url, authority.certificate, world.started_at, options.automatic
+    )
+    server.append(_Announcing(_config(app), announce, stop, secure, authority))
     resolving = Resolving(world, _holder(world))
     engine = Engine(world, _holder(world), _duties(world, feeder, resolving, stop, options))
     engine.start()
@@ -185,12 +194,21 @@ def _milliseconds(variable: str, default: int) -> int:
 
 
 class _Announcing(uvicorn.Server):
-    """Says where it listens once it does; a first signal means `down`, a second one now."""
+    """Says where it listens once it does, on `secure` by TLS too; a first signal means `down`, a second one now."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], stop: Stopping) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        announce: Callable[[], None],
+        stop: Stopping,
+        secure: socket.socket,
+        authority: Authority,
+    ) -> None:
         super().__init__(config)
         self._announce = announce
         self._stop = stop
+        self._secure = secure
+        self._authority = authority
         self._told = False
 
     def handle_exit(self, sig: int, frame) -> None:
@@ -202,7 +220,15 @@ class _Announcing(uvicorn.Server):
     async def startup(self, sockets=None) -> None:
         await super().startup(sockets)
         if self.started:
+            listening = await asyncio.get_running_loop().create_server(
+                self._protocol, sock=self._secure, ssl=self._authority.context, backlog=2048
+            )
+            self.servers.append(listening)
             self._announce()
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind = cast(type, self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 def _config(app) -> uvicorn.Config:

@@ -56,6 +56,11 @@ class Tokens:
                 return principal
         raise Denied("TokenInvalid", "The token is not one of this server's.", remedy="Is it another server's token?")
 
+    def seal(self, purpose: str, text: str) -> str:
+        """What proves that this server has said `text`, for that purpose alone."""
+        key = hmac.new(self._secret, f"mayfly {purpose}".encode(), hashlib.sha256).digest()
+        return _encode(hmac.new(key, text.encode(), hashlib.sha256).digest())
+
     def _mac(self, principal: Principal) -> str:
         text = f"{principal.kind}\x00{principal.subject}".encode()
         return _encode(hmac.new(self._secret, text, hashlib.sha256).digest())

@@ -1,0 +1,16 @@
+"""Doors shaped as Azure's, for its unmodified SDK. Each turns a body into the language of job files, or back, and calls the
+same service that our own doors call. Any api-version is taken, and one shape is answered."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from mayfly.api.azureml import identity, metadata, workspaces
+from mayfly.api.azureml.here import Here
+
+
+def router(here: Here) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+    for module in (metadata, identity, workspaces):
+        routes.include_router(module.router(here))
+    return routes
