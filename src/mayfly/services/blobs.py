@@ -5,11 +5,14 @@ A blob's bytes are content, named by their hash and durable before anything name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
+from urllib.parse import unquote
 
 from mayfly.domain.blobs import Conditions, absent, check_name
+from mayfly.domain.references import DatastoreReference
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Forbidden, NotFound
 from mayfly.kit.ids import Digest
@@ -28,6 +31,8 @@ _CONTAINERS = {
 }
 _DATASTORES = {prefix: name for name, prefix in _CONTAINERS.items()}
 MOST_IN_PAGE = 5000
+
+_ADDRESS = re.compile(r"https?://[^/]+/(?:[^/]+\.blob\.[^/]+/)?(?P<container>[^/?#]+)/?(?P<path>.*)\Z", re.DOTALL)
 
 Change = TypeVar("Change", Blob, None)
 
@@ -60,6 +65,17 @@ def space_of(container: str) -> Space:
     if prefix not in _DATASTORES:
         raise NotFound("ContainerNotFound", f"There is no container '{container}'.")
     return Space(f"ws_{tail}", _DATASTORES[prefix])
+
+
+def referred(workspace: str, address: str) -> list[DatastoreReference]:
+    """What the address of a blob, or of a folder of blobs, means in a workspace: the name as it stands there, and with
+    its %-signs read, where that differs. Empty for what lies elsewhere, in another workspace too."""
+    found = _ADDRESS.match(address)
+    if found is None or not is_container(found["container"]):
+        return []
+    space = space_of(found["container"])
+    names = dict.fromkeys((found["path"].strip("/"), unquote(found["path"]).strip("/")))
+    return [DatastoreReference(space.datastore, name) for name in names] if space.workspace == workspace else []
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

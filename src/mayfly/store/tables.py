@@ -416,6 +416,23 @@ blobs = Table(  # what was written to or removed from a datastore of Mayfly's ow
     PrimaryKeyConstraint("workspace", "datastore", "path"),
 )
 
+codes = Table(  # code that the SDK's users sent, as a version of a name; never changed
+    "codes",
+    metadata,
+    Column("workspace", String(40), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),  # as the SDK makes it of a folder, found out here
+    Column("tree", String(64), nullable=False),
+    Column("datastore", String(255), nullable=False),
+    Column("path", String(1024), nullable=False),
+    Column("body", Text, nullable=False),  # what was said of it, verbatim
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace", "name", "version"),
+    Index("ix_codes_hash", "workspace", "hash"),
+)
+
 lineage = Table(  # what a job read and wrote
     "lineage",
     metadata,

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from mayfly.api.azureml import identity, metadata, workspaces
+from mayfly.api.azureml import codes, datastores, identity, metadata, workspaces
 from mayfly.api.azureml.here import Here
 
 
 def router(here: Here) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
-    for module in (metadata, identity, workspaces):
+    for module in (metadata, identity, workspaces, datastores, codes):
         routes.include_router(module.router(here))
     return routes
