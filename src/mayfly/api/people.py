@@ -14,7 +14,7 @@ from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, un
 from mayfly.api.streams import follow
 from mayfly.api.workspace import WS, Name, user
 from mayfly.kit.errors import Invalid
-from mayfly.services import components, content, explanations, jobs, logs, quotas, results, submit
+from mayfly.services import content, explanations, jobs, logs, quotas, results, submissions
 from mayfly.services.pages import Pages
 from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
@@ -41,22 +41,17 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     ) -> wire.JobView:
         stop.check_accepting()
         place = Place(subscription, group, workspace)
-        with components.expanded(world, place, ask) as plain:
-            row, created = submit.submit(world, user(request), place, plain)
+        row, created = submissions.accept(world, user(request), place, ask)
         response.status_code = 201 if created else 200
         return world.store.read(lambda connection: job_view(world, connection, row))
 
     @routes.post(f"{WS}/jobs:validate")
     def validate(subscription: Name, group: Name, workspace: Name, ask: wire.Submission) -> wire.ValidationView:
-        place = Place(subscription, group, workspace)
-        with components.expanded(world, place, ask) as plain:
-            return wire.ValidationView(notes=submit.prepare(world, place, plain).notes)
+        return wire.ValidationView(notes=submissions.notes(world, Place(subscription, group, workspace), ask))
 
     @routes.post(f"{WS}/jobs:plan")
     def plan(subscription: Name, group: Name, workspace: Name, ask: wire.Submission, request: Request) -> wire.PlanView:
-        place = Place(subscription, group, workspace)
-        with components.expanded(world, place, ask) as plain:
-            return explanations.plan_submission(world, user(request), place, plain)
+        return submissions.planned(world, user(request), Place(subscription, group, workspace), ask)
 
     @routes.get(f"{WS}/jobs")
     def list_jobs(

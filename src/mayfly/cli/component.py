@@ -29,7 +29,7 @@ def create(run: Run, file: Path, name: str | None, version: str | None, sets: tu
     run.screen.locate = lambda fault: fault.message
     made = jobfile.read_component(file, [*sets, *given])
     run.screen.locate = made.locate
-    made.check_component()
+    made.check()
     doors = run.doors()
     assets.made(run, doors.create_component(submit.prepare(run, made, doors)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mayfly.client.jobfile import Part, read_part
+from mayfly.client.parts import Part, read_part
 from mayfly.kit.errors import Fault
 from mayfly.spec import document, overrides
 from mayfly.spec.fields import local

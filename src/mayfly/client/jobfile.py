@@ -3,32 +3,21 @@ asked. Every fault finds its way back to a file and line."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mayfly.kit.errors import Fault, Invalid, nearest
-from mayfly.spec import component, document, expansion, overrides
+from mayfly.client.assembly import Assembly
+from mayfly.client.parts import Part, content, not_found
+from mayfly.kit.errors import Fault, Invalid
+from mayfly.spec import component, document, expansion, holders, overrides, pipeline
 from mayfly.spec import job as spec
-from mayfly.spec.document import Document
 from mayfly.spec.expansion import Expanded
 from mayfly.spec.fields import Refers, local, refers
 from mayfly.spec.job import CommandJob, LocalPath
 
 _STAND_IN = {"image": "stand-in"}
-_UNREADABLE = {"command": "true", "environment": _STAND_IN}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One file: where its content stands in the definition."""
-
-    path: Path
-    """As the person would name it."""
-    pointer: str
-    document: Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,72 +48,50 @@ class JobFile:
         place = part.document.position(pointer[len(part.pointer) :])
         return f"{part.path}:{place[0]}: {fault.message}" if place else fault.message
 
-    def check(self) -> CommandJob:
-        """The job; of a job made of a component, what it becomes (of one that only the server knows, as far as its own
-        keys say). Raises Invalid with every fault of the definition (`spec.job.parse`, `spec.component`) and every local
-        file or folder that is not there: `FileNotFound`, `InputIsAFile`, `InputIsAFolder`."""
-        found = list(self.faults)
-        job: CommandJob | None = None
+    def check(self) -> CommandJob | None:
+        """The command job there is, if it is one: of a job made of a component, what it becomes; of one made of a component that only the server knows, as far as its own keys say. Raises Invalid with every
+        fault of the definition (`spec.job.parse`, `spec.component`, `spec.pipeline.parse`) and every local file or folder
+        that is not there: `FileNotFound`, `InputIsAFile`, `InputIsAFolder`."""
+        return self._checked()[0]
+
+    def checked_paths(self) -> dict[str, LocalPath]:
+        """JSON pointer into the definition → what must come from this machine. Raises as `check` does."""
+        return self._checked()[1]
+
+    def _checked(self) -> tuple[CommandJob | None, dict[str, LocalPath]]:
+        found, job = list(self.faults), None
         try:
-            job, _ = self._parsed()
+            job, wanted = self._looked_at()
         except Invalid as error:
             if error.code.startswith("JobType"):
                 raise
             found += error.all_faults()
-        wanted = self.local_paths() if job is not None else _wanted(self.definition)
+            wanted = _wanted(self.definition)
         for pointer, path in wanted.items():
             fault = self._missing(pointer, path)
             if fault is not None and fault.pointer not in {other.pointer for other in found}:
                 found.append(fault)
         found += self._missing_includes()
-        if job is None or found:
-            raise spec.invalid(found)
-        return job
-
-    def check_component(self) -> None:
-        """For a component by itself (`read_component`): as `check`, of the component's own rules."""
-        body = self.definition["component"]
-        found, wanted = list(self.faults), {}
-        try:
-            component.read(body, named=True)
-            wanted = self._component_paths()
-        except Invalid as error:
-            found += [replace(fault, pointer=f"/component{fault.pointer or ''}") for fault in error.all_faults()]
-        found += [fault for pointer, path in wanted.items() if (fault := self._missing(pointer, path)) is not None]
-        found += self._missing_includes()
         if found:
             raise spec.invalid(found)
+        return job, wanted
 
-    def checked_paths(self) -> dict[str, LocalPath]:
-        """`local_paths`, after `check` (or `check_component`)."""
+    def _looked_at(self) -> tuple[CommandJob | None, dict[str, LocalPath]]:
+        body = self.definition.get("component")
         if self.alone:
-            self.check_component()
-            return self._component_paths()
-        self.check()
-        return self.local_paths()
-
-    def _component_paths(self) -> dict[str, LocalPath]:
-        return {
-            f"/component{pointer}": path
-            for pointer, path in component.local_paths(self.definition["component"]).items()
-        }
-
-    def local_paths(self) -> dict[str, LocalPath]:
-        """JSON pointer into the definition → what must come from this machine. Raises as `check` does for a definition
-        that is wrong."""
+            return None, _of_component(body)
+        if pipeline.is_pipeline(self.definition):
+            return None, pipeline.parse(self.definition).local_paths()
         job, expanded = self._parsed()
         found = {expanded.back(pointer): path for pointer, path in job.local_paths().items()}
-        body = self.definition.get("component")
         if isinstance(body, dict) and "/component/code" in found and not body.get("code"):
             found["/component/code"] = LocalPath("", "code")  # nothing but its includes
-        return found
+        return job, found
 
-    @property
-    def includes(self) -> list[str]:
-        """What a component wants beside its code."""
-        body = self.definition.get("component")
-        listed = body.get("additional_includes") if isinstance(body, dict) else None
-        return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+    def includes(self, pointer: str) -> list[str]:
+        """What the component whose code stands at `pointer` wants beside it."""
+        place = pointer.removesuffix("/code")
+        return next((_includes(holder) for at, holder in holders.within(self.definition) if at == place), [])
 
     def _parsed(self) -> tuple[CommandJob, Expanded]:
         body = self.definition.get("component")
@@ -137,10 +104,11 @@ class JobFile:
 
     def _missing_includes(self) -> list[Fault]:
         found = []
-        for index, include in enumerate(self.includes):
-            place = self.local(include)
-            if not place.exists() and not (place.suffix == ".zip" and place.with_suffix("").is_dir()):
-                found.append(_not_found(include, place, f"/component/additional_includes/{index}"))
+        for at, holder in holders.within(self.definition):
+            for index, include in enumerate(_includes(holder)):
+                place = self.local(include)
+                if not place.exists() and not (place.suffix == ".zip" and place.with_suffix("").is_dir()):
+                    found.append(not_found(include, place, f"{at}/additional_includes/{index}"))
         return found
 
     def local(self, path: str) -> Path:
@@ -156,7 +124,7 @@ class JobFile:
         except (OSError, ValueError):
             is_file = is_folder = False
         if not is_file and not is_folder:
-            return _not_found(wanted.path, place, pointer)
+            return not_found(wanted.path, place, pointer)
         if wanted.kind == "folder" and is_file:
             return Fault(
                 "InputIsAFile",
@@ -178,7 +146,7 @@ def read(path: Path, sets: Iterable[str] = ()) -> JobFile:
     file and line) and `SetInvalid`. What is wrong with an included file is kept for `check`.
     """
     sets = list(sets)
-    whole = document.load(_bytes(path), str(path))
+    whole = document.load(content(path), str(path))
     definition = overrides.apply(whole.data, sets)
     changed = tuple(
         "".join(f"/{document.escape(part)}" for part in given.partition("=")[0].strip().split(".")) for given in sets
@@ -189,7 +157,7 @@ def read(path: Path, sets: Iterable[str] = ()) -> JobFile:
 def read_component(path: Path, sets: Iterable[str] = ()) -> JobFile:
     """A component's own file, standing under `component`. Raises as `read` does."""
     sets = list(sets)
-    whole = document.load(_bytes(path), str(path))
+    whole = document.load(content(path), str(path))
     body = overrides.apply(whole.data, sets)
     changed = tuple(
         "/component" + "".join(f"/{document.escape(part)}" for part in given.partition("=")[0].strip().split("."))
@@ -200,143 +168,41 @@ def read_component(path: Path, sets: Iterable[str] = ()) -> JobFile:
 
 def completed(job: JobFile) -> JobFile:
     """With what the files that it includes hold in place of their names."""
-    job = _with_component(job)
-    return _with_conda_file(_with_environment(job))
-
-
-def _with_component(job: JobFile) -> JobFile:
-    """`component: ./train.yml`: the component in its place, its own paths relative to it."""
-    text = job.definition.get("component")
-    if not isinstance(text, str) or refers(text) is not Refers.LOCAL:
-        return job
-    try:
-        part = read_part(job.local(local(text)), "/component")
-    except Invalid as error:
-        return _faulty(replace(job, definition={**job.definition, "component": _UNREADABLE}), error, "/component")
-    body = component.rebased(part.document.data, lambda path: _rebased(job, part, path))
-    return replace(job, definition={**job.definition, "component": body}, parts=(*job.parts, part))
-
-
-def _with_environment(job: JobFile) -> JobFile:
-    """`environment: file:./env.yml` (semantics §1.6): its own paths are relative to it."""
-    for above in _owners(job):
-        owner = _owner(job, above)
-        text, place = owner.get("environment"), f"{above}/environment"
-        if not isinstance(text, str) or text[:5].lower() != "file:":
-            continue
-        try:
-            part = read_part(job.local(local(text)), place)
-        except Invalid as error:
-            # `check` raises for this whatever stands there; one fault about it is enough.
-            job = _faulty(_put(job, above, {**owner, "environment": {"image": "unreadable"}}), error, place)
-            continue
-        whole = part.document.data
-        body = component.rebased({"environment": whole}, lambda path, part=part, job=job: _rebased(job, part, path))
-        job = replace(_put(job, above, {**owner, **body}), parts=(*job.parts, part))
-    return job
-
-
-def _with_conda_file(job: JobFile) -> JobFile:
-    for above in _owners(job):
-        owner = _owner(job, above)
-        environment, place = owner.get("environment"), f"{above}/environment/conda_file"
-        text = environment.get("conda_file") if isinstance(environment, dict) else None
-        if not isinstance(environment, dict) or not isinstance(text, str):
-            continue
-        try:
-            part = read_part(job.local(local(text)), place)
-        except Invalid as error:
-            job = _faulty(job, error, place)
-            continue
-        whole = {**environment, "conda_file": part.document.data}
-        job = replace(_put(job, above, {**owner, "environment": whole}), parts=(*job.parts, part))
-    return job
-
-
-def _owners(job: JobFile) -> tuple[str, ...]:
-    """Where in a definition an environment may stand."""
-    return ("", "/component") if isinstance(job.definition.get("component"), dict) else ("",)
-
-
-def _owner(job: JobFile, above: str) -> dict[str, Any]:
-    return job.definition["component"] if above else job.definition
-
-
-def _put(job: JobFile, above: str, owner: dict[str, Any]) -> JobFile:
-    return replace(job, definition={**job.definition, "component": owner} if above else owner)
-
-
-def _rebased(job: JobFile, part: Part, text: str) -> str:
-    """A path of an included file, as the job file would name it."""
-    if text.startswith("~/"):
-        return text
-    return (Path(os.path.relpath(part.path.parent, job.folder)) / local(text)).as_posix()
-
-
-def read_part(path: Path, pointer: str) -> Part:
-    """A file that stands at `pointer`. Raises Invalid `JobFileNotFound`, `JobFileUnreadable` and those of
-    `spec.document.load`."""
-    path = Path(os.path.normpath(path))
-    return Part(path, pointer, document.load(_bytes(path), str(path)))
-
-
-def _faulty(job: JobFile, error: Invalid, pointer: str) -> JobFile:
-    if error.code == "JobFileNotFound":
-        fault = Fault("FileNotFound", error.message, pointer, error.remedy)
-    else:
-        fault = Fault(error.code, error.message, None if error.code.startswith("Yaml") else pointer, error.remedy)
-    return replace(job, faults=(*job.faults, fault))
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise Invalid("JobFileUnreadable", f"'{path}' is a folder.", remedy="Give the job's YAML file.")
-        with path.open("rb") as file:
-            return file.read(document.MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        close = _neighbour(path)
-        raise Invalid(
-            "JobFileNotFound",
-            f"There is no file '{path}'.",
-            remedy=f"Did you mean '{close}'?" if close else "Check the path.",
-        ) from error
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or str(error)
-        raise Invalid("JobFileUnreadable", f"'{path}' cannot be read: {words}.") from error
-
-
-def _not_found(written: str, place: Path, pointer: str) -> Fault:
-    close = _neighbour(place)
-    return Fault(
-        "FileNotFound",
-        f"'{written}' is not there (looked for '{os.path.normpath(place.absolute())}').",
-        pointer,
-        f"Did you mean '{close}'?" if close else "Paths are relative to the file that contains them.",
-    )
-
-
-def _neighbour(path: Path) -> str | None:
-    """What lies beside it under a name like it."""
-    try:
-        return nearest(path.name, [entry.name for entry in path.parent.iterdir()])
-    except (OSError, ValueError):
-        return None
+    made = Assembly(job.path, job.definition, job.parts)
+    return replace(job, definition=made.definition, parts=tuple(made.parts), faults=tuple(made.faults))
 
 
 def _within(pointer: str, above: str) -> bool:
     return pointer == above or pointer.startswith(above + "/")
 
 
+def _of_component(body: Any) -> dict[str, LocalPath]:
+    """Of a component by itself, after its own rules were looked at."""
+    if isinstance(body, dict) and str(body.get("type")).lower() == "pipeline":
+        return pipeline.read_component(body).local_paths()
+    try:
+        component.read(body, named=True)
+        return {f"/component{pointer}": path for pointer, path in component.local_paths(body).items()}
+    except Invalid as error:
+        moved = [replace(fault, pointer=f"/component{fault.pointer or ''}") for fault in error.all_faults()]
+        raise spec.invalid(moved) from error
+
+
+def _includes(holder: dict[str, Any]) -> list[str]:
+    listed = holder.get("additional_includes")
+    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+
+
 def _wanted(definition: dict[str, Any]) -> dict[str, LocalPath]:
     """The local paths of a definition that is wrong elsewhere, as far as they can be seen."""
     found: dict[str, LocalPath] = {}
-    code = definition.get("code")
-    if isinstance(code, str) and code.strip() and refers(code) is Refers.LOCAL:
-        found["/code"] = LocalPath(local(code), "code")
-    inputs = definition.get("inputs")
-    for name, value in inputs.items() if isinstance(inputs, dict) else ():
-        path = value.get("path") if isinstance(value, dict) else None
-        if isinstance(path, str) and path.strip() and refers(path) is Refers.LOCAL:
-            found[f"/inputs/{document.escape(name)}/path"] = LocalPath(local(path), "code")
+    for at, holder in holders.within(definition):
+        code = holder.get("code")
+        if isinstance(code, str) and code.strip() and refers(code) is Refers.LOCAL:
+            found[f"{at}/code"] = LocalPath(local(code), "code")
+        inputs = holder.get("inputs")
+        for name, value in inputs.items() if isinstance(inputs, dict) else ():
+            path = value.get("path") if isinstance(value, dict) else None
+            if isinstance(path, str) and path.strip() and refers(path) is Refers.LOCAL:
+                found[f"{at}/inputs/{document.escape(name)}/path"] = LocalPath(local(path), "code")
     return found

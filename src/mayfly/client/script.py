@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from mayfly.client import jobfile, packages
-from mayfly.client.jobfile import JobFile, Part
+from mayfly.client.jobfile import JobFile
 from mayfly.client.packages import Packages
+from mayfly.client.parts import Part
 from mayfly.domain import curated
 from mayfly.kit.errors import Invalid, nearest
 from mayfly.spec import document

@@ -57,14 +57,20 @@ def prepare(
     local_paths = job_file.checked_paths()
     stats = StatCache(cache) if cache is not None else None
     with tempfile.TemporaryDirectory(prefix="mayfly-") as scratch:
-        scans = {
-            pointer: _scan(job_file, pointer, wanted, _Look(stats, say, looking), Path(scratch))
-            for pointer, wanted in local_paths.items()
-            if wanted.kind != "text"
-        }
+        look, scans, seen = _Look(stats, say, looking), {}, {}
+        for pointer, wanted in local_paths.items():
+            if wanted.kind == "text":
+                continue
+            same = (
+                wanted,
+                tuple(job_file.includes(pointer)) if wanted.kind == "code" else (),
+            )  # steps share their code
+            if same not in seen:
+                seen[same] = _scan(job_file, pointer, wanted, look, Path(scratch))
+            scans[pointer] = seen[same]
         if stats is not None:
             stats.save()
-        for pointer, (scan, _) in scans.items():
+        for pointer, scan in {scan.digest: (pointer, scan) for pointer, (scan, _) in scans.items()}.values():
             send(scan, doors, _what(pointer), progress)
     code = local_paths.get("/code") or local_paths.get("/component/code")
     folder = (working_folder or Path.cwd()).resolve()
@@ -159,7 +165,7 @@ def _scan(
     """The second value: whether it is a single file."""
     place = job_file.local(wanted.path)
     try:
-        if pointer == "/component/code" and (included := job_file.includes):
+        if pointer.endswith("/component/code") and (included := job_file.includes(pointer)):
             scanned = EMPTY if not wanted.path else look.code(place)
             beside = [job_file.local(one) for one in included]
             return includes.added(scanned, beside, look.code, scratch, look.stats), False

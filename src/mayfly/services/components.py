@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +20,10 @@ from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
 from mayfly.services.registries import RegistryAsset
 from mayfly.services.world import World
-from mayfly.spec import component, document, expansion
+from mayfly.spec import component, document, expansion, holders, pipeline
 from mayfly.spec.fields import Refers, local, refers
-from mayfly.spec.job import LocalPath
+from mayfly.spec.job import LocalPath, invalid
+from mayfly.spec.level import is_reference
 from mayfly.store.assets import AssetRow
 from mayfly.transfer import ignore, includes, trees
 from mayfly.transfer.trees import Scan
@@ -30,6 +32,7 @@ from mayfly.wire.mayfly import Submission
 PROPERTY = "mayfly.component"
 """A job's property: which version of which component it was made of."""
 _PLACE = "/component"
+_LABELS = ("name", "version", "description", "tags", "properties")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ def create(world: World, who: str, place: Place, submission: Submission) -> tupl
     body = submission.definition.get("component")
     if not isinstance(body, dict):
         raise Invalid("WrongType", "A component is 'key: value' lines.", pointer=_PLACE)
+    if str(body.get("type")).lower() == "pipeline":
+        return _create_pipeline(world, who, place, submission)
     with _moved(lambda pointer: _PLACE + pointer):
         known = component.read(body, named=True)
         wanted = component.local_paths(body)
@@ -61,14 +66,13 @@ def create(world: World, who: str, place: Place, submission: Submission) -> tupl
             if world.content.missing([Digest(digest)]):
                 raise Invalid("UploadMissing", f"The files of this component ({digest[:12]}…) are not on the server.")
         fields = known.fields
-        labels = ("name", "version", "description", "tags", "properties")
         asset = NewAsset(
             kind=AssetKind.COMPONENT,
             name=str(fields.name),
             version=fields.version,
             type="command",
             definition={
-                "component": {key: value for key, value in known.body.items() if key not in labels},
+                "component": {key: value for key, value in known.body.items() if key not in _LABELS},
                 "uploads": {pointer: digest for pointer, digest in uploads.items() if pointer != "/code"},
             },
             description=fields.description,
@@ -79,6 +83,72 @@ def create(world: World, who: str, place: Place, submission: Submission) -> tupl
         return assets.register(world, who, place, asset)
 
 
+def _create_pipeline(world: World, who: str, place: Place, submission: Submission) -> tuple[AssetRow, bool]:
+    """With the components of its steps in it, as they are now."""
+    complete, missing = completed(world, place, submission)
+    body = complete.definition["component"]
+    try:
+        made = pipeline.read_component(body)
+    except Invalid as error:
+        raise invalid([*missing, *error.all_faults()]) from error
+    if missing:
+        raise invalid(missing)
+    check_sent(world, made.local_paths(), complete.uploads)
+    asset = NewAsset(
+        kind=AssetKind.COMPONENT,
+        name=str(body["name"]),
+        version=None if body.get("version") is None else str(body["version"]),
+        type="pipeline",
+        definition={
+            "component": {key: value for key, value in body.items() if key not in _LABELS},
+            "uploads": {pointer.removeprefix(_PLACE): digest for pointer, digest in complete.uploads.items()},
+        },
+        description=body.get("description"),
+        tags={key: value or "" for key, value in (body.get("tags") or {}).items()},
+        properties={key: value or "" for key, value in (body.get("properties") or {}).items()},
+    )
+    return assets.register(world, who, place, asset)
+
+
+def completed(world: World, place: Place, submission: Submission) -> tuple[Submission, list[Fault]]:
+    """A pipeline with registered components and those of registries in their places, and their files among the uploads;
+    what could not be found."""
+    definition = copy.deepcopy(submission.definition)
+    uploads, found = dict(submission.uploads), []
+    for at, holder in holders.within(definition):
+        written = holder.get("component")
+        if not is_reference(written):
+            continue
+        try:
+            there = _find(world, place, written)
+        except MayflyError as error:
+            found += [replace(fault, pointer=f"{at}/component") for fault in error.all_faults()]
+            continue
+        holder["component"] = copy.deepcopy(dict(there.body))
+        uploads |= {f"{at}/component{pointer}": digest for pointer, digest in there.uploads.items()}
+        if there.title:
+            labels = holder.get("properties")
+            holder["properties"] = {**(labels if isinstance(labels, dict) else {}), PROPERTY: there.title}
+    return submission.model_copy(update={"definition": definition, "uploads": uploads}), found
+
+
+def check_sent(world: World, wanted: Mapping[str, LocalPath], uploads: Mapping[str, str]) -> None:
+    """Raises Invalid `UploadMissing`, with every file or folder that did not come."""
+    faults = [
+        Fault("UploadMissing", "Files of this pipeline were not sent.", pointer)
+        for pointer, path in wanted.items()
+        if path.kind != "text" and pointer not in uploads
+    ]
+    if faults:
+        raise invalid(faults)
+    if world.content.missing([Digest(digest) for digest in uploads.values()]):
+        raise Invalid(
+            "UploadMissing",
+            "Files of this pipeline are not on the server.",
+            remedy="Submit again; what is missing is then sent.",
+        )
+
+
 @contextmanager
 def expanded(world: World, place: Place, submission: Submission) -> Iterator[Submission]:
     """The submission with its component made into a plain command job (itself, where it names none). What is raised while
@@ -87,7 +157,7 @@ def expanded(world: World, place: Place, submission: Submission) -> Iterator[Sub
     if written is None:
         yield submission
         return
-    found = _found(world, place, written)
+    found = _find(world, place, written)
     own = dict(submission.definition)
     if found.title:
         labels = own.get("properties")
@@ -116,7 +186,9 @@ def _check_sent(written: Mapping[str, Any], wanted: Mapping[str, LocalPath], upl
             )
 
 
-def _found(world: World, place: Place, written: Any) -> Found:
+def _find(world: World, place: Place, written: Any) -> Found:
+    """The component that a job or a step names. Raises Invalid `ComponentInvalid`, those of `assets.find_reference` and
+    `registries.find`, each pointing to `/component`."""
     if not isinstance(written, str):
         return Found(written)
     with _moved(lambda _pointer: _PLACE, always=True):

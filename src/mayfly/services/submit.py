@@ -61,36 +61,47 @@ class Prepared:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The environment and the place that a job would have."""
+
+    request: ResourceRequest
+    environment: Wish
+    outcome: Outcome
+    notes: list[str]
+
+
+def admit(world: World, place: Place, workspace: Workspace, submission: Submission, job: CommandJob) -> Admitted:
+    """Whether there is an environment and room for it at all. Raises as `prepare`."""
+    environment = environments.wish(world, _environment(submission.definition), place)
+    environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
+    request, said = _request(world, job, submission)
+    view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
+    decided = outcome(request, Owner(workspace.subscription, workspace.id), view)
+    notes = [*environment.notes, *(one for one in (said, decided.message) if one)]
+    return Admitted(request, environment, decided, notes)
+
+
 def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     """Decide everything that can be decided without keeping anything. Raises Invalid (with every fault of the file),
     Refused (quota outcomes A, B and D)."""
     job = spec.parse(submission.definition)
-    notes = list(spec.notes(job))
-    environment = environments.wish(world, _environment(submission.definition), place)
-    environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
-    notes += environment.notes
-    request, said = _request(world, job, submission)
-    if said:
-        notes.append(said)
     workspace, made = places.create(world, place)
+    admitted = admit(world, place, workspace, submission, job)
+    notes = [*spec.notes(job), *admitted.notes]
     if made:
         notes.append(made)
     name = job.name or world.ids.name()
     sources = inputs.sources(world, place, submission, job.data_inputs)
     notes += [one.note for one in sources.values() if one.note]
-    owner = Owner(workspace.subscription, workspace.id)
-    view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
-    decided = outcome(request, owner, view)
-    if decided.message:
-        notes.append(decided.message)
     if world.isolation in ("none", "uid"):
         notes.append(world.isolation_note)
     return Prepared(
         job=job,
         workspace=workspace,
-        request=request,
-        environment=environment,
-        outcome=decided,
+        request=admitted.request,
+        environment=admitted.environment,
+        outcome=admitted.outcome,
         normal=normal.normalised(job, submission.uploads),
         notes=notes,
         name=name,

@@ -158,13 +158,29 @@ def rebased(body: Mapping[str, Any], rebase: Callable[[str], str]) -> dict[str, 
         changed["additional_includes"] = [rebase(one) if isinstance(one, str) else one for one in includes]
     if isinstance(inputs := body.get("inputs"), dict):
         changed["inputs"] = {name: _rebased_input(port, rebase) for name, port in inputs.items()}
+    if isinstance(jobs := body.get("jobs"), dict):
+        changed["jobs"] = {name: _rebased_step(step, rebase) for name, step in jobs.items()}
+    return changed
+
+
+def _rebased_step(step: Any, rebase: Callable[[str], str]) -> Any:
+    if not isinstance(step, dict):
+        return step
+    changed = rebased(step, rebase)
+    named = step.get("component")
+    if isinstance(named, str) and refers(named) is Refers.LOCAL:
+        changed["component"] = rebase(named)
+    elif isinstance(named, dict):
+        changed["component"] = rebased(named, rebase)
     return changed
 
 
 def _rebased_input(port: Any, rebase: Callable[[str], str]) -> Any:
-    default = port.get("default") if isinstance(port, dict) else None
-    if isinstance(default, str) and port.get("type") not in LITERAL_TYPES and refers(default) is Refers.LOCAL:
-        return {**port, "default": rebase(default)}
+    """Of a component its default, of a step the path that it is given."""
+    for key in ("default", "path"):
+        path = port.get(key) if isinstance(port, dict) else None
+        if isinstance(path, str) and port.get("type") not in LITERAL_TYPES and refers(path) is Refers.LOCAL:
+            return {**port, key: rebase(path)}
     return port
 
 
@@ -207,16 +223,23 @@ def _ported(value: Any, section: str) -> Any:
     return {key: one for key, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
+def check_name(name: Any) -> Fault | None:
+    """What is wrong with the name that a component is to be kept under."""
+    if name is None:
+        return Fault("MissingKey", "'name' is missing.", "/name", "Add for example 'name: train_model'.")
+    if _NAME.match(str(name)):
+        return None
+    return Fault(
+        "NameInvalid",
+        f"{show(name)} cannot be a component's name.",
+        "/name",
+        "Use lower-case letters, digits and '_', beginning with a letter.",
+    )
+
+
 def _check(fields: Fields, named: bool) -> Iterator[Fault]:
-    if named and fields.name is None:
-        yield Fault("MissingKey", "'name' is missing.", "/name", "Add for example 'name: train_model'.")
-    elif named and not _NAME.match(str(fields.name)):
-        yield Fault(
-            "NameInvalid",
-            f"{show(fields.name)} cannot be a component's name.",
-            "/name",
-            "Use lower-case letters, digits and '_', beginning with a letter.",
-        )
+    if named and (wrong := check_name(fields.name)) is not None:
+        yield wrong
     yield from checks.names(fields)
     for name, port in fields.inputs.items():
         yield from _port(name, port)
