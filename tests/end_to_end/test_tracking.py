@@ -13,6 +13,16 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 
 PLAIN = "import mlflow; mlflow.log_param('lr', 0.1); mlflow.log_metric('loss', 0.5, step=1)"
 STARTED = "import mlflow\nwith mlflow.start_run():\n    mlflow.log_metrics({'loss': 0.25, 'acc': 0.75}, step=2)\n"
+MODELS = """
+import mlflow
+from pathlib import Path
+client = mlflow.MlflowClient()
+for name, file in (("made", "MLmodel"), ("mine", "weights.bin")):
+    folder = mlflow.artifacts.download_artifacts(f"models:/{name}/1")
+    print(name, Path(folder, file).read_text().strip(), client.get_latest_versions(name)[0].version)
+client.set_registered_model_alias("made", "best", "1")
+print(sorted(one.name for one in client.search_registered_models()), client.get_model_version_by_alias("made", "best").version)
+"""
 BIG = """
 import http.client, json, os, sys
 from urllib.parse import urlsplit
@@ -36,13 +46,13 @@ assert got == size, got
 """
 
 
-def test_plain_logging_and_start_run_land_in_the_jobs_run(fresh: Make) -> None:
+def test_a_jobs_client_logs_to_its_run_and_reads_models_made_otherwise(fresh: Make) -> None:
     cache = os.environ.get("UV_CACHE_DIR") or str(Path("~/.cache/uv").expanduser())  # packages once, not for each test
     one = fresh(UV_CACHE_DIR=cache)
     one.start()
     path = one.write(
         {
-            "command": "python plain.py && python started.py",
+            "command": "python plain.py && python started.py && python models.py",
             "code": ".",
             "environment": {
                 "image": "library/python:latest",
@@ -52,10 +62,18 @@ def test_plain_logging_and_start_run_land_in_the_jobs_run(fresh: Make) -> None:
     )
     (path.parent / "plain.py").write_text(PLAIN)
     (path.parent / "started.py").write_text(STARTED)
+    (path.parent / "models.py").write_text(MODELS)
+    output = {"type": "mlflow_model", "name": "made"}
+    made = {**HELLO, "command": "echo 'flavors: {}' > ${{outputs.m}}/MLmodel", "outputs": {"m": output}}
+    one.wait(one.submit(made), "Completed")
+    weights = one.place / "weights.bin"
+    weights.write_text("heavy")
+    one.json("model", "create", "--name", "mine", "--type", "custom_model", "--path", str(weights))
     name = one.json("job", "create", "-f", str(path))["name"]
     job = one.wait(name, "Completed", 240)
     assert job["metrics"] == {"loss": 0.25, "acc": 0.75}
     assert job["params"] == {"lr": "0.1"}
+    assert "made flavors: {} 1\nmine heavy 1\n['made', 'mine'] 1\n" in one.log(name)
     history = one.call("GET", f"/jobs/{name}/metrics")
     assert [(m["value"], m["step"]) for m in history if m["key"] == "loss"] == [(0.5, 1), (0.25, 2)]
 

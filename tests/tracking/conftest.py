@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +20,7 @@ from mayfly.domain.tracking import MetricValue, RunRole, Tracked, TrackedRun
 from mayfly.drivers.mlflow_server import MlflowServer
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId
-from mayfly.ports.tracking import FeedPiece, TrackingServer
+from mayfly.ports.tracking import FeedPiece, Response, TrackingServer
 from mayfly.services.feeding import Feeder
 from mayfly.services.mlflow import Mlflow
 from mayfly.services.runs import AttemptContext, Runs
@@ -144,11 +144,24 @@ class World:
         return httpx.Response(answer.status, content=b"".join(answer.body)).json()["run"]
 
 
+class NoModels:
+    """No model was made but through MLflow."""
+
+    def before(self, attempt: AttemptContext, operation: str) -> None:
+        pass
+
+    def content(self, attempt: AttemptContext, path: str, *, listed: bool) -> Response | None:
+        return None
+
+    def registered(self, attempt: AttemptContext, version: Mapping[str, Any]) -> None:
+        pass
+
+
 def doors(server: TrackingServer, rows: Rows, jobs: dict[str, AttemptContext]) -> tuple[TrackingDoor, Feeder]:
     mlflow = Mlflow(server)
     runs = Runs(mlflow, rows, FixedClock())
     feeder = Feeder(mlflow, rows, runs, jobs.get)
-    return TrackingDoor(mlflow, rows, runs, feeder, lambda attempt, version: None), feeder
+    return TrackingDoor(mlflow, rows, runs, feeder, NoModels()), feeder
 
 
 def _front(world: World) -> ThreadingHTTPServer:

@@ -37,11 +37,12 @@ from mayfly.engine.watching import watch
 from mayfly.kit.errors import MayflyError
 from mayfly.main.folder import StateFolder
 from mayfly.main.making import RandomIds, SteadyClock
-from mayfly.services import models, places, quotas, stopping
+from mayfly.services import places, quotas, stopping
 from mayfly.services.attempts import speaker
 from mayfly.services.contacts import Contacts
 from mayfly.services.feeding import Feeder
 from mayfly.services.mlflow import Mlflow
+from mayfly.services.offers import Offers
 from mayfly.services.pages import Pages
 from mayfly.services.places import DEFAULT, Place
 from mayfly.services.runs import Runs
@@ -78,16 +79,15 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     rows = StoredTracking(world.store)
     runs = Runs(world.mlflow, rows, world.clock)
     feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
-    tracking = TrackingDoor(
-        world.mlflow, rows, runs, feeder, lambda attempt, version: models.adopt(world, attempt, version)
-    )
+    offers = Offers(world)
+    tracking = TrackingDoor(world.mlflow, rows, runs, feeder, offers)
     server: list[uvicorn.Server] = []
     stop = Stopping(world, lambda: _end(server))
     authority = Authority(folder.path / "tls", (socket.gethostname().lower(),), world.clock)
     listener, secure = folder.bind(), folder.bind("port_tls")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     secure_url = f"https://127.0.0.1:{secure.getsockname()[1]}"
-    pages = Pages(world, rows, runs, feeder)
+    pages = Pages(world, rows, runs, feeder, offers)
     app = build(world, tracking, pages, lambda: stopping.view(world), stop, secure_url)
     announce = lambda: folder.announce(  # noqa: E731
         url, secure_url, authority.certificate, world.started_at, options.automatic

@@ -9,12 +9,17 @@ import structlog
 
 from mayfly.domain.references import AssetKind
 from mayfly.kit.errors import MayflyError
+from mayfly.kit.ids import WorkspaceId
 from mayfly.services import artifacts, assets
 from mayfly.services.assets import NewAsset
 from mayfly.services.runs import AttemptContext
 from mayfly.services.world import World
+from mayfly.store import assets as store_assets
 from mayfly.store import jobs, results, workspaces
+from mayfly.store.assets import AssetRow
 
+OFFERED = "mayfly-models:/"
+"""Where MLflow is told that models lie that Mayfly offers to it (`offers`); the asset's sequence follows."""
 AT_ONCE = 64 << 20
 """Bytes of a model that is taken over while its job waits; a larger one is when the job has ended."""
 
@@ -28,7 +33,7 @@ def adopt(world: World, attempt: AttemptContext, version: Mapping[str, Any], mos
     asked = {"name": name, "version": number}
     found = world.mlflow.ask(attempt.workspace, "GET", "model-versions/get-download-uri", asked)
     uri = str(found.get("artifact_uri", ""))
-    if not name or not uri.startswith("mlflow-artifacts:/"):
+    if not name or not uri.startswith(("mlflow-artifacts:/", OFFERED)):
         return
 
     def place_of(connection):
@@ -36,20 +41,29 @@ def adopt(world: World, attempt: AttemptContext, version: Mapping[str, Any], mos
         return None if row is None else workspaces.get(connection, row.workspace)
 
     workspace = world.store.read(place_of)
-    if workspace is None or (most is not None and artifacts.size_of(world, attempt.workspace, uri) > most):
+    if workspace is None:
         return
-    content = artifacts.logged_content(world, workspace, uri, attempt.job)
-    if content is None:
+    source = offered(world, workspace.id, uri)
+    if source is not None and (source.name, source.version) == (name, number):
+        return
+    tree = source.tree if source is not None else None
+    if tree is None:
+        if most is not None and artifacts.size_of(world, attempt.workspace, uri) > most:
+            return
+        content = artifacts.logged_content(world, workspace, uri, attempt.job)
+        tree = content.tree if content is not None else None
+    if tree is None:
         return
     tags = version.get("tags") or []
     model = NewAsset(
         kind=AssetKind.MODEL,
         name=name,
         version=number,
-        type="mlflow_model",
+        type=source.type if source is not None else "mlflow_model",
         description=version.get("description") or None,
         tags={str(tag["key"]): str(tag["value"]) for tag in tags if "key" in tag and "value" in tag},
-        tree=content.tree,
+        tree=tree,
+        is_file=source is not None and source.is_file,
         job=attempt.job,
     )
     try:
@@ -58,6 +72,15 @@ def adopt(world: World, attempt: AttemptContext, version: Mapping[str, Any], mos
         world.store.write(lambda unit: assets.keep(unit, workspace.id, attempt.submitter, model, now))
     except MayflyError as error:
         log.warning("a model stays in MLflow alone", model=name, version=number, code=error.code, words=error.message)
+
+
+def offered(world: World, workspace: WorkspaceId, uri: str) -> AssetRow | None:
+    """The model of this workspace that lies there."""
+    number = uri.removeprefix(OFFERED)
+    if number == uri or not number.isascii() or not number.isdecimal():
+        return None
+    row = world.store.read(lambda connection: store_assets.at(connection, int(number)))
+    return row if row is not None and (row.workspace, row.kind) == (workspace, AssetKind.MODEL) else None
 
 
 def adopt_all(world: World, attempt: AttemptContext) -> None:

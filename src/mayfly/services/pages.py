@@ -10,11 +10,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from mayfly.domain import tracking
 from mayfly.domain.tracking import TrackedRun
 from mayfly.kit.errors import Denied, Forbidden, MayflyError, NotFound
+from mayfly.kit.ids import WorkspaceId
 from mayfly.ports.tracking import Response, TrackingRows
 from mayfly.services import histories
 from mayfly.services.attempts import speaker
 from mayfly.services.feeding import Feeder
 from mayfly.services.jobs import find
+from mayfly.services.offers import Offers, concerns
 from mayfly.services.places import Place, tracking_name
 from mayfly.services.relaying import alone, answered_headers, kept_headers, mapped, theirs
 from mayfly.services.runs import Runs
@@ -29,18 +31,19 @@ LINK_MS = 600_000
 SESSION_MS = 12 * 3_600_000
 _MOST_LINKS = 1000
 _OPEN = ("static-files/", "get-artifact", "model-versions/get-artifact", "version")
-_HISTORIES = "ajax-api/2.0/mlflow/"
+_AJAX = "ajax-api/2.0/mlflow/"
 _QUIET = ("ajax-api/3.0/mlflow/server-info", "ajax-api/3.0/mlflow/ui-telemetry", "ajax-api/2.0/mlflow/gateway-proxy")
 
 
 class Pages:
     """Safe for many threads. Links live in this process: after a restart one asks for another."""
 
-    def __init__(self, world: World, rows: TrackingRows, runs: Runs, feeder: Feeder) -> None:
+    def __init__(self, world: World, rows: TrackingRows, runs: Runs, feeder: Feeder, offers: Offers) -> None:
         self._world = world
         self._rows = rows
         self._runs = runs
         self._feeder = feeder
+        self._offers = offers
         self._links: dict[str, tuple[str, str, str, int]] = {}
         self._lock = threading.Lock()
 
@@ -100,6 +103,8 @@ class Pages:
         history = self._history(workspace, path, query, runs)
         if history is not None:
             return history
+        if concerns(path.removeprefix(_AJAX)):
+            self._offers.offer(WorkspaceId(workspace))
         sent = theirs(body.decode("latin-1"), runs).encode("latin-1")
         answer = self._world.mlflow.send(
             space, method, "/" + theirs(path, runs), theirs(query, runs), kept_headers(headers), sent
@@ -119,10 +124,10 @@ class Pages:
             row = self._world.store.read(lambda connection: jobs.by_id(connection, run.job))
             return row is not None and row.workspace == workspace
 
-        if not path.startswith(_HISTORIES):
+        if not path.startswith(_AJAX):
             return None
         return histories.answer(
-            self._rows, path.removeprefix(_HISTORIES), query, {one: run for one, run in runs.items() if here(run)}
+            self._rows, path.removeprefix(_AJAX), query, {one: run for one, run in runs.items() if here(run)}
         )
 
     def _admit(self, who: Principal, workspace: str) -> None:

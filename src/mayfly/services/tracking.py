@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -11,9 +11,10 @@ from mayfly.domain import tracking
 from mayfly.domain.tracking import RunRole, TrackedRun
 from mayfly.kit.errors import Forbidden, Invalid, NotFound
 from mayfly.ports.tracking import Response, TrackingRows
-from mayfly.services import histories
+from mayfly.services import histories, offers
 from mayfly.services.feeding import Feeder
 from mayfly.services.mlflow import Mlflow
+from mayfly.services.offers import Registry
 from mayfly.services.relaying import (
     alone,
     answered_headers,
@@ -26,20 +27,17 @@ from mayfly.services.relaying import (
 )
 from mayfly.services.runs import AttemptContext, Runs, run_id
 
-Registered = Callable[[AttemptContext, Mapping[str, Any]], None]
-"""Hears of each model version that a job has registered, as MLflow tells it."""
-
 
 class TrackingDoor:
     """Safe for many threads. The MLflow server starts on the first call that needs it and may take tens of seconds, so
     callers give this door threads of its own."""
 
-    def __init__(self, mlflow: Mlflow, rows: TrackingRows, runs: Runs, feeder: Feeder, registered: Registered) -> None:
+    def __init__(self, mlflow: Mlflow, rows: TrackingRows, runs: Runs, feeder: Feeder, registry: Registry) -> None:
         self._mlflow = mlflow
         self._rows = rows
         self._runs = runs
         self._feeder = feeder
-        self._registered = registered
+        self._registry = registry
 
     def forward(
         self,
@@ -79,6 +77,9 @@ class TrackingDoor:
         own = self._runs.own(attempt)
         runs = self._runs.known(tracking.ids_in(path.encode()), own)
         tracking.check(asked, method, {}, runs, attempt.job)
+        offered = None if asked.writes else self._registry.content(attempt, unquote(asked.artifact or ""), listed=False)
+        if offered is not None:
+            return offered
         kept = [*kept_headers(headers), *((n, v) for n, v in headers if n.lower() == "content-length")]
         answer = self._mlflow.send(
             attempt.workspace, method, theirs(path, runs), "", kept, body if asked.writes else b""
@@ -104,6 +105,11 @@ class TrackingDoor:
             history = histories.answer(self._rows, asked.operation, query, mine)
             if history is not None:
                 return history
+        if asked.operation == "artifacts/list":
+            offered = self._registry.content(attempt, dict(parse_qsl(query)).get("path", ""), listed=True)
+            if offered is not None:
+                return offered
+        self._registry.before(attempt, asked.operation)
         self._feeder.feed(attempt)  # so that it sees what was written before
         payload = payload_of(body)
         runs = self._runs.known(tracking.ids_in(b" ".join((path.encode(), query.encode(), body))), own)
@@ -116,10 +122,13 @@ class TrackingDoor:
             payload = {**payload, "source_run_id": own.mlflow_run}  # a model without a run is the job's all the same
             body, orphan = json.dumps(payload).encode(), True
         sent = tracking.swap(body, lambda one: runs[one].mlflow_run if one in runs else one)
+        registry = offers.concerns(asked.operation)
+        sent = offers.kept(sent) if registry else sent
         answer = self._mlflow.send(
             attempt.workspace, method, theirs(path, runs), theirs(query, runs), kept_headers(headers), sent
         )
         response = mapped(answer, self._runs, {own.mlflow_run: own})
+        response = offers.shown(response) if registry else response
         if orphan and response.status < 300:
             made = payload_of(b"".join(response.body)).get("model", {}).get("info", {}).get("model_id", "")
             outputs = {"run_id": own.mlflow_run, "models": [{"model_id": made, "step": 0}]}
@@ -142,7 +151,7 @@ class TrackingDoor:
             self._runs.remember(self._rows.bind(TrackedRun(made, made, attempt.job, role)))
             return
         if operation == "model-versions/create":
-            self._registered(attempt, payload_of(b"".join(response.body)).get("model_version", {}))
+            self._registry.registered(attempt, payload_of(b"".join(response.body)).get("model_version", {}))
             return
         run = runs.get(tracking.target(payload))
         if run is None or run.role is RunRole.CHILD:

@@ -118,6 +118,17 @@ def versions(
     return [_row(row) for row in connection.execute(statement)]
 
 
+def since(connection: Connection, workspace: WorkspaceId, kind: str, after: int) -> list[AssetRow]:
+    """The active versions of all names behind that sequence, in its order."""
+    there = (assets.c.workspace == workspace, assets.c.kind == kind, assets.c.sequence > after, _active())
+    return [_row(row) for row in connection.execute(_select(*there).order_by(assets.c.sequence))]
+
+
+def at(connection: Connection, sequence: int) -> AssetRow | None:
+    found = connection.execute(_select(assets.c.sequence == sequence)).one_or_none()
+    return None if found is None else _row(found)
+
+
 def newest(
     connection: Connection,
     workspace: WorkspaceId,

@@ -23,10 +23,11 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.kit.ids import Digest, RunId, sortable
 from mayfly.ports.resolver import Interpreter
-from mayfly.services import models, places, quotas
+from mayfly.services import places, quotas
 from mayfly.services.attempts import speaker
 from mayfly.services.contacts import Contacts
 from mayfly.services.feeding import Feeder
+from mayfly.services.offers import Offers
 from mayfly.services.pages import Pages
 from mayfly.services.places import DEFAULT, Place
 from mayfly.services.runs import Runs
@@ -200,8 +201,9 @@ def tracking(world: World) -> tuple[TrackingDoor, Pages, Feeder]:
     rows = StoredTracking(world.store)
     runs = Runs(world.mlflow, rows, world.clock)
     feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
+    offers = Offers(world)
     return (
-        TrackingDoor(world.mlflow, rows, runs, feeder, lambda attempt, version: models.adopt(world, attempt, version)),
-        Pages(world, rows, runs, feeder),
+        TrackingDoor(world.mlflow, rows, runs, feeder, offers),
+        Pages(world, rows, runs, feeder, offers),
         feeder,
     )
