@@ -14,6 +14,8 @@ from mayfly.services import jobs, logs, submit
 from mayfly.services.attempts import context_of
 from mayfly.services.nodes import WishBook
 from mayfly.store import attempts, events, ledgers, nodes, tables
+from mayfly.store import jobs as store_jobs
+from mayfly.store.unit import Unit
 from mayfly.testing.agent import Agent, Part, parts_of
 from mayfly.testing.world import HERE, Scene
 from mayfly.wire import agent as wire
@@ -443,3 +445,14 @@ def test_what_collecting_left_out_is_said_with_the_job(stage: Scene) -> None:
     assert shown.status == "Completed"
     assert "Left out: outputs/link." in shown.notes
     part.agent.report(part.released())
+
+
+def test_what_is_said_twice_in_one_unit_is_all_kept(stage: Scene):
+    row, _ = submit.submit(stage.world, "ann", HERE, stage.submission(name="one"))
+
+    def say(unit: Unit) -> None:
+        for note in ("first", "second", "first"):
+            store_jobs.add_note(unit, row, note)
+
+    stage.world.store.write(say)
+    assert jobs.show(stage.world, HERE, "one").notes[-2:] == ["first", "second"]

@@ -131,11 +131,12 @@ def archive(unit: Unit, row: JobRow, archived: bool) -> None:
 
 
 def add_note(unit: Unit, row: JobRow, note: str) -> None:
-    """Something to say about the job beside its state."""
-    if note not in row.notes:
-        unit.connection.execute(
-            update(jobs).where(jobs.c.id == row.job.id).values(notes=codec.dump([*row.notes, note]))
-        )
+    """Something to say about the job beside its state, once; what was said since `row` was read stays."""
+    there = jobs.c.id == row.job.id
+    kept = unit.connection.scalar(dialect.locked(unit.connection, select(jobs.c.notes).where(there)))
+    notes = codec.load(kept) if kept else []
+    if note not in notes:
+        unit.connection.execute(update(jobs).where(there).values(notes=codec.dump([*notes, note])))
 
 
 def explain(unit: Unit, job: JobId, explanation: str) -> None:
