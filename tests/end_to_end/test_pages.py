@@ -30,7 +30,11 @@ def test_pages_open_signed_in_for_one_workspace_and_change_nothing(fresh: Make) 
         assert (entered.status_code, "httponly" in cookie, "samesite=strict" in cookie) == (303, True, True)
         assert stranger.get(url).status_code == 401  # it worked once
         assert stranger.get(base + page).status_code == 401
-        assert "MLflow" in browser.get(base + page).text
+        first = browser.get(base + page)
+        assert "MLflow" in first.text
+        assert (
+            "mlflow.workflowType" in first.text
+        )  # MLflow's own key, whose value is "training" from the first visit on
         run_id = run.split("/runs/")[1].partition("/")[0]
         api = f"{base}{page}ajax-api/2.0/mlflow"
         found = browser.get(f"{api}/runs/get", params={"run_id": run_id}).json()["run"]

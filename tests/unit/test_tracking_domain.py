@@ -20,6 +20,7 @@ A, B = "a" * 32, "b" * 32
         ("POST", "/api/2.0/mlflow/runs/search", "runs/search", False),
         ("POST", "/api/2.0/mlflow/logged-models/search", "logged-models/search", False),
         ("POST", "/api/2.0/mlflow/model-versions/get-latest-versions", "model-versions/get-latest-versions", False),
+        ("POST", "/api/3.0/mlflow/traces/metrics", "traces/metrics", False),
         ("GET", "/api/3.0/mlflow/server-info", "server-info", False),
         ("GET", "/api/2.0/mlflow-artifacts/artifacts", "artifacts/list", False),
         ("PUT", "/api/2.0/mlflow-artifacts/artifacts/1/x", "", True),

@@ -84,7 +84,7 @@ _AREAS = frozenset(
 _REFUSED = frozenset(
     {"experiments/delete", "experiments/restore", "experiments/update", "artifacts/presigned-upload-url"}
 )
-_READS = re.compile(r"(?:[\w-]+/)*(?:search[\w-]*|batchGet|get[\w-]*|presigned-download-url)\Z")
+_READS = re.compile(r"(?:[\w-]+/)*(?:search[\w-]*|batchGet|get[\w-]*|metrics|presigned-download-url)\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,7 @@ def settings(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
         "MLFLOW_ENABLE_WORKSPACES": "true",
         "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_ENABLE_AI_GATEWAY": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "PYTHONUNBUFFERED": "1",

@@ -18,7 +18,7 @@ from mayfly.services.feeding import Feeder
 from mayfly.services.jobs import find
 from mayfly.services.offers import Offers, concerns
 from mayfly.services.places import Place, tracking_name
-from mayfly.services.relaying import alone, answered_headers, kept_headers, mapped, theirs
+from mayfly.services.relaying import Bytes, alone, answered_headers, kept_headers, mapped, theirs
 from mayfly.services.runs import Runs
 from mayfly.services.tokens import Principal
 from mayfly.services.world import World
@@ -32,7 +32,19 @@ SESSION_MS = 12 * 3_600_000
 _MOST_LINKS = 1000
 _OPEN = ("static-files/", "get-artifact", "model-versions/get-artifact", "version")
 _AJAX = "ajax-api/2.0/mlflow/"
-_QUIET = ("ajax-api/3.0/mlflow/server-info", "ajax-api/3.0/mlflow/ui-telemetry", "ajax-api/2.0/mlflow/gateway-proxy")
+_QUIET = (
+    "ajax-api/3.0/mlflow/server-info",
+    "ajax-api/3.0/mlflow/ui-telemetry",
+    "ajax-api/3.0/mlflow/scorers/list",
+    "ajax-api/2.0/mlflow/users/current",
+    "ajax-api/2.0/mlflow/gateway-proxy",
+)
+_FIRST_VISIT = b"""<head><script>
+for (const [key, value] of [["mlflow.workflowType_v1", '"machine_learning"'],
+                            ["mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true"]])
+    if (localStorage.getItem(key) === null) localStorage.setItem(key, value)
+</script>"""
+"""The pages begin with what training jobs need, and without an assistant that is not there."""
 
 
 class Pages:
@@ -109,6 +121,8 @@ class Pages:
         answer = self._world.mlflow.send(
             space, method, "/" + theirs(path, runs), theirs(query, runs), kept_headers(headers), sent
         )
+        if not path and answer.status == 200:
+            return _begun(answer)
         if path.endswith("/server-info"):
             return alone(answer)
         kinds = [value for name, value in answer.headers if name.lower() == "content-type"]
@@ -137,6 +151,12 @@ class Pages:
             raise Denied(
                 "SessionOver", "You are not signed in here.", remedy="'mayfly job show NAME --web' signs you in."
             )
+
+
+def _begun(answer: Response) -> Response:
+    content = b"".join(answer.body).replace(b"<head>", _FIRST_VISIT, 1)
+    kept = [(name, value) for name, value in answered_headers(answer.headers) if name.lower() != "content-length"]
+    return Response(200, (*kept, ("content-length", str(len(content)))), Bytes(content))
 
 
 def _check(method: str, path: str, body: bytes) -> None:
