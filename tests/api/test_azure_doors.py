@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 import pytest
+from azure_client import PROVIDER, WS, signed_in, token
 
 from mayfly.testing.serving import House
 
-PROVIDER = "providers/Microsoft.MachineLearningServices"
-WS = f"/subscriptions/sub/resourceGroups/rg/{PROVIDER}/workspaces/ws"
-
-
-def given(house: House, resource: str = "https://management.azure.com", **query: Any) -> httpx.Response:
-    with house.client(headers={"X-IDENTITY-HEADER": house.token("user", "ann")}) as client:
-        return client.get("/msi/token", params={"resource": resource, "api-version": "2019-08-01", **query})
-
 
 @pytest.fixture
-def azure(house: House):
-    token = given(house).json()["access_token"]
-    with house.client(headers={"Authorization": f"Bearer {token}"}) as client:
+def azure(house: House) -> Iterator[httpx.Client]:
+    with signed_in(house) as client:
         yield client
 
 
@@ -41,11 +33,11 @@ def test_an_access_token_opens_azures_doors_until_it_is_over(house: House, azure
 
 @pytest.mark.parametrize("change", ["nothing", "altered", "audience", "foreign"])
 def test_no_other_token_does(house: House, change: str) -> None:
-    token = given(house).json()["access_token"]
+    good = token(house).json()["access_token"]
     told = {
         "nothing": "-",
-        "altered": token[:-1] + ("A" if token[-1] != "A" else "B"),
-        "audience": given(house, "https://storage.azure.com").json()["access_token"],
+        "altered": good[:-1] + ("A" if good[-1] != "A" else "B"),
+        "audience": token(house, "https://storage.azure.com").json()["access_token"],
         "foreign": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm4ifQ.",
     }[change]
     with house.client(headers={"Authorization": f"Bearer {told}"}) as client:
@@ -54,9 +46,9 @@ def test_no_other_token_does(house: House, change: str) -> None:
 
 
 def test_tokens_are_for_known_audiences_and_for_who_shows_a_key(house: House) -> None:
-    assert given(house, "https://vault.azure.net").status_code == 400
-    assert given(house, "https://ml.azure.mayfly.internal").json()["resource"] == "https://ml.azure.mayfly.internal"
-    assert "Leave client_id out" in given(house, client_id="somebody").json()["message"]
+    assert token(house, "https://vault.azure.net").status_code == 400
+    assert token(house, "https://ml.azure.mayfly.internal").json()["resource"] == "https://ml.azure.mayfly.internal"
+    assert "Leave client_id out" in token(house, client_id="somebody").json()["message"]
     with house.client(headers={"X-IDENTITY-HEADER": "guess"}) as client:
         assert client.get("/msi/token?resource=https://management.azure.com").status_code == 401
 

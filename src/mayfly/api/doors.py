@@ -29,7 +29,7 @@ _KIND = {
     "tracking": "pages",
 }
 _AZURE = ("subscriptions", "history")
-_ANYBODY = ("metadata", "discovery", "msi")
+_ANYBODY = ("metadata", "discovery", "msi", "logfiles")
 """They tell nothing that is secret, or look for themselves."""
 
 

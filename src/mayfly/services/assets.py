@@ -233,17 +233,42 @@ def version_page(
     world: World, place: Place, kind: AssetKind, name: str, most: int, after: str | None, which: Which
 ) -> wire.AssetPage:
     """The versions of a name, newest first, after the version `after`. Raises NotFound `AssetNotFound`."""
+    rows = version_rows(world, place, kind, name, most + 1, after, which)
+    return wire.AssetPage(assets=[view(row) for row in rows[:most]], more=len(rows) > most)
+
+
+def version_rows(
+    world: World, place: Place, kind: AssetKind, name: str, most: int, after: str | None, which: Which
+) -> list[AssetRow]:
+    """As `version_page`, up to `most` rows."""
     workspace = places.find(world, place)
 
     def look(connection: Connection) -> list[AssetRow]:
         before = None if after is None else find_in(connection, workspace.id, kind, name, after).sequence
-        rows = assets.versions(connection, workspace.id, kind, name, which=which, most=most + 1, before=before)
+        rows = assets.versions(connection, workspace.id, kind, name, which=which, most=most, before=before)
         if not rows and not assets.versions(connection, workspace.id, kind, name, which="all", most=1):
             raise _absent(connection, workspace.id, kind, name, None, None)
         return rows
 
-    rows = world.store.read(look)
-    return wire.AssetPage(assets=[view(row) for row in rows[:most]], more=len(rows) > most)
+    return world.store.read(look)
+
+
+def name(world: World, place: Place, kind: AssetKind, name: str) -> tuple[AssetRow, int, bool]:
+    """What the versions of a name share: its newest version, not archived where there is one such, the next number, and
+    whether all of it is archived. Raises NotFound `AssetNotFound`."""
+    workspace = places.find(world, place)
+
+    def look(connection: Connection) -> tuple[AssetRow, int, bool]:
+        newest = assets.latest(connection, workspace.id, kind, name)
+        if newest is None:
+            known = assets.versions(connection, workspace.id, kind, name, which="all", most=1)
+            if not known:
+                raise _absent(connection, workspace.id, kind, name, None, None)
+            newest = known[0]
+        following = assets.next_version(connection, workspace.id, kind, name)
+        return newest, following, assets.name_is_archived(connection, workspace.id, kind, name)
+
+    return world.store.read(look)
 
 
 def archive(

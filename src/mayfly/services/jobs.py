@@ -60,6 +60,19 @@ def page(
     return world.store.read(look)
 
 
+def rows(world: World, place: Place, most: int, after: str | None, which: Which) -> list[JobRow]:
+    """As `page`, as rows."""
+    workspace = places.find(world, place)
+    before = find(world, place, after).sequence if after else None
+    return world.store.read(lambda connection: jobs.page(connection, workspace.id, most, before, None, which))
+
+
+def names(world: World, place: Place, asked: list[str]) -> list[str]:
+    """Those of them that are names of jobs."""
+    workspace = places.find(world, place)
+    return world.store.read(lambda c: [name for name in asked if jobs.by_name(c, workspace.id, name) is not None])
+
+
 def archive(world: World, place: Place, name: str, *, archived: bool) -> wire.JobView:
     """Hide a job from lists, or bring it back. It may still run; nothing else of it changes."""
     row = find(world, place, name)

@@ -177,6 +177,12 @@ def name_is_archived(connection: Connection, workspace: WorkspaceId, kind: str, 
     return bool(connection.scalar(select(asset_names.c.archived).where(_name(workspace, kind, name))))
 
 
+def next_version(connection: Connection, workspace: WorkspaceId, kind: str, name: str) -> int:
+    """The next number for a version without one."""
+    found = connection.scalar(select(asset_names.c.next_version).where(_name(workspace, kind, name)))
+    return found or 1
+
+
 def made_by(connection: Connection, job: str) -> list[AssetRow]:
     """What a job registered, oldest first."""
     return [_row(row) for row in connection.execute(_select(assets.c.job == job).order_by(assets.c.sequence))]

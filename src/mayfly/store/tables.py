@@ -448,3 +448,17 @@ lineage = Table(  # what a job read and wrote
     PrimaryKeyConstraint("job", "direction", "name"),
     Index("ix_lineage_asset", "workspace", "kind", "asset", "version"),
 )
+
+azure_bodies = Table(  # what Azure's doors were told of a thing, verbatim; of some things it is all there is
+    "azure_bodies",
+    metadata,
+    Column("workspace", String(40), nullable=False),
+    Column("collection", String(16), nullable=False),  # as in the address: jobs, environments, schedules, …
+    Column("name", String(255), nullable=False),
+    Column("version", String(64), nullable=False),  # '' where there are none
+    Column("body", Text, nullable=False),
+    Column("deleted", Boolean, nullable=False, default=False),  # a job's name stays taken
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace", "collection", "name", "version"),
+)

@@ -5,12 +5,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from mayfly.api.azureml import codes, datastores, identity, metadata, workspaces
+from mayfly.api.azureml import (
+    assets,
+    codes,
+    datastores,
+    history,
+    identity,
+    jobs,
+    metadata,
+    operations,
+    workspaces,
+)
 from mayfly.api.azureml.here import Here
 
 
 def router(here: Here) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
-    for module in (metadata, identity, workspaces, datastores, codes):
+    for module in (metadata, identity, workspaces, jobs, history, operations, assets, datastores, codes):
         routes.include_router(module.router(here))
     return routes

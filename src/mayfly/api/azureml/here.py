@@ -33,9 +33,9 @@ class Here:
     """Of this machine's own TLS listener."""
 
     def base(self, request: Request) -> str:
-        """The address that the caller may go on with: its own where it came by TLS."""
-        if request.url.scheme == "https":
-            return f"https://{request.url.netloc}"
+        """The address that the caller may go on with: its own where it came by TLS, or where there is no TLS."""
+        if request.url.scheme == "https" or not self.secure_url:
+            return f"{request.url.scheme}://{request.url.netloc}"
         return self.secure_url
 
     def hosts(self, request: Request) -> frozenset[str]:

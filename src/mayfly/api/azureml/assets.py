@@ -1,0 +1,271 @@
+"""Environments, data, models and components as resources: versions of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote
+
+import yaml
+from fastapi import APIRouter, Body, Query, Request, Response
+
+from mayfly.api.azureml.here import WS, Here, id_of
+from mayfly.api.workspace import Name, user
+from mayfly.domain.references import AssetKind
+from mayfly.kit.errors import Invalid
+from mayfly.services import assets, components, registered, registering, verbatim
+from mayfly.services.assets import NewAsset
+from mayfly.services.places import Place
+from mayfly.services.world import World
+from mayfly.store.assets import AssetRow, Which
+from mayfly.wire.assets import AssetNew
+from mayfly.wire.azureml.resources import Body as Told
+from mayfly.wire.azureml.resources import labels_of, page, properties_of, resource
+from mayfly.wire.mayfly import Submission
+
+_VIEWS: Mapping[str, Which] = {"activeonly": "active", "archivedonly": "archived", "all": "all"}
+_MOST = 100
+
+Register = Callable[[World, str, Place, str, str, Told], tuple[AssetRow, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    name: str
+    """In addresses."""
+    kind: AssetKind
+    register: Register
+    """Of `properties`."""
+    said: Callable[[AssetRow], Told]
+    """The properties of one that came by another door."""
+
+
+def router(here: Here) -> APIRouter:
+    routes = APIRouter()
+    for collection in COLLECTIONS:
+        _versions(routes, here, collection)
+        _names(routes, here, collection)
+    return routes
+
+
+def _versions(routes: APIRouter, here: Here, of: Collection) -> None:
+    one = f"{WS}/{of.name}/{{name}}/versions/{{version}}"
+
+    @routes.put(one)
+    def put(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        name: Name,
+        version: Name,
+        told: Annotated[Told, Body()],
+        request: Request,
+        response: Response,
+    ) -> Told:
+        place = Place(subscription, group, workspace)
+        said = properties_of(told)
+        row, created = of.register(here.world, user(request), place, name, version, said)
+        if created:
+            verbatim.keep(here.world, user(request), place, of.name, name, told, version)
+        hidden = bool(said.get("isAnonymous") or said.get("isArchived"))
+        if hidden != row.archived and (hidden or not created):
+            assets.archive(here.world, place, of.kind, name, version, archived=hidden)
+        response.status_code = 201 if created else 200
+        return _body(here, of, place, assets.find(here.world, place, of.kind, name, version=version))
+
+    @routes.get(one)
+    def show(subscription: Name, group: Name, workspace: Name, name: Name, version: Name) -> Told:
+        place = Place(subscription, group, workspace)
+        return _body(here, of, place, assets.find(here.world, place, of.kind, name, version=version))
+
+    @routes.get(f"{WS}/{of.name}/{{name}}/versions")
+    def listing(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        name: Name,
+        request: Request,
+        view: Annotated[str, Query(alias="listViewType")] = "ActiveOnly",
+        top: Annotated[int, Query(alias="$top", ge=1)] = _MOST,
+        skip: Annotated[str, Query(alias="$skip")] = "",
+    ) -> Told:
+        place, which = Place(subscription, group, workspace), _VIEWS.get(view.lower(), "active")
+        most = min(top, _MOST)
+        found = here.listed(
+            lambda: assets.version_rows(here.world, place, of.kind, name, most + 1, skip or None, which)
+        )
+        more = len(found) > most and top > most
+        next_link = _next(here, request, view, found[most - 1].version) if more else None
+        return page([_body(here, of, place, row) for row in found[:most]], next_link)
+
+
+def _names(routes: APIRouter, here: Here, of: Collection) -> None:
+    one = f"{WS}/{of.name}/{{name}}"
+
+    @routes.get(one)
+    def show(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
+        return _name_body(here, of, Place(subscription, group, workspace), name)
+
+    @routes.put(one)
+    def change(subscription: Name, group: Name, workspace: Name, name: Name, told: Annotated[Told, Body()]) -> Told:
+        """Only whether it is archived is a name's own."""
+        place = Place(subscription, group, workspace)
+        archived = properties_of(told).get("isArchived")
+        if isinstance(archived, bool):
+            assets.archive(here.world, place, of.kind, name, None, archived=archived)
+        return _name_body(here, of, place, name)
+
+    @routes.get(f"{WS}/{of.name}")
+    def listing(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        request: Request,
+        view: Annotated[str, Query(alias="listViewType")] = "ActiveOnly",
+        skip: Annotated[str, Query(alias="$skip")] = "",
+    ) -> Told:
+        place, which = Place(subscription, group, workspace), _VIEWS.get(view.lower(), "active")
+        found = here.listed(lambda: assets.page(here.world, place, of.kind, _MOST, skip or None, which).assets)
+        bodies = [_name_body(here, of, place, one.name) for one in found]
+        next_link = _next(here, request, view, found[-1].name) if len(found) == _MOST else None
+        return page(bodies, next_link)
+
+
+def _next(here: Here, request: Request, view: str, last: str) -> str:
+    return f"{here.base(request)}{quote(request.url.path)}?listViewType={quote(view)}&$skip={quote(last)}"
+
+
+def _body(here: Here, of: Collection, place: Place, row: AssetRow) -> Told:
+    told = verbatim.find(here.world, place, of.name, row.name, row.version)
+    said = properties_of(told.body) if told is not None else of.said(row)
+    now = {
+        "description": row.description,
+        "tags": dict(row.tags),
+        "properties": {**labels_of(said.get("properties")), **row.properties},
+        "isArchived": row.archived and not said.get("isAnonymous"),
+        "isAnonymous": bool(said.get("isAnonymous")),
+        "provisioningState": "Succeeded",
+    }
+    id = id_of(place, of.name, row.name, "versions", row.version)
+    return resource(id, f"workspaces/{of.name}/versions", {**said, **now}, by=row.created_by, at=row.created_at)
+
+
+def _name_body(here: Here, of: Collection, place: Place, name: str) -> Told:
+    latest, following, archived = assets.name(here.world, place, of.kind, name)
+    properties = {
+        "description": latest.description,
+        "tags": dict(latest.tags),
+        "properties": dict(latest.properties),
+        "isArchived": archived,
+        "latestVersion": latest.version,
+        "nextVersion": str(following),
+        **({"dataType": latest.type} if of.kind is AssetKind.DATA else {}),
+    }
+    id = id_of(place, of.name, name)
+    return resource(id, f"workspaces/{of.name}", properties, by=latest.created_by, at=latest.created_at)
+
+
+# --- each kind's own ---------------------------------------------------------------------------------------------------
+
+
+def _environment(world: World, who: str, place: Place, name: str, version: str, said: Told) -> tuple[AssetRow, bool]:
+    build = said.get("build")
+    conda = said.get("condaFile")
+    definition = {
+        "image": said.get("image"),
+        "conda_file": _yaml(conda) if isinstance(conda, str) and conda.strip() else None,
+        "build": {"path": build.get("contextUri"), "dockerfile_path": build.get("dockerfilePath")}
+        if isinstance(build, Mapping)
+        else None,
+    }
+    asset = NewAsset(
+        kind=AssetKind.ENVIRONMENT,
+        name=name,
+        version=version,
+        type="environment",
+        definition=definition,
+        description=said.get("description"),
+        tags=labels_of(said.get("tags")),
+        properties=labels_of(said.get("properties")),
+    )
+    return registered.register(world, who, place, asset)
+
+
+def _yaml(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise Invalid("YamlInvalid", f"condaFile is no YAML: {error}", pointer="/conda_file") from error
+
+
+def _environment_said(row: AssetRow) -> Told:
+    found = {"image": row.definition.get("image"), "osType": "Linux", "environmentType": "UserCreated"}
+    if (conda := row.definition.get("conda_file")) is not None:
+        found["condaFile"] = conda if isinstance(conda, str) else yaml.safe_dump(conda)
+    if (build := row.definition.get("build")) is not None:
+        found["build"] = {"contextUri": build["path"], "dockerfilePath": build.get("dockerfile_path")}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _data(world: World, who: str, place: Place, name: str, version: str, said: Told) -> tuple[AssetRow, bool]:
+    ask = _new(name, version, said, str(said.get("dataType") or ""), str(said.get("dataUri") or ""))
+    return registering.register(world, who, place, AssetKind.DATA, ask)
+
+
+def _data_said(row: AssetRow) -> Told:
+    return {"dataType": row.type, "dataUri": _uri(row)}
+
+
+def _model(world: World, who: str, place: Place, name: str, version: str, said: Told) -> tuple[AssetRow, bool]:
+    ask = _new(name, version, said, str(said.get("modelType") or ""), str(said.get("modelUri") or ""))
+    own = {key: said[name] for key, name in (("flavors", "flavors"), ("stage", "stage")) if said.get(name)}
+    return registering.register(world, who, place, AssetKind.MODEL, ask.model_copy(update={"definition": own}))
+
+
+def _model_said(row: AssetRow) -> Told:
+    return {"modelType": row.type, "modelUri": _uri(row), "flavors": row.definition.get("flavors") or {}}
+
+
+def _new(name: str, version: str, said: Told, type: str, path: str) -> AssetNew:
+    return AssetNew(
+        name=name,
+        version=version,
+        type=type,
+        path=path,
+        description=said.get("description"),
+        tags=labels_of(said.get("tags")),
+        properties=labels_of(said.get("properties")),
+    )
+
+
+def _uri(row: AssetRow) -> str:
+    return row.place or f"azureml://datastores/workspaceblobstore/paths/LocalUpload/{row.tree}"
+
+
+def _component(world: World, who: str, place: Place, name: str, version: str, said: Told) -> tuple[AssetRow, bool]:
+    spec = said.get("componentSpec")
+    if not isinstance(spec, Mapping):
+        raise Invalid("ComponentInvalid", "The body says no componentSpec.", pointer="/properties/componentSpec")
+    left_out = ("_source", "is_deterministic")
+    body = {key: value for key, value in spec.items() if key not in left_out}
+    body |= {
+        "name": name,
+        "version": version,
+        "description": said.get("description"),
+        "tags": labels_of(said.get("tags")),
+    }
+    return components.create(world, who, place, Submission(definition={"component": body}))
+
+
+def _component_said(row: AssetRow) -> Told:
+    body = {**row.definition["component"], "name": row.name, "version": row.version}
+    return {"componentSpec": body}
+
+
+COLLECTIONS = (
+    Collection("environments", AssetKind.ENVIRONMENT, _environment, _environment_said),
+    Collection("data", AssetKind.DATA, _data, _data_said),
+    Collection("models", AssetKind.MODEL, _model, _model_said),
+    Collection("components", AssetKind.COMPONENT, _component, _component_said),
+)

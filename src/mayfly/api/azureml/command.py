@@ -1,0 +1,181 @@
+"""Command jobs between Azure's bodies and the language of job files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mayfly.kit.errors import Invalid
+
+_MODES = {
+    "readonlymount": "ro_mount",
+    "readwritemount": "rw_mount",
+    "evalmount": "eval_mount",
+    "evaldownload": "eval_download",
+}
+_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?\Z")
+_PRIORITIES = {1: "low", 2: "medium", 3: "high"}
+_LATER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def definition(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """The job file that says what `properties` of a body say; `code` is left out. Raises Invalid `DurationInvalid`."""
+    labels = ("displayName", "experimentName", "description", "tags", "properties", "command", "environmentVariables")
+    found: dict[str, Any] = {_snake(key): told.get(key) for key in labels}
+    found |= {
+        "name": name,
+        "type": "command",
+        "environment": reference(told.get("environmentId")),
+        "component": reference(told.get("componentId")),
+        "compute": _last(told.get("computeId")),
+        "inputs": {key: _input(value) for key, value in _mapping(told, "inputs").items()},
+        "outputs": {key: _output(value) for key, value in _mapping(told, "outputs").items() if key != "default"},
+        "resources": _resources(_mapping(told, "resources")),
+        "limits": _limits(_mapping(told, "limits")),
+        "queue_settings": _queue(_mapping(told, "queueSettings")),
+        "distribution": _typed(_mapping(told, "distribution"), "distributionType"),
+        "identity": _identity(_mapping(told, "identity")),
+        "services": {key: _service(value) for key, value in _mapping(told, "services").items() if _asked(key, value)},
+    }
+    return {key: value for key, value in found.items() if value not in (None, {}, "")}
+
+
+def _input(told: Any) -> Any:
+    if not isinstance(told, Mapping):
+        return told
+    kind = str(told.get("jobInputType", "uri_folder"))
+    if kind.lower() == "literal":
+        return {"value": told.get("value")}
+    found = {"type": kind, "path": reference(told.get("uri")), "mode": _mode(told.get("mode"))}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _output(told: Any) -> Any:
+    if not isinstance(told, Mapping):
+        return {}
+    found = {
+        "type": told.get("jobOutputType"),
+        "path": reference(told.get("uri")),
+        "mode": _mode(told.get("mode")),
+        "name": told.get("assetName"),
+        "version": told.get("assetVersion"),
+        "description": told.get("description"),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _mode(told: Any) -> Any:
+    return _MODES.get(told.lower(), told.lower()) if isinstance(told, str) else None
+
+
+def _resources(told: Mapping[str, Any]) -> dict[str, Any]:
+    docker = told.get("dockerArgsList") or told.get("dockerArgs")
+    found = {**{_snake(key): value for key, value in told.items() if key != "dockerArgsList"}, "docker_args": docker}
+    return {key: value for key, value in found.items() if value not in (None, {}, [])}
+
+
+def _limits(told: Mapping[str, Any]) -> dict[str, Any]:
+    timeout = told.get("timeout")
+    if timeout is None:
+        return {}
+    match = _DURATION.match(str(timeout))
+    if match is None:
+        raise Invalid("DurationInvalid", f"'{timeout}' is no duration such as PT1H30M.", pointer="/limits/timeout")
+    days, hours, minutes, seconds = (int(one or 0) for one in match.groups())
+    return {"timeout": ((days * 24 + hours) * 60 + minutes) * 60 + seconds}
+
+
+def _queue(told: Mapping[str, Any]) -> dict[str, Any]:
+    priority = told.get("priority")
+    found = {
+        "job_tier": told.get("jobTier"),
+        "priority": _PRIORITIES.get(priority, str(priority)) if priority is not None else None,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _identity(told: Mapping[str, Any]) -> dict[str, Any]:
+    found = _typed(told, "identityType")
+    words = {"amltoken": "aml_token", "useridentity": "user_identity"}
+    if "type" in found:
+        found["type"] = words.get(str(found["type"]).lower(), found["type"])
+    return found
+
+
+def _service(told: Mapping[str, Any]) -> dict[str, Any]:
+    nodes = told.get("nodes")
+    found = {
+        "job_service_type": told.get("jobServiceType"),
+        "nodes": nodes.get("nodesValueType", nodes) if isinstance(nodes, Mapping) else nodes,
+        "port": told.get("port"),
+        "properties": told.get("properties"),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _asked(name: str, told: Any) -> bool:
+    """Two are said by the server of every job, and come back when a job is sent again."""
+    return isinstance(told, Mapping) and name not in ("Studio", "Tracking")
+
+
+def _typed(told: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    found = {_snake(key): value for key, value in told.items() if key != kind and value is not None}
+    return {**found, "type": told[kind]} if told.get(kind) else {}
+
+
+def _mapping(told: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = told.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def reference(told: Any) -> Any:
+    """A bare id as job files write it."""
+    return f"azureml:{told}" if isinstance(told, str) and told.lower().startswith("/subscriptions/") else told
+
+
+def _last(id: Any) -> Any:
+    """The name at the end of an id."""
+    return id.rstrip("/").rpartition("/")[2] if isinstance(id, str) else None
+
+
+def _snake(word: str) -> str:
+    return _LATER.sub("_", word).lower()
+
+
+# --- and back: of jobs that came by another door -----------------------------------------------------------------------
+
+
+def properties(written: Mapping[str, Any]) -> dict[str, Any]:
+    """What a body of Azure's says of a job file."""
+    environment = written.get("environment")
+    resources = {_camel(key): value for key, value in _mapping(written, "resources").items()}
+    found = {
+        "jobType": "Command",
+        "command": written.get("command") or "",
+        "environmentId": environment if isinstance(environment, str) else "azureml:inline:1",
+        "computeId": written.get("compute"),
+        "environmentVariables": written.get("environment_variables"),
+        "inputs": {key: _sent_input(value) for key, value in _mapping(written, "inputs").items()},
+        "outputs": {key: _sent_output(value) for key, value in _mapping(written, "outputs").items()},
+        "resources": resources or None,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _sent_input(told: Any) -> dict[str, Any]:
+    if isinstance(told, Mapping) and "value" not in told:
+        return {"jobInputType": told.get("type", "uri_folder"), "uri": told.get("path", "")}
+    value = told["value"] if isinstance(told, Mapping) else told
+    return {"jobInputType": "literal", "value": str(value)}
+
+
+def _sent_output(told: Any) -> dict[str, Any]:
+    given = told if isinstance(told, Mapping) else {}
+    found = {"jobOutputType": given.get("type", "uri_folder"), "uri": given.get("path"), "mode": "ReadWriteMount"}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _camel(word: str) -> str:
+    first, *rest = word.split("_")
+    return first + "".join(one.capitalize() for one in rest)

@@ -1,0 +1,164 @@
+"""Run history, as the SDK streams, shows and relabels jobs by it; and log files by addresses that open themselves."""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request
+from fastapi.responses import StreamingResponse
+
+from mayfly.api.azureml.here import HISTORY, Here
+from mayfly.api.azureml.jobs import NOT_YET, find, not_yet, status
+from mayfly.api.workspace import Name
+from mayfly.kit.clock import Millis
+from mayfly.kit.errors import Invalid
+from mayfly.services import capabilities, jobs, logs
+from mayfly.services.places import Place
+from mayfly.store.azure_bodies import BodyRow
+from mayfly.store.jobs import JobRow
+from mayfly.wire.azureml.resources import Body as Told
+from mayfly.wire.azureml.resources import labels_of, moment, properties_of
+from mayfly.wire.mayfly import JobUpdate
+
+_FOLLOWED_MS = 600_000
+_MOST_FOLLOWERS = 10_000
+
+
+class _Followers:
+    """Who has begun to follow which job. The SDK prints no log of a job that has ended when it first asks; so the first
+    answer about an ended job is 'Finalizing', and the next, a moment later, tells its end."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], Millis] = {}
+        self._lock = threading.Lock()
+
+    def first(self, who: str, job: str, now: Millis, *, ended: bool) -> bool:
+        with self._lock:
+            before = self._seen.pop((who, job), None)
+            fresh = before is None or now - before > _FOLLOWED_MS
+            if not ended or fresh:
+                self._seen[who, job] = now
+            while len(self._seen) > _MOST_FOLLOWERS:
+                self._seen.pop(next(iter(self._seen)))
+            return fresh
+
+
+def router(here: Here) -> APIRouter:
+    routes = APIRouter()
+    followers = _Followers()
+    run = f"{HISTORY}/runs/{{name}}"
+
+    @routes.get(f"{run}/details")
+    def details(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> Told:
+        row, told = find(here, Place(subscription, group, workspace), name)
+        if row is None:
+            return _of_unrun(told)
+        who = request.scope["principal"].subject
+        ended = row.job.state.terminal
+        first = followers.first(who, row.job.id, here.world.clock.now(), ended=ended)
+        found = _run(row) | {"logFiles": _logs(here, here.base(request), row)}
+        if row.notes:
+            found["warnings"] = [{"source": "Mayfly", "message": note} for note in row.notes]
+        return {**found, "status": "Finalizing"} if ended and first and found["logFiles"] else found
+
+    @routes.get(run)
+    def show(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
+        row, told = find(here, Place(subscription, group, workspace), name)
+        return _of_unrun(told) if row is None else _run(row)
+
+    @routes.post(f"{HISTORY}/rundata")
+    def data(subscription: Name, group: Name, workspace: Name, ask: Annotated[Told, Body()]) -> Told:
+        row, told = find(here, Place(subscription, group, workspace), str(ask.get("runId", "")))
+        return {"runMetadata": _of_unrun(told) if row is None else _run(row)}
+
+    @routes.get(f"{run}/children")
+    def children(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
+        find(here, Place(subscription, group, workspace), name)
+        return {"value": []}
+
+    @routes.get(f"{run}/serviceinstances/{{node}}")
+    def instances(subscription: Name, group: Name, workspace: Name, name: Name, node: str) -> Told:
+        find(here, Place(subscription, group, workspace), name)
+        return {"instances": {}}
+
+    @routes.patch(f"{HISTORY}/experiments/{{experiment}}/runs/{{name}}")
+    def change(
+        subscription: Name, group: Name, workspace: Name, experiment: str, name: Name, ask: Annotated[Told, Body()]
+    ) -> Told:
+        place = Place(subscription, group, workspace)
+        row, _told = find(here, place, name)
+        if row is None:
+            raise Invalid(NOT_YET, f"The job '{name}' is of a type that does not run yet; only command jobs change.")
+        hidden = ask.get("hidden")
+        if isinstance(hidden, bool) and hidden != row.archived:
+            jobs.archive(here.world, place, name, archived=hidden)
+        update = JobUpdate(
+            display_name=ask.get("displayName"),
+            description=ask.get("description"),
+            tags=dict(labels_of(ask.get("tags"))),
+            properties={k: v for k, v in labels_of(ask.get("properties")).items() if not k.startswith("mayfly.")},
+        )
+        jobs.update(here.world, place, name, update)
+        found, _ = find(here, place, name)
+        return _run(found or row)
+
+    @routes.get(f"{capabilities.PREFIX}/{{job}}/{{file:path}}")
+    def log(job: str, file: str, se: str, sig: str) -> StreamingResponse:
+        world = here.world
+        capabilities.check(world.tokens, job, file, se, sig, world.clock.now())
+        found = logs.find(world, job, file)
+        return StreamingResponse(logs.chunks(world, job, found, 0), media_type="text/plain; charset=utf-8")
+
+    return routes
+
+
+def _logs(here: Here, base: str, row: JobRow) -> dict[str, str]:
+    world = here.world
+    now = world.clock.now()
+    names = [one.name for one in logs.files(world, row.job.id)]
+    return {name: base + capabilities.path_of(world.tokens, row.job.id, name, now) for name in names}
+
+
+def _run(row: JobRow) -> Told:
+    job = row.job
+    found: dict[str, Any] = {
+        "runId": row.name,
+        "runUuid": row.run,
+        "rootRunId": row.name,
+        "displayName": row.display_name,
+        "description": row.description,
+        "experimentName": row.experiment,
+        "runType": "azureml.ExperimentRun",
+        "target": "serverless",
+        "status": status(row),
+        "hidden": row.archived,
+        "tags": row.tags,
+        "properties": row.properties,
+        "createdBy": {"userName": row.submitter},
+        "createdUtc": moment(job.created_at),
+        "startTimeUtc": None if job.started_at is None else moment(job.started_at),
+        "endTimeUtc": None if job.ended_at is None else moment(job.ended_at),
+    }
+    if job.cause is not None and status(row) == "Failed":
+        words = f"{job.cause.message} {job.cause.remedy or ''}".strip()
+        found["error"] = _error(job.cause.code, words)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _of_unrun(told: BodyRow | None) -> Told:
+    assert told is not None
+    said = properties_of(told.body)
+    return {
+        "runId": told.name,
+        "displayName": said.get("displayName") or told.name,
+        "experimentName": said.get("experimentName") or "Default",
+        "status": "Failed",
+        "error": _error(NOT_YET, not_yet(told)),
+        "logFiles": {},
+        "properties": labels_of(said.get("properties")),
+    }
+
+
+def _error(code: str, message: str) -> Told:
+    return {"error": {"code": code, "message": message}}

@@ -1,0 +1,207 @@
+"""Jobs of every type as resources. Command jobs run; others are kept as they came and say that they do not run yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, Query, Request, Response
+
+from mayfly.api.azureml import command, operations
+from mayfly.api.azureml.here import WS, Here, id_of
+from mayfly.api.workspace import Name, user
+from mayfly.kit.errors import Conflict, Invalid, NotFound
+from mayfly.services import components, jobs, submit, verbatim
+from mayfly.services.places import Place
+from mayfly.store import codec
+from mayfly.store.azure_bodies import BodyRow
+from mayfly.store.jobs import JobRow, Which
+from mayfly.wire.azureml.resources import Body as Told
+from mayfly.wire.azureml.resources import labels_of, moment, page, properties_of, resource
+from mayfly.wire.mayfly import Submission
+
+NOT_YET = "JobTypeNotSupported"
+_PAGE = 100
+_VIEWS: Mapping[str, Which] = {"activeonly": "active", "archivedonly": "archived", "all": "all"}
+_OURS = ("mayfly.notes", "mayfly.notRespondingSince", "mayfly.error")
+"""Properties that these doors add, and take no notice of when they come back."""
+
+
+def router(here: Here) -> APIRouter:
+    routes = APIRouter()
+    one = f"{WS}/jobs/{{name}}"
+
+    @routes.put(one)
+    def put(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        name: Name,
+        told: Annotated[Told, Body()],
+        request: Request,
+        response: Response,
+    ) -> Told:
+        place = Place(subscription, group, workspace)
+        here.stop.check_accepting()
+        if _type(told) == "command":
+            created = _submit(here, user(request), place, name, told)
+        else:
+            created = verbatim.find(here.world, place, "jobs", name) is None
+            verbatim.keep_job(here.world, user(request), place, name, told)
+        response.status_code = 201 if created else 200
+        return show_one(here, place, name)
+
+    @routes.get(one)
+    def show(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
+        return show_one(here, Place(subscription, group, workspace), name)
+
+    @routes.get(f"{WS}/jobs")
+    def listing(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        request: Request,
+        view: Annotated[str, Query(alias="listViewType")] = "ActiveOnly",
+        skip: Annotated[str, Query(alias="$skip")] = "",
+    ) -> Told:
+        place = Place(subscription, group, workspace)
+        which = _VIEWS.get(view.lower(), "active")
+        found = here.listed(lambda: jobs.rows(here.world, place, _PAGE + 1, skip or None, which))
+        kept = {row.name: row for row in verbatim.listing(here.world, place, "jobs")}
+        bodies = [_body(place, row, kept.pop(row.name, None)) for row in found[:_PAGE]]
+        if not skip:
+            running = here.listed(lambda: jobs.names(here.world, place, list(kept)))
+            bodies += [_waiting(place, row) for row in kept.values() if row.name not in running and _shown(row, which)]
+        next_link = None
+        if len(found) > _PAGE:
+            query = f"listViewType={quote(view)}&$skip={found[_PAGE - 1].name}"
+            next_link = f"{here.base(request)}{request.url.path}?{query}"
+        return page(bodies, next_link)
+
+    @routes.post(f"{one}/cancel")
+    def cancel(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> Response:
+        place = Place(subscription, group, workspace)
+        jobs.cancel(here.world, place, name, user(request), "")
+        return operations.begun(here, request, place, "cancel", name)
+
+    @routes.delete(one)
+    def delete(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> Response:
+        place = Place(subscription, group, workspace)
+        _delete(here, user(request), place, name)
+        return operations.begun(here, request, place, "delete", name)
+
+    return routes
+
+
+def show_one(here: Here, place: Place, name: str) -> Told:
+    """Raises NotFound."""
+    row, told = find(here, place, name)
+    return _body(place, row, told) if row is not None else _waiting(place, told)  # pyright: ignore[reportArgumentType]
+
+
+def find(here: Here, place: Place, name: str) -> tuple[JobRow | None, BodyRow | None]:
+    """The job, and what was told of it; a job of a type that does not run has only the second. Raises NotFound."""
+    told = verbatim.find(here.world, place, "jobs", name)
+    if told is not None and told.deleted:
+        raise NotFound("JobNotFound", f"The job '{name}' was deleted.")
+    if told is not None and verbatim.job_type(told.body) not in ("command", ""):
+        return None, told
+    return jobs.find(here.world, place, name), told
+
+
+def status(row: JobRow) -> str:
+    """Azure's word. A silent node is no end, and the SDK takes NotResponding for one: it is said beside."""
+    return row.job.state.value
+
+
+def not_yet(told: BodyRow) -> str:
+    kind = str(properties_of(told.body).get("jobType", "of an unknown type"))
+    return f"Jobs of type {kind} are kept, but this server does not run them yet. Jobs of type command run."
+
+
+# --- what comes -------------------------------------------------------------------------------------------------------
+
+
+def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> bool:
+    there = verbatim.find(here.world, place, "jobs", name)
+    if there is not None and (there.deleted or verbatim.job_type(there.body) != "command"):
+        raise verbatim.name_taken(name)
+    told = properties_of(body)
+    definition = command.definition(name, told)
+    for key in ("tags", "properties"):
+        if key in definition:
+            definition[key] = {one: text for one, text in labels_of(definition[key]).items() if one not in _OURS}
+    ask = Submission(definition=definition, working_folder_name=str(told.get("experimentName") or "Default"))
+    with components.expanded(here.world, place, ask) as plain:
+        row, created = submit.submit(here.world, who, place, plain)
+    if created:
+        verbatim.keep(here.world, who, place, "jobs", name, body)
+    archived = told.get("isArchived")
+    if isinstance(archived, bool) and archived != row.archived:
+        jobs.archive(here.world, place, name, archived=archived)
+    return created
+
+
+def _delete(here: Here, who: str, place: Place, name: str) -> None:
+    row, told = find(here, place, name)
+    if row is not None:
+        if not row.job.state.terminal:
+            raise Conflict(
+                "JobNotEnded", f"The job '{name}' is {row.job.state.value}.", remedy="Cancel it, then delete it."
+            )
+        jobs.archive(here.world, place, name, archived=True)
+    verbatim.keep(here.world, who, place, "jobs", name, told.body if told is not None else {}, deleted=True)
+
+
+def _type(body: Mapping[str, Any]) -> str:
+    kind = properties_of(body).get("jobType")
+    if not isinstance(kind, str):
+        raise Invalid("JobTypeMissing", "The body says no jobType.", pointer="/properties/jobType")
+    return kind.lower()
+
+
+# --- what is answered -------------------------------------------------------------------------------------------------
+
+
+def _body(place: Place, row: JobRow, told: BodyRow | None) -> Told:
+    """What was told, with what has become of it."""
+    said = properties_of(told.body) if told is not None else command.properties(codec.load(row.body)["definition"])
+    properties = {**row.properties}
+    if row.notes:
+        properties["mayfly.notes"] = " ".join(row.notes)
+    if row.job.suspected_since is not None and not row.job.state.terminal:
+        properties["mayfly.notRespondingSince"] = moment(row.job.suspected_since)
+    now = {
+        "displayName": row.display_name,
+        "description": row.description,
+        "experimentName": row.experiment,
+        "tags": row.tags,
+        "properties": properties,
+        "isArchived": row.archived,
+        "status": status(row),
+        "services": said.get("services") or {},
+        "inputs": said.get("inputs") or {},
+        "outputs": said.get("outputs") or {},
+    }
+    id = id_of(place, "jobs", row.name)
+    return resource(id, "workspaces/jobs", {**said, **now}, by=row.submitter, at=row.job.created_at)
+
+
+def _waiting(place: Place, told: BodyRow) -> Told:
+    said = properties_of(told.body)
+    error = not_yet(told)
+    properties = {**labels_of(said.get("properties")), "mayfly.error": error}
+    now = {
+        "status": "Failed",
+        "error": {"code": NOT_YET, "message": error},
+        "properties": properties,
+        "services": said.get("services") or {},
+    }
+    id = id_of(place, "jobs", told.name)
+    return resource(id, "workspaces/jobs", {**said, **now}, by=told.created_by, at=told.created_at)
+
+
+def _shown(row: BodyRow, which: Which) -> bool:
+    archived = bool(properties_of(row.body).get("isArchived"))
+    return which == "all" or archived == (which == "archived")

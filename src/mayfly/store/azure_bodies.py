@@ -1,0 +1,76 @@
+"""What Azure's doors were told of a thing, verbatim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select
+
+from mayfly.kit.clock import Millis
+from mayfly.store import codec, dialect
+from mayfly.store.tables import azure_bodies
+from mayfly.store.unit import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRow:
+    workspace: str
+    collection: str
+    name: str
+    version: str
+    body: Mapping[str, Any]
+    created_by: str
+    created_at: Millis
+    deleted: bool = False
+    """Nobody is shown it, and its name stays taken."""
+
+
+def put(unit: Unit, row: BodyRow) -> None:
+    """Make it, or give the one of that name this body; who made it and when stays."""
+    before = find(unit.connection, row.workspace, row.collection, row.name, row.version)
+    values = {
+        "workspace": row.workspace,
+        "collection": row.collection,
+        "name": row.name,
+        "version": row.version,
+        "body": codec.dump(dict(row.body)),
+        "deleted": row.deleted,
+        "created_by": before.created_by if before else row.created_by,
+        "created_at": before.created_at if before else row.created_at,
+    }
+    dialect.insert_or_replace(unit.connection, azure_bodies, values, ["workspace", "collection", "name", "version"])
+
+
+def find(connection: Connection, workspace: str, collection: str, name: str, version: str = "") -> BodyRow | None:
+    of = azure_bodies.c
+    one = (of.workspace == workspace, of.collection == collection, of.name == name, of.version == version)
+    found = connection.execute(select(azure_bodies).where(*one)).one_or_none()
+    return None if found is None else _row(found)
+
+
+def listing(connection: Connection, workspace: str, collection: str) -> list[BodyRow]:
+    """Those that are not deleted, by name."""
+    of = azure_bodies.c
+    some = (of.workspace == workspace, of.collection == collection, of.deleted.is_(False))
+    return [_row(row) for row in connection.execute(select(azure_bodies).where(*some).order_by(of.name, of.version))]
+
+
+def remove(unit: Unit, workspace: str, collection: str, name: str) -> bool:
+    of = azure_bodies.c
+    statement = delete(azure_bodies).where(of.workspace == workspace, of.collection == collection, of.name == name)
+    return unit.connection.execute(statement).rowcount > 0
+
+
+def _row(row: Row[Any]) -> BodyRow:
+    return BodyRow(
+        row.workspace,
+        row.collection,
+        row.name,
+        row.version,
+        codec.load(row.body),
+        row.created_by,
+        Millis(row.created_at),
+        row.deleted,
+    )
