@@ -10,6 +10,7 @@ from urllib.parse import quote
 import yaml
 from fastapi import APIRouter, Body, Query, Request, Response
 
+from mayfly.api.azureml import code
 from mayfly.api.azureml.here import WS, Here, id_of
 from mayfly.api.workspace import Name, user
 from mayfly.domain.references import AssetKind
@@ -255,7 +256,9 @@ def _component(world: World, who: str, place: Place, name: str, version: str, sa
         "description": said.get("description"),
         "tags": labels_of(said.get("tags")),
     }
-    return components.create(world, who, place, Submission(definition={"component": body}))
+    named, uploads = code.sent(world, body.pop("code", None), "/component/code")
+    ask = Submission(definition={"component": {**body, **named}}, uploads=uploads)
+    return components.create(world, who, place, ask)
 
 
 def _component_said(row: AssetRow) -> Told:

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from mayfly.api.azureml import command, operations
+from mayfly.api.azureml import code, command, operations
 from mayfly.api.azureml.here import WS, Here, id_of
 from mayfly.api.workspace import Name, user
 from mayfly.kit.errors import Conflict, Invalid, NotFound
-from mayfly.services import components, jobs, submit, verbatim
+from mayfly.services import jobs, submissions, verbatim
 from mayfly.services.places import Place
 from mayfly.store import codec
 from mayfly.store.azure_bodies import BodyRow
@@ -132,9 +132,10 @@ def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> bool:
     for key in ("tags", "properties"):
         if key in definition:
             definition[key] = {one: text for one, text in labels_of(definition[key]).items() if one not in _OURS}
-    ask = Submission(definition=definition, working_folder_name=str(told.get("experimentName") or "Default"))
-    with components.expanded(here.world, place, ask) as plain:
-        row, created = submit.submit(here.world, who, place, plain)
+    named, uploads = code.sent(here.world, told.get("codeId"), "/code")
+    folder = str(told.get("experimentName") or "Default")
+    ask = Submission(definition={**definition, **named}, uploads=uploads, working_folder_name=folder)
+    row, created = submissions.accept(here.world, who, place, ask)
     if created:
         verbatim.keep(here.world, who, place, "jobs", name, body)
     archived = told.get("isArchived")
