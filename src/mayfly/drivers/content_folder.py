@@ -17,6 +17,7 @@ from mayfly.kit.ids import Digest
 
 _CHUNK = 1 << 20
 _HEX = frozenset("0123456789abcdef")
+_LOST_S = 24 * 3600
 _FRESH_S = 3600
 """Far below the grace of garbage collection (services.garbage)."""
 
@@ -28,6 +29,7 @@ class ContentFolder:
         self._folder = folder
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
+        _tidy(self._incoming)
         self._removing = threading.Lock()
 
     def missing(self, digests: Iterable[Digest]) -> list[Digest]:
@@ -155,6 +157,14 @@ def _chunks(file, left: int | None) -> Iterator[bytes]:
                 return
             left = None if left is None else left - len(chunk)
             yield chunk
+
+
+def _tidy(folder: Path) -> None:
+    """Forget what a server left that died while bytes came in."""
+    for part in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if part.stat().st_mtime < time.time() - _LOST_S:
+                part.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -174,11 +174,11 @@ def _change(world: World, space: Space, path: str, made: Callable[[Seen], Change
             if found is None or (before and not holdings.unchanged(unit.connection, space, path, before)):
                 return None
             blob = made(found)
-            if blob is not None or found.in_tree:
-                blobs.put(unit, _row(world, space, path, found, blob))
+            if blob is not None or found.in_tree or found.row is None:
+                swapped = blobs.swap(unit, found.row, _row(world, space, path, found, blob))
             else:
-                blobs.remove(unit, space.workspace, space.datastore, path)
-            return (blob,)
+                swapped = blobs.remove(unit, found.row)
+            return (blob,) if swapped else None
 
         done = world.store.write(write)
         if done is not None:

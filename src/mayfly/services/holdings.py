@@ -80,11 +80,8 @@ def known(connection: Connection, space: Space, path: str) -> Seen | None:
 
 
 def unchanged(connection: Connection, space: Space, path: str, seen: Seen) -> bool:
-    """Whether a path is still as it was seen."""
-    row = blobs.find(connection, space.workspace, space.datastore, path)
-    before = seen.row
-    same = row is None if before is None else row is not None and row.etag == before.etag
-    return same and blobs.newest_tree(connection, space.workspace, space.datastore, path) == seen.newest_tree
+    """Whether the trees over a path are still those that were seen."""
+    return blobs.newest_tree(connection, space.workspace, space.datastore, path) == seen.newest_tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, or_, select, update
 
 from mayfly.kit.clock import Millis
 from mayfly.store import codec, dialect
@@ -33,10 +33,15 @@ class BlobRow:
     """Name and size of the blocks that it was put together from, in order."""
 
 
-_FIND = select(blobs).where(
-    blobs.c.workspace == bindparam("workspace"),
-    blobs.c.datastore == bindparam("datastore"),
-    blobs.c.path == bindparam("path"),
+_KEYS = ("workspace", "datastore", "path")
+_NAMED = [blobs.c[key] == bindparam(f"at_{key}") for key in _KEYS]
+_SEEN = blobs.c.etag == bindparam("seen")
+_FIND = select(blobs).where(*_NAMED)
+_DELETE = delete(blobs).where(*_NAMED, _SEEN)
+_UPDATE = (
+    update(blobs)
+    .where(*_NAMED, _SEEN)
+    .values({column.name: bindparam(f"new_{column.name}") for column in blobs.c if column.name not in _KEYS})
 )
 _NEWEST = select(func.max(placements.c.sequence)).where(
     placements.c.workspace == bindparam("workspace"),
@@ -47,32 +52,24 @@ _NEWEST = select(func.max(placements.c.sequence)).where(
 
 
 def find(connection: Connection, workspace: str, datastore: str, path: str) -> BlobRow | None:
-    given = {"workspace": workspace, "datastore": datastore, "path": path}
+    given = {"at_workspace": workspace, "at_datastore": datastore, "at_path": path}
     found = connection.execute(_FIND, given).one_or_none()
     return None if found is None else _row(found)
 
 
-def put(unit: Unit, row: BlobRow) -> None:
-    """Make it, or replace the one of its name."""
-    values = {
-        "workspace": row.workspace,
-        "datastore": row.datastore,
-        "path": row.path,
-        "digest": row.digest,
-        "size": row.size,
-        "after": row.after,
-        "etag": row.etag,
-        "headers": codec.dump(dict(row.headers)),
-        "metadata": codec.dump(dict(row.metadata)),
-        "blocks": codec.dump([list(block) for block in row.blocks]),
-        "created_at": row.created_at,
-        "modified_at": row.modified_at,
-    }
-    dialect.insert_or_replace(unit.connection, blobs, values, ["workspace", "datastore", "path"])
+def swap(unit: Unit, before: BlobRow | None, row: BlobRow) -> bool:
+    """Put the row in the place of the one that was seen there (None: nothing was); False, and nothing done, when another
+    is there by now."""
+    if before is None:
+        return dialect.insert_or_leave(unit.connection, blobs, [_values(row)]) > 0
+    values = _values(row)
+    given = {f"new_{name}": value for name, value in values.items() if name not in _KEYS}
+    return unit.connection.execute(_UPDATE, {**given, **_one(row), "seen": before.etag}).rowcount > 0
 
 
-def remove(unit: Unit, workspace: str, datastore: str, path: str) -> None:
-    unit.connection.execute(delete(blobs).where(*_named(workspace, datastore, path)))
+def remove(unit: Unit, before: BlobRow) -> bool:
+    """As `swap`, for nothing in its place."""
+    return unit.connection.execute(_DELETE, {**_one(before), "seen": before.etag}).rowcount > 0
 
 
 def newest_tree(connection: Connection, workspace: str, datastore: str, path: str) -> int:
@@ -102,8 +99,25 @@ def around(connection: Connection, workspace: str, datastore: str, path: str) ->
     return [_row(row) for row in connection.execute(wanted)]
 
 
-def _named(workspace: str, datastore: str, path: str):
-    return blobs.c.workspace == workspace, blobs.c.datastore == datastore, blobs.c.path == path
+def _one(row: BlobRow) -> dict[str, str]:
+    return {"at_workspace": row.workspace, "at_datastore": row.datastore, "at_path": row.path}
+
+
+def _values(row: BlobRow) -> dict[str, Any]:
+    return {
+        "workspace": row.workspace,
+        "datastore": row.datastore,
+        "path": row.path,
+        "digest": row.digest,
+        "size": row.size,
+        "after": row.after,
+        "etag": row.etag,
+        "headers": codec.dump(dict(row.headers)),
+        "metadata": codec.dump(dict(row.metadata)),
+        "blocks": codec.dump([list(block) for block in row.blocks]),
+        "created_at": row.created_at,
+        "modified_at": row.modified_at,
+    }
 
 
 def _row(row: Row[Any]) -> BlobRow:

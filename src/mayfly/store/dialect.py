@@ -78,8 +78,19 @@ def insert_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping
     """Insert the rows that clash with nothing; how many went in."""
     if not rows:
         return 0
+    if len(rows) == 1:
+        statement = _insert(connection.dialect.name, table, tuple(rows[0]))
+        return connection.execute(statement, dict(rows[0])).rowcount
     maker = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     return connection.execute(maker(table).values(list(rows)).on_conflict_do_nothing()).rowcount
+
+
+@lru_cache(maxsize=64)
+def _insert(name: str, table: Table, columns: tuple[str, ...]) -> Insert:
+    """Made once for each table and set of columns: making it costs more than running it."""
+    maker = sqlite.insert if name == "sqlite" else postgresql.insert
+    statement = maker(table).values({column: bindparam(column) for column in columns}).on_conflict_do_nothing()
+    return statement.execution_options(preserve_rowcount=True)
 
 
 def insert_many_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -96,7 +107,7 @@ def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, An
 
 @lru_cache(maxsize=64)
 def _upsert(name: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Insert:
-    """Made once for each table and set of columns: making it costs more than running it."""
+    """As `_insert`."""
     maker = sqlite.insert if name == "sqlite" else postgresql.insert
     statement = maker(table).values({column: bindparam(column) for column in columns})
     rest = {column: statement.excluded[column] for column in columns if column not in keys}

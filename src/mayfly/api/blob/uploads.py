@@ -31,27 +31,28 @@ class Incoming(Protocol[Kept]):
 class Upload(Generic[Kept]):
     """A body, all of it here or on the disk, and the hashes it must have."""
 
-    def __init__(self, call: Call, begin: Callable[[], Incoming[Kept]]) -> None:
+    def __init__(self, call: Call, begin: Callable[[], Incoming[Kept]], *, md5: bool) -> None:
+        """`md5`: it is wanted, though none came with the body."""
         self._begin = begin
         self._incoming: Incoming[Kept] | None = None
         self._last = b""
-        self._md5 = hashlib.md5(usedforsecurity=False)
         told, checked = call.headers.get("content-md5"), call.headers.get("x-ms-content-crc64")
         self._wanted_md5 = digest(told, 16, "InvalidMd5") if told else None
         self._wanted_crc = digest(checked, 8, "InvalidHeaderValue") if checked else None
+        self._md5 = hashlib.md5(usedforsecurity=False) if md5 or told else None
         self._crc = Crc64() if checked else None
 
     @property
     def md5(self) -> str:
-        """Of what is kept."""
-        return base64.b64encode(self._md5.digest()).decode()
+        """Of what is kept; '' where nobody wants it."""
+        return _text(self._md5.digest()) if self._md5 else ""
 
     @property
     def hashes(self) -> dict[str, str]:
         """Of what is kept, as the answer tells them."""
-        if self._crc is None:
-            return {"Content-MD5": self.md5}
-        return {"x-ms-content-crc64": base64.b64encode(self._crc.digest()).decode()}
+        if self._crc is not None:
+            return {"x-ms-content-crc64": _text(self._crc.digest())}
+        return {"Content-MD5": self.md5} if self._md5 else {}
 
     @property
     def waiting(self) -> bool:
@@ -67,7 +68,7 @@ class Upload(Generic[Kept]):
     def keep(self) -> Kept:
         """Durable. Raises Invalid `Md5Mismatch`, `Crc64Mismatch`."""
         self._write(self._last)
-        if self._wanted_md5 is not None and self._wanted_md5 != self._md5.digest():
+        if self._md5 is not None and self._wanted_md5 not in (None, self._md5.digest()):
             raise _damaged("Md5Mismatch", "MD5")
         if self._crc is not None and self._crc.digest() != self._wanted_crc:
             raise _damaged("Crc64Mismatch", "CRC64")
@@ -81,21 +82,27 @@ class Upload(Generic[Kept]):
     def _write(self, data: bytes) -> None:
         if self._incoming is None:
             self._incoming = self._begin()
-        self._md5.update(data)
+        if self._md5 is not None:
+            self._md5.update(data)
         if self._crc is not None:
             self._crc.update(data)
         self._incoming.write(data)
 
 
 async def receive(
-    call: Call, limit: int, begin: Callable[[], Incoming[Kept]], keep: Callable[[Upload[Kept]], Result]
+    call: Call,
+    limit: int,
+    begin: Callable[[], Incoming[Kept]],
+    keep: Callable[[Upload[Kept]], Result],
+    *,
+    md5: bool = False,
 ) -> Result:
     """What `keep` makes of the body, called in a thread once that is whole. Raises Invalid `MissingContentLengthHeader`,
     `UnsupportedHeader`, and as `Call.body` and `Upload.keep`."""
     if "content-length" not in call.headers and "transfer-encoding" not in call.headers:
         raise Invalid("MissingContentLengthHeader", "The length of the body must be said.")
     refuse_structured(call)
-    upload = Upload(call, begin)
+    upload = Upload(call, begin, md5=md5)
     try:
         async for piece in call.body(limit):
             if upload.waiting:
@@ -118,6 +125,10 @@ def refuse_structured(call: Call) -> None:
 
 async def threaded(work: Callable[[], Result]) -> Result:
     return await to_thread.run_sync(work, limiter=_writers)
+
+
+def _text(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
 
 
 def _damaged(code: str, hash: str) -> Invalid:

@@ -37,7 +37,7 @@ async def put(call: Call) -> Answer:
         new = NewBlob(found, size, headers, metadata)
         return Answer(201, {**written(_keep(call, new)), **upload.hashes})
 
-    return await receive(call, LARGEST, call.world.content.begin, keep)
+    return await receive(call, LARGEST, call.world.content.begin, keep, md5=True)
 
 
 def _keep(call: Call, new: NewBlob) -> Blob:
@@ -57,6 +57,7 @@ def _copy(call: Call) -> Answer:
             "AuthorizationPermissionMismatch", "The signature of the copy's source does not let it be read."
         )
     there = blobs.find(world, blobs.space_of(address.container), address.blob)
+    world.content.missing([Digest(there.digest)])  # it stays, should the source go now
     headers = call.content_headers() or there.headers
     metadata = call.metadata() or there.metadata
     new = NewBlob(Digest(there.digest), there.size, headers, metadata, there.blocks)
