@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 
 from mayfly.testing.embedded import HELLO, Embedded, Make, command_line
@@ -79,17 +80,36 @@ def test_a_jobs_client_logs_to_its_run_and_reads_models_made_otherwise(fresh: Ma
 
 
 def test_an_artifact_of_any_size_costs_no_memory_on_its_way(embedded: Embedded) -> None:
-    def log(size: int) -> None:
+    def log(size: int) -> str:
         path = embedded.write({**HELLO, "command": f"python big.py {size}", "code": "."})
         (path.parent / "big.py").write_text(BIG)
-        embedded.wait(embedded.json("job", "create", "-f", str(path))["name"], "Completed", 120)
+        name = embedded.json("job", "create", "-f", str(path))["name"]
+        embedded.wait(name, "Completed", 120)
+        return name
 
     log(4 << 20)
     before = _peaks(embedded)
-    log(200 << 20)
+    _look_at(embedded, log(200 << 20), 200 << 20)
     grown = {part: peak - before[part] for part, peak in _peaks(embedded).items() if part in before}
     assert set(grown) == {"mayfly.main.server", "mayfly.main.mlflow", "mayfly.main.node --agent"}
     assert max(grown.values()) < 60 << 10, grown
+
+
+def _look_at(one: Embedded, name: str, size: int) -> None:
+    """As a browser does that reads slowly at first."""
+    link = one.call("POST", f"/jobs/{name}/web", {})["url"]
+    with httpx.Client(timeout=60) as browser:
+        page, _, run = browser.get(link).headers["location"].partition("#")
+        asked = {"path": "big.bin", "run_uuid": run.split("/runs/")[1].partition("/")[0]}
+        url = link.partition("/tracking/")[0] + page + "get-artifact"
+        with browser.stream("GET", url, params=asked) as answer:
+            got = 0
+            for chunk in answer.iter_raw(1 << 20):
+                if not got:
+                    one.run("job", "show", name)
+                got += len(chunk)
+            assert (answer.status_code, got) == (200, size)
+            assert "sandbox" in answer.headers["content-security-policy"]
 
 
 def _peaks(one: Embedded) -> dict[str, int]:

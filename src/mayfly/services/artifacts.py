@@ -22,8 +22,8 @@ from mayfly.transfer import trees
 from mayfly.wire.agent import Tree, TreeEntry
 
 _RUN = re.compile(r"[0-9a-f]{32}\Z")
-_FILES = "/api/2.0/mlflow-artifacts/artifacts"
-_PROXIED = "mlflow-artifacts:/"
+FILES = "/api/2.0/mlflow-artifacts/artifacts"
+PROXIED = "mlflow-artifacts:/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _find(world: World, workspace: Workspace, name: str) -> tuple[JobRow, Tracke
 def _logged(world: World, space: str, run: TrackedRun, path: str) -> tuple[list[TreeEntry], bool] | None:
     info = world.mlflow.ask(space, "GET", "runs/get", {"run_id": run.mlflow_run}).get("run", {}).get("info", {})
     root = str(info.get("artifact_uri", ""))
-    if not root.startswith(_PROXIED):
+    if not root.startswith(PROXIED):
         return None
     direct = _at(world, space, root, path)
     if direct is not None or not path:
@@ -161,14 +161,14 @@ def _below(uri: str, path: str) -> str:
 
 
 def _listed(world: World, space: str, uri: str) -> list[dict]:
-    path = uri.removeprefix(_PROXIED).strip("/")
-    answer = world.mlflow.tell(space, "GET", _FILES, {"path": path})
+    path = uri.removeprefix(PROXIED).strip("/")
+    answer = world.mlflow.tell(space, "GET", FILES, {"path": path})
     return list(answer[1].get("files", ()))
 
 
 def _kept(world: World, space: str, uri: str, path: str) -> TreeEntry:
     """Fetch one file into the content store."""
-    where = f"{_FILES}/{quote(uri.removeprefix(_PROXIED).strip('/'))}"
+    where = f"{FILES}/{quote(uri.removeprefix(PROXIED).strip('/'))}"
     answer = world.mlflow.send(space, "GET", where)
     if answer.status != 200:
         words = b"".join(answer.body)[:200].decode(errors="replace")

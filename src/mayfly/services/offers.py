@@ -74,7 +74,7 @@ class Offers:
             if not fresh:
                 return
             space = self._space(workspace)
-            there = self._there(space, {row.name for row in fresh})
+            there = self._there(space, fresh, at_first=not last)
             for row in sorted(fresh, key=lambda row: (row.name, len(row.version), row.version)):
                 if row.tree is not None and _is_number(row.version) and (row.name, row.version) not in there:
                     self._offer(space, row)
@@ -110,15 +110,20 @@ class Offers:
         assert found is not None, "whoever asks is in it"
         return tracking_name(found)
 
-    def _there(self, space: str, names: set[str]) -> set[tuple[str, str]]:
-        """The versions of these names that MLflow has."""
+    def _there(self, space: str, rows: Sequence[AssetRow], *, at_first: bool) -> set[tuple[str, str]]:
+        """Those of these versions that MLflow has. At first they are many, and all that it has are looked through."""
         found: set[tuple[str, str]] = set()
+        if not at_first:
+            for one in ({"name": row.name, "version": row.version} for row in rows):
+                if self._world.mlflow.ask(space, "GET", "model-versions/get", one):
+                    found.add((one["name"], one["version"]))
+            return found
         token = ""
         while True:
             asked = {"max_results": 10_000} | ({"page_token": token} if token else {})
             page = self._world.mlflow.ask(space, "GET", "model-versions/search", asked)
             told = page.get("model_versions", ())
-            found |= {(one["name"], str(one["version"])) for one in told if one["name"] in names}
+            found |= {(one["name"], str(one["version"])) for one in told}
             token = page.get("next_page_token", "")
             if not token:
                 return found

@@ -13,6 +13,7 @@ from mayfly.kit.errors import Denied, Forbidden, MayflyError, NotFound
 from mayfly.kit.ids import WorkspaceId
 from mayfly.ports.tracking import Response, TrackingRows
 from mayfly.services import histories
+from mayfly.services.artifacts import FILES, PROXIED
 from mayfly.services.attempts import speaker
 from mayfly.services.feeding import Feeder
 from mayfly.services.jobs import find
@@ -32,6 +33,7 @@ SESSION_MS = 12 * 3_600_000
 _MOST_LINKS = 1000
 _OPEN = ("static-files/", "get-artifact", "model-versions/get-artifact", "version")
 _AJAX = "ajax-api/2.0/mlflow/"
+_FILES = ("get-artifact", "mlflow-artifacts/artifacts/", "/artifacts/files")
 _QUIET = (
     "ajax-api/3.0/mlflow/server-info",
     "ajax-api/3.0/mlflow/ui-telemetry",
@@ -118,20 +120,34 @@ class Pages:
         if concerns(path.removeprefix(_AJAX)):
             self._offers.offer(WorkspaceId(workspace))
         sent = theirs(body.decode("latin-1"), runs).encode("latin-1")
-        answer = self._world.mlflow.send(
-            space, method, "/" + theirs(path, runs), theirs(query, runs), kept_headers(headers), sent
-        )
+        where, asked = "/" + theirs(path, runs), theirs(query, runs)
+        if path == "get-artifact":
+            where, asked = self._streamed(space, asked) or (where, asked)
+        answer = self._world.mlflow.send(space, method, where, asked, kept_headers(headers), sent)
         if not path and answer.status == 200:
             return _begun(answer)
         if path.endswith("/server-info"):
             return alone(answer)
+        kept = answered_headers(answer.headers)
+        if any(mark in path for mark in _FILES):  # made by a job: it may be looked at, and does nothing
+            kept = (*kept, ("content-security-policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'"))
+            return Response(answer.status, kept, answer.body)
         kinds = [value for name, value in answer.headers if name.lower() == "content-type"]
         if path.startswith(("ajax-api", "graphql")) and kinds and kinds[0].startswith("application/json"):
             return mapped(answer, self._runs, {})
-        kept = answered_headers(answer.headers)
-        if "get-artifact" in path:  # made by a job: it may be looked at, and does nothing
-            kept = (*kept, ("content-security-policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'"))
         return Response(answer.status, kept, answer.body)
+
+    def _streamed(self, space: str, query: str) -> tuple[str, str] | None:
+        """Where MLflow streams the file that it would else hold in memory for a browser that reads slowly."""
+        asked = dict(parse_qsl(query))
+        path = asked.get("path", "")
+        told = self._world.mlflow.ask(
+            space, "GET", "runs/get", {"run_id": asked.get("run_uuid") or asked.get("run_id")}
+        )
+        root = str(told.get("run", {}).get("info", {}).get("artifact_uri", ""))
+        if not path or ".." in path.split("/") or not root.startswith(PROXIED):
+            return None
+        return f"{FILES}/{quote(root.removeprefix(PROXIED).strip('/'))}/{quote(path)}", ""
 
     def _history(self, workspace: str, path: str, query: str, runs: Mapping[str, TrackedRun]) -> Response | None:
         def here(run: TrackedRun) -> bool:
