@@ -17,7 +17,15 @@ from mayfly.testing.nodes import until
 pytestmark = [pytest.mark.end_to_end, pytest.mark.fault]
 
 ALL = os.environ.get("MAYFLY_FAULTS") == "all"
-APART = ("cancel accepted", "environment resolved", "checkpoint kept", "tracking kept", "tracking fed")
+APART = (
+    "cancel accepted",
+    "environment resolved",
+    "checkpoint kept",
+    "tracking kept",
+    "tracking fed",
+    "step started",
+    "pipeline ended",
+)
 """Not every job comes by these: they have tests of their own."""
 SERVER = [(step, side) for step in unit.STEPS if step not in APART for side in ("before", "after")]
 SAMPLE = {

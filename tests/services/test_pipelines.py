@@ -6,10 +6,17 @@ from typing import Any
 
 import pytest
 
+from mayfly.domain.job import JobState
+from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import MayflyError
-from mayfly.services import components, submissions
+from mayfly.services import components, data, jobs, steps, submissions
+from mayfly.store import codec
+from mayfly.store import jobs as rows
+from mayfly.store.jobs import JobRow
+from mayfly.testing.agent import parts_of
 from mayfly.testing.world import HERE, Scene
-from mayfly.wire.mayfly import Submission
+from mayfly.wire.agent import OutputManifest
+from mayfly.wire.mayfly import JobView, Submission
 
 ENVIRONMENT = {"image": "library/python:latest"}
 BODY: dict[str, Any] = {
@@ -67,3 +74,167 @@ def test_everything_wrong_is_in_one_answer(stage: Scene) -> None:
         notes(stage, jobs)
     found = {fault.pointer for fault in raised.value.all_faults()}
     assert found == {"/jobs/a/resources/instance_type", "/jobs/b/inputs/x/path"}
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+WRITES = {"command": "true", "environment": ENVIRONMENT, "outputs": {"o": None}}
+READS = {"type": "uri_folder", "optional": True}
+INNER = {
+    "type": "pipeline",
+    "inputs": {"raw": {"type": "uri_folder"}, "n": {"type": "integer"}},
+    "outputs": {"best": {"type": "uri_folder"}},
+    "jobs": {
+        "fit": {
+            "command": "echo ${{inputs.n}} ${{inputs.d}}",
+            "environment": ENVIRONMENT,
+            "inputs": {"d": "${{parent.inputs.raw}}", "n": "${{parent.inputs.n}}"},
+            "outputs": {"m": "${{parent.outputs.best}}"},
+        }
+    },
+}
+WHOLE: dict[str, Any] = {
+    "name": "whole",
+    "type": "pipeline",
+    "experiment_name": "mine",
+    "inputs": {"n": 3, "data": {"type": "uri_folder", "path": "./data"}},
+    "outputs": {"model": {"type": "uri_folder"}},
+    "jobs": {
+        "prep": {**WRITES, "inputs": {"d": "${{parent.inputs.data}}"}},
+        "inner": {
+            "type": "pipeline",
+            "component": INNER,
+            "inputs": {"raw": "${{parent.jobs.prep.outputs.o}}", "n": "${{parent.inputs.n}}"},
+            "outputs": {"best": "${{parent.outputs.model}}"},
+        },
+    },
+}
+
+
+class Flow:
+    """A pipeline by hand: the duty, the scheduler, and nodes that do what they are told to."""
+
+    def __init__(self, stage: Scene, definition: dict[str, Any], **sent: bytes) -> None:
+        self.stage = stage
+        uploads = {"/inputs/data/path": stage.upload(**sent)} if sent else {}
+        ask = Submission(definition=definition, uploads=uploads)
+        self.id = submissions.accept(stage.world, "me", HERE, ask)[0].job.id
+        self.duty = Pipelines(stage.world)
+        self.duty.work()
+
+    def child(self, *path: str) -> JobRow:
+        at = self.id
+        for step in path:
+            found = self.stage.world.store.read(lambda c, at=at: rows.children(c, at))
+            at = next(one.id for one in found if one.step == step)
+        return self.stage.row(at)
+
+    def begun(self) -> list[str]:
+        return [one.step for one in self.stage.world.store.read(lambda c: rows.children(c, self.id))]
+
+    def run(self, *path: str, code: int = 0, **made: dict[str, bytes]) -> dict[str, Any]:
+        """The step runs and leaves these outputs; what its node was told."""
+        self.stage.turn()
+        row = self.child(*path)
+        (part,) = parts_of(self.stage.world, row.job.id, 1)
+        part.prepare()
+        outputs = [
+            OutputManifest(name=name, tree=self.stage.upload(**files), files=len(files), bytes=1)
+            for name, files in made.items()
+        ]
+        part.tell(part.started(), part.exited(code))
+        part.tell(part.collected(outputs=tuple(outputs)))
+        part.tell(part.released())
+        self.duty.work()
+        return codec.load(row.work)
+
+    def view(self) -> JobView:
+        return jobs.view_of(self.stage.world, self.id) or pytest.fail("it is gone")
+
+
+def test_data_flows_through_nested_pipelines_to_their_outputs(stage: Scene) -> None:
+    flow = Flow(stage, WHOLE, a=b"1")
+    assert flow.begun() == ["prep"]
+    sent = flow.run("prep", o={"x": b"1"})
+    assert sent["inputs"][0]["tree"] == stage.upload(a=b"1")
+    assert flow.begun() == ["prep", "inner"]
+    assert flow.child("inner", "fit").experiment == "mine"
+    fit = flow.run("inner", "fit", m={"y": b"2"})
+    assert (fit["literals"], fit["inputs"][0]["tree"]) == ({"n": "3"}, stage.upload(x=b"1"))
+    flow.duty.work()
+    view = flow.view()
+    assert (view.status, [(one.name, one.tree) for one in view.outputs]) == (
+        "Completed",
+        [("model", stage.upload(y=b"2"))],
+    )
+    assert [(one.name, one.status, [s.name for s in one.steps]) for one in view.steps] == [
+        ("prep", "Completed", []),
+        ("inner", "Completed", ["fit"]),
+    ]
+    found = data.find(stage.world, HERE, "azureml://jobs/whole/outputs/model")
+    assert found.tree == stage.upload(y=b"2")
+    assert [one.name for one in jobs.page(stage.world, HERE, 9, None, None).jobs] == ["whole"]
+    assert [one.step for one in jobs.page(stage.world, HERE, 9, None, None, parent="whole").jobs] == ["inner", "prep"]
+
+
+def test_a_step_is_begun_once_whoever_asks_again(stage: Scene) -> None:
+    flow = Flow(stage, {**WHOLE, "name": "x"}, a=b"1")
+    plan = steps.plan_of(stage.world, stage.row(flow.id))
+    for _ in range(2):
+        assert steps.start(stage.world, plan, "prep", [])
+        Pipelines(stage.world).work()
+    assert flow.begun() == ["prep"]
+
+
+def test_what_can_go_on_without_a_failed_step_goes_on(stage: Scene) -> None:
+    reads = {"environment": ENVIRONMENT, "command": "echo $[[${{inputs.d}}]]", "inputs": {"d": READS}}
+    bound = {"d": "${{parent.jobs.a.outputs.o}}"}
+    needs = {"environment": ENVIRONMENT, "command": "echo ${{inputs.d}}", "inputs": bound}
+    graph = {"a": WRITES, "b": {"component": reads, "inputs": bound}, "c": needs}
+    flow = Flow(stage, {"type": "pipeline", "jobs": graph})
+    flow.run("a", code=3)
+    assert flow.begun() == ["a", "b"]
+    assert flow.run("b")["command"] == "echo "
+    view = flow.view()
+    assert [(one.name, one.status) for one in view.steps] == [("a", "Failed"), ("b", "Completed"), ("c", "Skipped")]
+    assert view.status == "Failed" and view.error is not None
+    assert view.error.message == "The step 'a' failed: The command ended with exit status 3. Not run: c."
+
+
+def test_one_failure_stops_all_where_that_is_asked_for(stage: Scene) -> None:
+    graph = {"a": WRITES, "b": WRITES, "c": {**WRITES, "depends_on": ["b"]}}
+    flow = Flow(stage, {"type": "pipeline", "jobs": graph, "settings": {"continue_on_step_failure": False}})
+    flow.run("a", code=1)
+    assert flow.child("b").job.cause is not None
+    flow.duty.work()
+    assert [(one.name, one.status) for one in flow.view().steps] == [
+        ("a", "Failed"),
+        ("b", "Canceled"),
+        ("c", "Skipped"),
+    ]
+
+
+def test_a_cancel_reaches_every_level(stage: Scene) -> None:
+    flow = Flow(stage, {**WHOLE, "name": "down"}, a=b"1")
+    flow.run("prep", o={"x": b"1"})
+    flow.duty.work()
+    assert flow.child("inner", "fit").job.state is JobState.QUEUED
+    jobs.cancel(stage.world, HERE, "down", "me", "enough")
+    fit = flow.child("inner", "fit").job
+    assert fit.cause is not None and fit.state is JobState.CANCELED and "enough" in fit.cause.message
+    flow.duty.work()
+    flow.duty.work()
+    assert flow.view().status == flow.child("inner").job.state.value == "Canceled"
+
+
+def test_a_step_that_cannot_be_accepted_is_a_failed_child(stage: Scene) -> None:
+    second = {
+        "environment": ENVIRONMENT,
+        "command": "echo ${{inputs.d}}",
+        "inputs": {"d": "${{parent.jobs.a.outputs.o}}"},
+    }
+    flow = Flow(stage, {"type": "pipeline", "jobs": {"a": WRITES, "b": second}})
+    flow.run("a")  # and leaves nothing
+    failed = flow.child("b").job
+    assert failed.cause is not None and (failed.state, failed.cause.code) == (JobState.FAILED, "OutputNotFound")
+    assert flow.view().status == "Failed"

@@ -62,9 +62,10 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
         after: str | None = None,
         state: str | None = None,
         which: Which = "active",
+        parent: str | None = None,
     ) -> wire.JobPage:
         states = [one.strip() for one in state.split(",")] if state else None
-        return jobs.page(world, Place(subscription, group, workspace), limit, after, states, which)
+        return jobs.page(world, Place(subscription, group, workspace), limit, after, states, which, parent)
 
     @routes.get(f"{WS}/jobs/{{name}}")
     def show_job(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.JobView:

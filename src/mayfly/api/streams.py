@@ -12,6 +12,7 @@ from anyio import to_thread
 
 from mayfly.services import jobs, logs
 from mayfly.services.world import World
+from mayfly.wire.mayfly import StepView
 
 KEEP_ALIVE_S = 10.0
 
@@ -50,7 +51,14 @@ async def follow(world: World, job: str, offsets: dict[str, int]) -> AsyncIterat
                 if view is None:
                     return
                 ended = view.ended_at is not None
-                face = (view.status, view.phase, view.attempt, view.status_reason, view.phase_detail)
+                face = (
+                    view.status,
+                    view.phase,
+                    view.attempt,
+                    view.status_reason,
+                    view.phase_detail,
+                    _faces(view.steps),
+                )
                 if face != shown:
                     shown = face
                     yield _event("job", view.model_dump_json())
@@ -69,6 +77,10 @@ async def follow(world: World, job: str, offsets: dict[str, int]) -> AsyncIterat
     finally:
         listener.close()
         life.close()
+
+
+def _faces(steps: list[StepView]) -> tuple[object, ...]:
+    return tuple((one.name, one.status, one.phase, one.phase_detail, _faces(one.steps)) for one in steps)
 
 
 async def _logs(world: World, job: str, readers: dict[str, _Reader], *, final: bool) -> AsyncIterator[bytes]:

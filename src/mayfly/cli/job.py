@@ -14,7 +14,7 @@ from mayfly.cli.text import Column
 from mayfly.cli.watch import watch
 from mayfly.client.doors import View
 from mayfly.client.downloading import download as bring
-from mayfly.kit.errors import Invalid, nearest
+from mayfly.kit.errors import Invalid, NotFound, nearest
 from mayfly.kit.units import format_bytes
 from mayfly.spec import overrides
 
@@ -35,12 +35,20 @@ _LIST = (
 @click.option("--all-results", type=bool, is_flag=True, help="All jobs there are.")
 @click.option("--include-archived", is_flag=True, help="Archived ones too.")
 @click.option("--archived-only", is_flag=True, help="Only archived ones.")
+@click.option("--parent-job-name", "parent", metavar="NAME", help="The steps of this pipeline.")
 def list_jobs(
-    run: Run, max_results: int, status: str | None, all_results: bool, include_archived: bool, archived_only: bool
+    run: Run,
+    max_results: int,
+    status: str | None,
+    all_results: bool,
+    include_archived: bool,
+    archived_only: bool,
+    parent: str | None,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first; the steps of a pipeline only with --parent-job-name."""
     which = "archived" if archived_only else "all" if include_archived else "active"
-    jobs = list(run.doors().jobs(limit=None if all_results else max_results, state=status, which=which))
+    most = None if all_results else max_results
+    jobs = list(run.doors().jobs(limit=most, state=status, which=which, parent=parent))
     now = run.clock.now()
 
     def human() -> list[str]:
@@ -197,6 +205,7 @@ def _label(value: Any) -> Any:
 @job_name
 @click.option("--output-name", metavar="NAME", help="Only this output.")
 @click.option("--all", "everything", is_flag=True, help="Every output.")
+@click.option("--step", metavar="STEP", help="Of this step of a pipeline; OUTER/STEP of a nested one.")
 @click.option(
     "--download-path",
     "-p",
@@ -206,13 +215,23 @@ def _label(value: Any) -> Any:
     help="Where to (default: here).",
 )
 def download(
-    run: Run, name: str | None, positional: str | None, output_name: str | None, everything: bool, download_path: Path
+    run: Run,
+    name: str | None,
+    positional: str | None,
+    output_name: str | None,
+    everything: bool,
+    step: str | None,
+    download_path: Path,
 ) -> None:
     """Download outputs and logs: artifacts/… for the default output, named-outputs/NAME/… for the others."""
     if output_name and everything:
         raise Invalid("UsageInvalid", "--output-name and --all exclude each other.")
     doors = run.doors()
     job = doors.job(one_name(name, positional))
+    if step is not None:
+        job = doors.job(_job_of(job, step))
+    elif job["type"] == "pipeline" and output_name is None:
+        everything = True  # it has no artifacts of its own
     done = bring(doors, job, download_path.absolute(), only=output_name, everything=everything)
     answer = [{"name": d.name, "folder": str(d.folder), "files": d.files, "bytes": d.bytes} for d in done]
 
@@ -224,6 +243,22 @@ def download(
         return lines or [f"{text.clean(job['name'])} left nothing to download."]
 
     run.screen.data(answer, human)
+
+
+def _job_of(job: View, step: str) -> str:
+    """The job that a step of a pipeline is. Raises NotFound `StepNotFound`, `StepNotStarted`."""
+    steps = report.steps_by_path(job.get("steps") or [])
+    found = steps.get(step)
+    if found is None:
+        near = nearest(step, list(steps))
+        raise NotFound(
+            "StepNotFound",
+            f"'{job['name']}' has no step '{step}'.",
+            remedy=f"Did you mean '{near}'?" if near else f"It has: {', '.join(steps) or 'none'}.",
+        )
+    if not found.get("job"):
+        raise NotFound("StepNotStarted", f"The step '{step}' of '{job['name']}' is {found['status']}: it left nothing.")
+    return str(found["job"])
 
 
 def _details(run: Run, job: View) -> list[str]:
@@ -245,8 +280,9 @@ def _details(run: Run, job: View) -> list[str]:
         "Created": f"{text.moment(job['created_at'], now)} by {job['submitter']}",
         "Started": text.moment(job.get("started_at"), now),
         "Ended": text.moment(job.get("ended_at"), now),
-        "Compute": job["compute"],
-        "Size": report.size(job),
+        "Step": f"{job['step']} of {job['parent_job_name']}" if job.get("step") else "",
+        "Compute": "" if job["type"] == "pipeline" else job["compute"],
+        "Size": "" if job["type"] == "pipeline" else report.size(job),
         "Software": " ".join(filter(None, [job.get("environment"), job.get("environment_note")])),
         "Isolated": ", ".join(filter(None, [job.get("isolation"), *(job.get("limits_enforced") or [])])),
         "Use": report.used(job["use"]) if job.get("use") else "",
@@ -257,4 +293,6 @@ def _details(run: Run, job: View) -> list[str]:
     }
     lines += [report.field(label, value) for label, value in facts.items() if value]
     lines += [report.field("Note", note) for note in job.get("notes") or []]
+    if steps := job.get("steps"):
+        return [*lines, "", *run.screen.table(report.STEPS, report.step_rows(steps))]
     return [*lines, "", *run.screen.table(report.PHASES, report.phase_rows(job["phases"]))]

@@ -23,6 +23,13 @@ QUOTA = (
     Column("limit", right=True, whole=True),
     Column("scope"),
 )
+STEPS = (
+    Column("step", whole=True),
+    Column("status", whole=True),
+    Column("time", right=True, whole=True),
+    Column("job", whole=True),
+    Column("doing"),
+)
 
 
 def field(label: str, value: object) -> str:
@@ -34,6 +41,35 @@ def phase_rows(phases: Sequence[View]) -> list[tuple[str, str, str]]:
         (p["phase"], text.span(p["milliseconds"]) + (" so far" if p.get("open") else ""), p.get("cause") or "")
         for p in phases
     ]
+
+
+def step_rows(steps: Sequence[View], indent: str = "") -> list[tuple[str, str, str, str, str]]:
+    """A pipeline's steps, those of nested ones indented below theirs."""
+    rows = []
+    for step in steps:
+        spent = text.span(step["milliseconds"]) if step.get("job") else ""
+        rows.append((f"{indent}{step['name']}", step["status"], spent, step.get("job") or "", _doing(step)))
+        rows += step_rows(step.get("steps") or [], indent + "  ")
+    return rows
+
+
+def _doing(step: View) -> str:
+    if step.get("reason"):
+        return clean(step["reason"])
+    if step["status"] == "NotStarted":
+        return f"waits for {', '.join(step['needs'])}" if step["needs"] else ""
+    if step["status"] in ("Completed", "Skipped"):
+        return ""
+    return ": ".join(filter(None, [step.get("phase"), clean(step.get("phase_detail") or "")]))
+
+
+def steps_by_path(steps: Sequence[View], above: str = "") -> dict[str, View]:
+    """'train', 'outer/train' → the step."""
+    found = {}
+    for step in steps:
+        found[f"{above}{step['name']}"] = step
+        found |= steps_by_path(step.get("steps") or [], f"{above}{step['name']}/")
+    return found
 
 
 def total(job: View) -> int:
@@ -112,10 +148,13 @@ def final_report(job: View, why: str, width: int | None = None) -> list[str]:
         field("Job", name),
         field("Status", f"{job['status']} after {text.span(total(job))}"),
         *_ending(job),
-        field("Size", size(job)),
-        *wrapped("Why", (why or job.get("status_reason") or "").split(), " ", width),
-        *wrapped("Phases", [f"{p['phase']} {text.span(p['milliseconds'])}" for p in job["phases"]], ", ", width),
     ]
+    if job.get("type") != "pipeline":
+        lines += [
+            field("Size", size(job)),
+            *wrapped("Why", (why or job.get("status_reason") or "").split(), " ", width),
+            *wrapped("Phases", [f"{p['phase']} {text.span(p['milliseconds'])}" for p in job["phases"]], ", ", width),
+        ]
     if metrics := job.get("metrics"):
         lines += wrapped("Metrics", [f"{k} {text.number(v)}" for k, v in list(metrics.items())[:12]], ", ", width)
         if len(metrics) > 12:

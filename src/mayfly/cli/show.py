@@ -123,6 +123,11 @@ class Screen:
     def dim(self, message: str) -> None:
         self._say(self.paint_err("dim", text.clean(message)))
 
+    def up(self, lines: int) -> None:
+        """Take back the last lines that were said; only for a terminal."""
+        self.err.write(f"\x1b[{lines}F\x1b[0J")
+        self.err.flush()
+
     def _say(self, line: str) -> None:
         self.err.write(line + "\n")
         self.err.flush()

@@ -6,6 +6,7 @@ import re
 
 from mayfly.cli import report, show, text
 from mayfly.cli.run import Run
+from mayfly.cli.tree import Tree
 from mayfly.client.doors import Doors, View
 from mayfly.client.downloading import ENDED
 from mayfly.client.following import Away, Back, Following, JobSeen, LogPiece
@@ -21,7 +22,7 @@ def watch(run: Run, doors: Doors, name: str) -> int:
     """Follow the job until it has ended, print its report; the exit status. Ctrl-C leaves the job alone."""
     screen = run.screen
     following = Following(name, doors, run.doors_again)
-    watcher = _Watcher(run)
+    watcher = _Watcher(run, following)
     try:
         for seen in following.events():
             watcher.see(seen)
@@ -36,14 +37,22 @@ def watch(run: Run, doors: Doors, name: str) -> int:
     screen.end_logs(watcher.prefixes)
     if job is None:
         return show.ENDED_BADLY
-    why = _why(following.doors, job)
-    screen.data(job, lambda: ["", *(_coloured(run, line) for line in report.final_report(job, why, screen.width))])
+    why = "" if job.get("steps") else _why(following.doors, job)
+    screen.data(job, lambda: ["", *(_coloured(run, line) for line in _report(run, job, why))])
     return 0 if job["status"] == "Completed" else show.ENDED_BADLY
 
 
+def _report(run: Run, job: View, why: str) -> list[str]:
+    lines = report.final_report(job, why, run.screen.width)
+    if steps := job.get("steps"):
+        return [*lines, "", *run.screen.table(report.STEPS, report.step_rows(steps))]
+    return lines
+
+
 class _Watcher:
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, following: Following) -> None:
         self._run = run
+        self._tree = Tree(run.screen, lambda: following.doors)
         self.job: View | None = None
         self.prefixes: dict[str, str] = {}
         self._shown: tuple[str, str, str] | None = None
@@ -56,7 +65,10 @@ class _Watcher:
             screen.log(seen.file, seen.text, self._prefix(seen.file))
         elif isinstance(seen, JobSeen):
             self.job = seen.job
-            self._phase(seen.job, seen.ended)
+            if seen.job.get("type") == "pipeline":
+                self._tree.see(seen.job, seen.ended)
+            else:
+                self._phase(seen.job, seen.ended)
         elif isinstance(seen, Away):
             screen.break_line()
             screen.note(f"The server is away ({seen.reason.rstrip('.')}); the job goes on, waiting for the server …")

@@ -76,13 +76,16 @@ class Doors:
     def plan(self, submission: View) -> View:
         return self.session.post(f"{self.place.path}/jobs:plan", submission, repeatable=True)
 
-    def jobs(self, *, limit: int | None = None, state: str | None = None, which: str = "active") -> Iterator[View]:
-        """Newest first, page by page, at most `limit`."""
+    def jobs(
+        self, *, limit: int | None = None, state: str | None = None, which: str = "active", parent: str | None = None
+    ) -> Iterator[View]:
+        """Newest first, page by page, at most `limit`; the steps of the pipeline `parent`, else jobs that are no steps."""
         after, left = None, limit
         while left is None or left > 0:
             size = 100 if left is None else min(left, 100)
             page = self.session.get(
-                f"{self.place.path}/jobs", {"limit": size, "after": after, "state": state, "which": which}
+                f"{self.place.path}/jobs",
+                {"limit": size, "after": after, "state": state, "which": which, "parent": parent},
             )
             jobs = page["jobs"]
             yield from jobs

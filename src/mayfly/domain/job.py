@@ -98,6 +98,7 @@ class Job:
 
     id: JobId
     node_count: int
+    """0: it has no nodes of its own, only children."""
     created_at: Millis
     phase_since: Millis
     state: JobState = JobState.QUEUED
@@ -113,6 +114,10 @@ class Job:
     ended_at: Millis | None = None
     suspected_since: Millis | None = None
     """Set while a node of the attempt is silent: shown as NotResponding, never a cause of anything by itself."""
+
+    @property
+    def composite(self) -> bool:
+        return self.node_count == 0
 
     @property
     def live(self) -> bool:

@@ -123,6 +123,18 @@ class AttemptLost:
     """Whether this cause may use one of the job's retries."""
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A job without nodes of its own begins: its children will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildrenEnded:
+    """Nothing of a job without nodes of its own goes on any more; `cause` when that is a failure."""
+
+    cause: Cause | None = None
+
+
 JobEvent = (
     Waiting
     | Reserved
@@ -138,6 +150,8 @@ JobEvent = (
     | Suspected
     | Heard
     | AttemptLost
+    | Begun
+    | ChildrenEnded
 )
 
 
@@ -154,6 +168,11 @@ def step(job: Job, event: JobEvent, now: Millis) -> Job:
         return _cancel_asked(job, event, now)
     if isinstance(event, Rejected):
         return _end(job, JobState.FAILED, event.cause, now) if job.state in _NOT_GRANTED else job
+    if isinstance(event, Begun):
+        begins = job.composite and job.state is JobState.QUEUED
+        return replace(_enter(job, Phase.RUN, now), state=JobState.RUNNING, started_at=now) if begins else job
+    if isinstance(event, ChildrenEnded):
+        return _children_ended(job, event, now)
     if event.attempt != job.attempt or not job.ranks:
         return job
     if isinstance(event, Suspected):
@@ -168,7 +187,7 @@ def step(job: Job, event: JobEvent, now: Millis) -> Job:
 
 
 def _reserved(job: Job, event: Reserved, now: Millis) -> Job:
-    if job.state is not JobState.QUEUED or event.attempt != job.attempt + 1:
+    if job.state is not JobState.QUEUED or event.attempt != job.attempt + 1 or job.composite:
         return job
     job = _enter(job, Phase.PROVISION, now)
     return replace(
@@ -183,7 +202,7 @@ def _reserved(job: Job, event: Reserved, now: Millis) -> Job:
 def _cancel_asked(job: Job, event: CancelAsked, now: Millis) -> Job:
     if job.state.terminal or (job.state is JobState.CANCEL_REQUESTED and not event.unreachable):
         return job
-    if job.state in _NOT_GRANTED or event.unreachable or not job.live:
+    if job.state in _NOT_GRANTED or event.unreachable or not (job.live or job.composite):
         cause = job.cause if job.state is JobState.CANCEL_REQUESTED else event.cause
         return _end(
             job, JobState.CANCELED, cause or event.cause, now
@@ -191,6 +210,14 @@ def _cancel_asked(job: Job, event: CancelAsked, now: Millis) -> Job:
     if job.state is JobState.FINALIZING:
         return job  # the processes have ended: their result stands (promise 7)
     return replace(_enter(job, Phase.CANCELLING, now), state=JobState.CANCEL_REQUESTED, cause=event.cause)
+
+
+def _children_ended(job: Job, event: ChildrenEnded, now: Millis) -> Job:
+    if not job.composite or job.state not in (JobState.RUNNING, JobState.CANCEL_REQUESTED):
+        return job
+    if job.state is JobState.CANCEL_REQUESTED:
+        return _end(job, JobState.CANCELED, job.cause or Cause("Canceled", "Canceled."), now)
+    return _end(job, JobState.COMPLETED if event.cause is None else JobState.FAILED, event.cause, now)
 
 
 def _heard(job: Job, now: Millis) -> Job:

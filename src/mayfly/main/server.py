@@ -31,6 +31,7 @@ from mayfly.drivers.storage import AnyStorage
 from mayfly.engine.ending import Ending
 from mayfly.engine.fleet import GREETING_MS, tend
 from mayfly.engine.loop import Duty, Engine
+from mayfly.engine.pipelines import Pipelines
 from mayfly.engine.resolving import Resolving
 from mayfly.engine.scheduling import schedule
 from mayfly.engine.watching import watch
@@ -172,6 +173,7 @@ def _duties(
         Duty("watching", ("fleet",), lambda: watch(world)),
         Duty("resolving", ("environments",), resolving.work),
         Duty("feeding", ("tracking",), feeder.work),
+        Duty("pipelines", ("pipelines", "ended"), Pipelines(world).work),
         Duty("ending", ("ended",), Ending(world, feeder).work),
     )
     if not options.automatic:

@@ -12,6 +12,7 @@ from mayfly.domain.quota import LedgerLine, Owner, ledger_lines
 from mayfly.domain.schedule import place_in_queue, plan
 from mayfly.kit.ids import JobId
 from mayfly.services import quotas
+from mayfly.services.graphs import sentence, step_views
 from mayfly.services.jobs import find
 from mayfly.services.places import Place
 from mayfly.services.submit import prepare
@@ -80,7 +81,9 @@ def explain(world: World, place: Place, name: str) -> wire.ExplanationView:
         capacity_total=world.fleet.total.cores,
         events=_events(world, row),
     )
-    if row.job.state is JobState.QUEUED:
+    if row.job.composite:
+        view.sentence = sentence(world.store.read(lambda connection: step_views(world, connection, row)))
+    elif row.job.state is JobState.QUEUED:
         _explain_waiting(world, row, view)
     else:
         _explain_placed(world, row, view)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mayfly.domain.job import Cause
 from mayfly.domain.life import CancelAsked
+from mayfly.kit.clock import Millis
 from mayfly.kit.errors import NotFound, nearest
 from mayfly.services import places
 from mayfly.services.moves import move
@@ -46,14 +47,21 @@ def view_of(world: World, job: str) -> wire.JobView | None:
 
 
 def page(
-    world: World, place: Place, most: int, after: str | None, states: list[str] | None, which: Which = "active"
+    world: World,
+    place: Place,
+    most: int,
+    after: str | None,
+    states: list[str] | None,
+    which: Which = "active",
+    parent: str | None = None,
 ) -> wire.JobPage:
-    """Newest first."""
+    """Newest first; the steps of one pipeline, else jobs that are nobody's steps."""
     workspace = places.find(world, place)
+    above = find(world, place, parent).job.id if parent else None
     before = find(world, place, after).sequence if after else None
 
     def look(connection):
-        rows = jobs.page(connection, workspace.id, most + 1, before, states, which)
+        rows = jobs.page(connection, workspace.id, most + 1, before, states, which, above)
         views = [job_view(world, connection, row, whole=False) for row in rows[:most]]
         return wire.JobPage(jobs=views, more=len(rows) > most)
 
@@ -118,11 +126,20 @@ def cancel_by_id(world: World, job: str, cause: Cause) -> None:
         row = jobs.lock(unit, job)
         if row is None or row.job.state.terminal:
             return
-        move(unit, row, CancelAsked(cause, unreachable=row.job.suspected_since is not None), now)
+        _cancel(unit, row, cause, now)
         unit.passing("cancel accepted")
-        unit.wake("scheduling", "nodes", "fleet")
+        unit.wake("scheduling", "nodes", "fleet", "pipelines")
 
     world.store.write(keep)
+
+
+def _cancel(unit: Unit, row: JobRow, cause: Cause, now: Millis) -> None:
+    """With all its children."""
+    move(unit, row, CancelAsked(cause, unreachable=row.job.suspected_since is not None), now)
+    for child in jobs.children(unit.connection, row.job.id) if row.job.composite else ():
+        below = jobs.lock(unit, child.id)
+        if below is not None and not below.job.state.terminal:
+            _cancel(unit, below, Cause(cause.code, f"Canceled with its pipeline '{row.name}': {cause.message}"), now)
 
 
 def _cause(who: str, reason: str) -> Cause:

@@ -208,7 +208,7 @@ def _register(
         type=target.type,
         description=target.description,
         place=target.reference,
-        tree=_whole(world, mine),
+        tree=whole(world, mine),
         is_file=files == 1 and _single(row, name),
         job=row.name,
     )
@@ -221,7 +221,7 @@ def _register(
         return asset
 
 
-def _whole(world: World, mine: list[OutputRow]) -> str:
+def whole(world: World, mine: list[OutputRow]) -> str:
     """The tree of an output over all nodes; those of lower rank come first."""
     ordered = sorted(mine, key=lambda one: one.rank)
     if len({one.tree for one in ordered}) == 1:

@@ -1,23 +1,49 @@
-"""Pipelines on their way in: completed with the components that only the server knows, and checked whole before anything
-is kept."""
+"""Pipelines on their way in: completed with the components that only the server knows, checked whole, kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+from sqlalchemy.exc import IntegrityError
+
+from mayfly.domain.compute import ResourceRequest
+from mayfly.domain.job import Job
+from mayfly.domain.life import Begun
+from mayfly.domain.queue import ClassKey
 from mayfly.kit.errors import Fault, Invalid, MayflyError
-from mayfly.services import components, inputs, outputs, places, submit
+from mayfly.kit.ids import JobId
+from mayfly.services import components, inputs, outputs, places
+from mayfly.services import submit as command_submit
+from mayfly.services.moves import move
 from mayfly.services.places import Place
+from mayfly.services.submit import Parent
 from mayfly.services.world import World
 from mayfly.spec import job as command
 from mayfly.spec import pipeline as spec
 from mayfly.spec.document import escape
 from mayfly.spec.job import CommandJob
+from mayfly.spec.normal import definition_digest
 from mayfly.spec.pipeline import STAND_IN, Pipeline, Step
-from mayfly.store import codec
+from mayfly.store import codec, jobs
+from mayfly.store.jobs import JobRow
+from mayfly.store.unit import Unit
 from mayfly.store.workspaces import Workspace
 from mayfly.wire.mayfly import Submission
+
+_UNCOUNTED = (
+    "name",
+    "display_name",
+    "description",
+    "tags",
+    "properties",
+    "$schema",
+    "id",
+    "status",
+    "creation_context",
+)
+"""What may change while it stays the same pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +104,7 @@ class _Looks:
         asked = codec.dump([own.get(key) for key in ("environment", "resources", "queue_settings", "compute")])
         if asked not in self._admitted:
             try:
-                admitted = submit.admit(self._world, self._place, self._workspace, plain, job)
+                admitted = command_submit.admit(self._world, self._place, self._workspace, plain, job)
                 self._admitted[asked] = admitted.notes
             except MayflyError as error:
                 self._admitted[asked] = error
@@ -101,3 +127,86 @@ def _told(error: MayflyError, at: str, step: Step, path: str) -> Iterator[Fault]
     for fault in error.all_faults():
         pointer = at + step.back(fault.pointer) if fault.pointer is not None else at + step.place
         yield replace(fault, pointer=pointer, message=f"Step '{path}': {fault.message}")
+
+
+# --- kept -------------------------------------------------------------------------------------------------------------
+
+
+def submit(
+    world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None = None
+) -> tuple[JobRow, bool]:
+    """Accept a pipeline; as `services.submit.submit`."""
+    prepared = prepare(world, place, submission)
+    row = command_submit.under(_row(world, submitter, prepared), parent)
+
+    def keep(unit: Unit) -> tuple[JobRow, bool]:
+        existing = jobs.by_name(unit.connection, row.workspace, row.name)
+        if existing is not None:
+            return command_submit.same(unit, existing, row), False
+        command_submit.check_parent(unit, row)
+        sequence = jobs.add(unit, row)
+        unit.passing("job accepted")
+        unit.wake("pipelines")
+        return move(unit, replace(row, sequence=sequence), Begun(), row.job.created_at), True
+
+    try:
+        return world.store.write(keep)
+    except IntegrityError:  # two servers accepted one name at once: the other one's is there now
+        return world.store.write(keep)
+
+
+def _row(world: World, submitter: str, prepared: Prepared) -> JobRow:
+    made, submission, now = prepared.pipeline, prepared.submission, world.clock.now()
+    fields, workspace = made.level.fields, prepared.workspace
+    name = fields.name or world.ids.name()
+    kept = {key: value for key, value in submission.definition.items() if key not in _UNCOUNTED and value is not None}
+    normal = {"type": jobs.PIPELINE, "definition": kept, "uploads": submission.uploads}
+    request = ResourceRequest()
+    identity = ClassKey(workspace.id, workspace.subscription, submitter, 0, codec.request_json(request))
+    return JobRow(
+        sequence=0,
+        workspace=workspace.id,
+        subscription=workspace.subscription,
+        name=name,
+        type=jobs.PIPELINE,
+        display_name=fields.display_name or name,
+        description=fields.description,
+        experiment=fields.experiment_name or submission.working_folder_name or "Default",
+        tags=command_submit.labels(fields.tags),
+        properties=command_submit.labels(fields.properties) | command_submit.git_labels(submission),
+        submitter=submitter,
+        definition_digest=definition_digest(normal),
+        body=submission.model_dump_json(),
+        spec=codec.dump(kept),
+        work=codec.dump(_work(made, submission)),
+        notes=prepared.notes,
+        request=codec.request_json(request),
+        class_key=codec.class_text(identity),
+        priority=0,
+        environment="",
+        run=world.ids.run(),
+        explanation=None,
+        job=Job(id=JobId(world.ids.new("job")), node_count=0, created_at=now, phase_since=now),
+    )
+
+
+def _work(made: Pipeline, submission: Submission) -> dict[str, Any]:
+    """What its duty needs beside the definition."""
+    outputs = []
+    for name, source in made.sources.items():
+        types = made.level.output_types(source.step) or {}
+        outputs.append(
+            {
+                "name": name,
+                "is_file": types.get(source.output) == "uri_file",
+                "step": source.step,
+                "output": source.output,
+            }
+        )
+    return {
+        "needs": [[name, dict(step.needs)] for name, step in made.steps.items()],  # a list: it keeps its order
+        "continues": made.level.fields.settings.continue_on_step_failure,
+        "outputs": outputs,
+        "uploads": submission.uploads,
+        "files": submission.files,
+    }

@@ -5,19 +5,21 @@ from __future__ import annotations
 from mayfly.kit.errors import Invalid
 from mayfly.services import components, explanations, pipelines, submit
 from mayfly.services.places import Place
+from mayfly.services.submit import Parent
 from mayfly.services.world import World
 from mayfly.spec.pipeline import is_pipeline
 from mayfly.store.jobs import JobRow
 from mayfly.wire.mayfly import PlanView, Submission
 
 
-def accept(world: World, submitter: str, place: Place, submission: Submission) -> tuple[JobRow, bool]:
-    """As `submit.submit`; Invalid `JobTypeNotSupported` for a pipeline, after what is wrong with it."""
+def accept(
+    world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None = None
+) -> tuple[JobRow, bool]:
+    """As `submit.submit`."""
     if is_pipeline(submission.definition):
-        pipelines.prepare(world, place, submission)
-        raise Invalid("JobTypeNotSupported", "Pipelines are checked but cannot run yet.", pointer="/type")
+        return pipelines.submit(world, submitter, place, submission, parent)
     with components.expanded(world, place, submission) as plain:
-        return submit.submit(world, submitter, place, plain)
+        return submit.submit(world, submitter, place, plain, parent)
 
 
 def notes(world: World, place: Place, submission: Submission) -> list[str]:

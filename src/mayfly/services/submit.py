@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from mayfly.domain.compute import ResourceRequest, Target, Tier
-from mayfly.domain.job import Job, Phase
+from mayfly.domain.job import Job, JobState, Phase
 from mayfly.domain.outcome import Outcome, outcome
 from mayfly.domain.queue import ClassKey
 from mayfly.domain.quota import Owner
@@ -34,6 +34,15 @@ from mayfly.wire.mayfly import Submission
 
 SPOT_RETRIES = 3
 """How often a Spot job that lost its nodes goes back to the queue (semantics §8, §21.8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """Whose child a job is."""
+
+    id: JobId
+    root: JobId
+    step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +119,21 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     )
 
 
-def submit(world: World, submitter: str, place: Place, submission: Submission) -> tuple[JobRow, bool]:
+def submit(
+    world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None = None
+) -> tuple[JobRow, bool]:
     """Accept a job; durable when it returns. The second value is False when the same job (same name, same definition)
     was there already; its labels are then updated. Raises as `prepare`, Conflict `JobNameTaken` for another
-    definition, Invalid `UploadMissing`."""
+    definition, Conflict `ParentEnded` for a child that nobody waits for any more, Invalid `UploadMissing`."""
     prepared = prepare(world, place, submission)
     work = _work(world, prepared, submission)
-    row = _row(world, submitter, submission, prepared, work)
+    row = under(_row(world, submitter, submission, prepared, work), parent)
 
     def keep(unit: Unit) -> tuple[JobRow, bool]:
         existing = jobs.by_name(unit.connection, row.workspace, row.name)
         if existing is not None:
-            return _same(unit, existing, row), False
+            return same(unit, existing, row), False
+        check_parent(unit, row)
         prepared.environment.keep(unit, world)
         sequence = jobs.add(unit, row)
         lineage.add(unit, row.workspace, row.job.id, inputs.links(prepared.sources))
@@ -137,7 +149,21 @@ def submit(world: World, submitter: str, place: Place, submission: Submission) -
         return world.store.write(keep)
 
 
-def _same(unit: Unit, existing: JobRow, row: JobRow) -> JobRow:
+def under(row: JobRow, parent: Parent | None) -> JobRow:
+    return row if parent is None else replace(row, parent=parent.id, root=parent.root, step=parent.step)
+
+
+def check_parent(unit: Unit, row: JobRow) -> None:
+    """In the unit that keeps a child: its parent still wants it. Raises Conflict `ParentEnded`."""
+    if row.parent is None:
+        return
+    parent = jobs.lock(unit, row.parent)
+    if parent is None or parent.job.state is not JobState.RUNNING:
+        raise Conflict("ParentEnded", f"The job that wanted '{row.name}' is not running any more.")
+    unit.passing("step started")
+
+
+def same(unit: Unit, existing: JobRow, row: JobRow) -> JobRow:
     if existing.definition_digest != row.definition_digest:
         raise Conflict(
             "JobNameTaken",
@@ -235,16 +261,6 @@ def _distribution(job: CommandJob) -> dict[str, Any]:
 def _row(world: World, submitter: str, submission: Submission, prepared: Prepared, work: dict[str, Any]) -> JobRow:
     job, now = prepared.job, world.clock.now()
     name = prepared.name
-    properties = {key: spec.render_literal(value) for key, value in job.properties.items() if value is not None}
-    if submission.git is not None:
-        git = submission.git
-        found = {
-            "azureml.git.repository_uri": git.repository,
-            "azureml.git.branch": git.branch,
-            "azureml.git.commit": git.commit,
-            "azureml.git.dirty": str(git.dirty) if git.commit else None,
-        }
-        properties |= {key: value for key, value in found.items() if value}
     life = Job(
         id=JobId(world.ids.new("job")),
         node_count=prepared.request.node_count,
@@ -262,8 +278,8 @@ def _row(world: World, submitter: str, submission: Submission, prepared: Prepare
         display_name=job.display_name or name,
         description=job.description,
         experiment=job.experiment_name or submission.working_folder_name or "Default",
-        tags={key: spec.render_literal(value) for key, value in job.tags.items() if value is not None},
-        properties=properties,
+        tags=labels(job.tags),
+        properties=labels(job.properties) | git_labels(submission),
         submitter=submitter,
         definition_digest=normal.definition_digest(prepared.normal),
         body=submission.model_dump_json(),
@@ -278,3 +294,21 @@ def _row(world: World, submitter: str, submission: Submission, prepared: Prepare
         explanation=None,
         job=life,
     )
+
+
+def labels(given: Mapping[str, Any]) -> dict[str, str]:
+    return {key: spec.render_literal(value) for key, value in given.items() if value is not None}
+
+
+def git_labels(submission: Submission) -> dict[str, str]:
+    """Where the code came from, as properties."""
+    git = submission.git
+    if git is None:
+        return {}
+    found = {
+        "azureml.git.repository_uri": git.repository,
+        "azureml.git.branch": git.branch,
+        "azureml.git.commit": git.commit,
+        "azureml.git.dirty": str(git.dirty) if git.commit else None,
+    }
+    return {key: value for key, value in found.items() if value}

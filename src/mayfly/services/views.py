@@ -8,8 +8,9 @@ from mayfly.domain.compute import InstanceType, Placement, Price, Target, Tier
 from mayfly.domain.job import Cause, Job
 from mayfly.domain.phases import CAUSES, spans
 from mayfly.kit.clock import Millis
+from mayfly.services.graphs import sentence, step_views
 from mayfly.services.world import World
-from mayfly.store import attempts, checkpoints, codec, environments, results, waiting
+from mayfly.store import attempts, checkpoints, codec, environments, jobs, results, waiting
 from mayfly.store.attempts import RankRow
 from mayfly.store.jobs import JobRow
 from mayfly.wire import mayfly as wire
@@ -25,6 +26,7 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
     view = wire.JobView(
         name=row.name,
         id=job.id,
+        type=row.type,
         display_name=row.display_name,
         description=row.description,
         experiment_name=row.experiment,
@@ -50,13 +52,19 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
         notes=row.notes,
         run_id=row.run,
         archived=row.archived,
+        step=row.step,
     )
+    if row.parent is not None and (parent := jobs.by_id(connection, row.parent)) is not None:
+        view.parent_job_name = parent.name
     if placement is not None:
         view.price_per_hour, view.list_price_per_hour = prices(
             placement.instance_type, placement.node_count, placement.tier
         )
     if whole:
         _complete(connection, row, view, ranks, placement, now)
+    if whole and row.job.composite:
+        view.steps = step_views(world, connection, row)
+        view.status_reason = view.status_reason or sentence(view.steps)
     return view
 
 
@@ -127,7 +135,9 @@ def output_views(connection: Connection, row: JobRow) -> list[wire.OutputView]:
     for output in kept:
         name = output.name if output.rank == 0 else f"{output.name}@{output.rank}"
         path = f"azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.{row.name}/"
-        if output.name != "default":
+        if row.job.composite:
+            path = f"azureml://jobs/{row.name}/outputs/{name}"
+        elif output.name != "default":
             path = f"azureml://datastores/workspaceblobstore/paths/azureml/{row.name}/{output.name}/"
         views.append(wire.OutputView(name=name, tree=output.tree, files=output.files, bytes=output.bytes, path=path))
     return views

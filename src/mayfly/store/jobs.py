@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
-from mayfly.domain.job import TERMINAL, Job, JobState, Phase
+from mayfly.domain.job import TERMINAL, Cause, Job, JobState, Phase
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId, WorkspaceId
 from mayfly.store import codec, dialect, events
@@ -44,9 +44,30 @@ class JobRow:
     explanation: str | None
     job: Job
     archived: bool = False
+    parent: str | None = None
+    """Id of the job whose child it is."""
+    root: str | None = None
+    """Of the outermost of its parents."""
+    step: str | None = None
+    """What its parent calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRow:
+    """A child as its parent sees it."""
+
+    id: JobId
+    name: str
+    type: str
+    step: str
+    state: JobState
+    attempt: int
+    cause: Cause | None
 
 
 Which = Literal["active", "archived", "all"]
+PIPELINE = "pipeline"
+"""The type of jobs whose children are the steps of a graph."""
 TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
 
 
@@ -78,6 +99,9 @@ def add(unit: Unit, row: JobRow) -> int:
             explanation=row.explanation,
             node_count=row.job.node_count,
             created_at=row.job.created_at,
+            parent=row.parent,
+            root=row.root,
+            step=row.step,
             **_life(row.job),
         )
     )
@@ -107,7 +131,7 @@ def change(unit: Unit, row: JobRow, after: Job, now: Millis, why: str) -> bool:
     if after.cause is not None and after.cause != before.cause:
         data |= {"code": after.cause.code, "message": after.cause.message}
     events.append(unit.connection, before.id, why, now, data, workspace=row.workspace)
-    unit.wake(f"job:{before.id}")
+    unit.wake(f"job:{before.id}", *(f"job:{above}" for above in {row.parent, row.root} if above))
     return True
 
 
@@ -168,9 +192,11 @@ def page(
     before: int | None,
     states: Sequence[str] | None,
     which: Which = "all",
+    parent: JobId | None = None,
 ) -> list[JobRow]:
-    """Newest first, those of a sequence below `before`."""
-    statement = select(jobs).where(jobs.c.workspace == workspace).order_by(jobs.c.sequence.desc()).limit(most)
+    """Newest first, those of a sequence below `before`; the children of one job, else those that are nobody's."""
+    own = jobs.c.parent.is_(None) if parent is None else jobs.c.parent == parent
+    statement = select(jobs).where(jobs.c.workspace == workspace, own).order_by(jobs.c.sequence.desc()).limit(most)
     if before is not None:
         statement = statement.where(jobs.c.sequence < before)
     if states:
@@ -184,6 +210,28 @@ def unfinished(connection: Connection) -> list[tuple[JobId, str, JobState]]:
     """Id, name and state of every job that has not ended."""
     rows = connection.execute(select(jobs.c.id, jobs.c.name, jobs.c.state).where(jobs.c.state.not_in(TERMINAL_NAMES)))
     return [(JobId(row.id), row.name, JobState(row.state)) for row in rows]
+
+
+def children(connection: Connection, parent: str) -> list[ChildRow]:
+    """In the order in which they began."""
+    c = jobs.c
+    rows = connection.execute(
+        select(c.id, c.name, c.type, c.step, c.state, c.attempt, c.cause).where(c.parent == parent).order_by(c.sequence)
+    )
+    return [
+        ChildRow(
+            JobId(row.id), row.name, row.type, row.step, JobState(row.state), row.attempt, codec.cause_of(row.cause)
+        )
+        for row in rows
+    ]
+
+
+def composites(connection: Connection) -> list[JobId]:
+    """Ids of the jobs without nodes of their own that have not ended, oldest first."""
+    rows = connection.scalars(
+        select(jobs.c.id).where(jobs.c.type == PIPELINE, jobs.c.state.not_in(TERMINAL_NAMES)).order_by(jobs.c.sequence)
+    )
+    return [JobId(row) for row in rows]
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -292,4 +340,7 @@ def _row(row: Row[Any]) -> JobRow:
         explanation=row.explanation,
         job=job,
         archived=row.archived,
+        parent=row.parent,
+        root=row.root,
+        step=row.step,
     )

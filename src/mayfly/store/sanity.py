@@ -55,6 +55,7 @@ def sanity_check(connection: Connection) -> list[str]:
         *_working(store),
         *_histories(connection, store),
         *_logs(connection, store),
+        *_families(store),
     ]
 
 
@@ -125,7 +126,7 @@ def _placed(store: _Store) -> Iterator[str]:
     for job in store.jobs.values():
         if job.attempt and (job.id, job.attempt) not in store.attempts:
             yield f"{job.id} is at attempt {job.attempt}, which is not there"
-        if JobState(job.state) in _PLACED and not job.attempt:
+        if JobState(job.state) in _PLACED and not job.attempt and job.node_count:
             yield f"{job.id} is {job.state} without an attempt"
     for (name, number), attempt in store.attempts.items():
         job = store.jobs.get(name)
@@ -171,6 +172,20 @@ def _working(store: _Store) -> Iterator[str]:
             yield f"{node.id} is idle and works"
         if node.idle_since is None and not busy[node.id] and node.state == "ready":
             yield f"{node.id} is ready, neither idle nor working"
+
+
+def _families(store: _Store) -> Iterator[str]:
+    """A step is begun once; nothing of a job goes on when the job has ended; its parents are there."""
+    begun: Counter[tuple[str, str]] = Counter((job.parent, job.step) for job in store.jobs.values() if job.parent)
+    for (parent, step), count in begun.items():
+        if count > 1:
+            yield f"{parent} has begun its step {step} {count} times"
+    for job in store.jobs.values():
+        parent = store.jobs.get(job.parent) if job.parent else None
+        if job.parent and (parent is None or job.root not in store.jobs):
+            yield f"{job.id} is a child of {job.parent}, which is not there"
+        if parent is not None and JobState(parent.state).terminal and not JobState(job.state).terminal:
+            yield f"{job.id} goes on, its parent {job.parent} has ended"
 
 
 def _histories(connection: Connection, store: _Store) -> Iterator[str]:

@@ -92,10 +92,15 @@ jobs = Table(
     Column("explanation", Text),  # why this size and here, once placed
     Column("revision", Integer, nullable=False, default=0),
     Column("tidy", Boolean, nullable=False, default=False),  # what follows its end has been done
+    Column("parent", String(40)),  # the job whose child it is
+    Column("root", String(40)),  # the outermost of its parents
+    Column("step", String(255)),  # what its parent calls it
     UniqueConstraint("workspace", "name"),
     Index("ix_jobs_queue", "state", "class_key", "sequence"),
     Index("ix_jobs_page", "workspace", "sequence"),
     Index("ix_jobs_tidy", "tidy", "state"),
+    Index("ix_jobs_parent", "parent", "step"),
+    Index("ix_jobs_type", "type", "state"),
 )
 
 class_waits = Table(  # why a class waits, written anew only when the reason changes

@@ -46,6 +46,8 @@ STEPS = (
     "job ended",
     "attempt released",
     "node gone",
+    "step started",
+    "pipeline ended",
 )
 """The persisted steps of a job's and a node's life in the store. Each is two kill points, before its commit and after."""
 

@@ -14,7 +14,8 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   POST WS/jobs:validate                        Submission -> ValidationView
   POST WS/jobs:plan                            Submission -> PlanView
   POST WS/components                           Submission whose definition is {component: …} -> wire.assets.AssetView
-  GET  WS/jobs?limit&after&state&which              JobPage, newest first; `after` is the last name of the page before
+  GET  WS/jobs?limit&after&state&which&parent       JobPage, newest first; `after` is the last name of the page before;
+                                               `parent`: the steps of that pipeline, else jobs that are no steps
   GET  WS/jobs/{name}                          JobView
   GET  WS/jobs/{name}/explanation              ExplanationView
   POST WS/jobs/{name}/cancel                   CancelAsk -> JobView
@@ -256,7 +257,30 @@ class JobView(Shape):
     params: dict[str, str] = Field(default_factory=dict)
     run_id: str = ""
     archived: bool = False
+    parent_job_name: str | None = None
+    """The pipeline whose step it is."""
+    step: str | None = None
+    steps: list[StepView] = Field(default_factory=list)
+    """Of a pipeline."""
     definition: dict[str, Any] = Field(default_factory=dict)
+
+
+class StepView(Shape):
+    """A step of a pipeline: a job once it has begun."""
+
+    name: str
+    status: str
+    """As a job's; NotStarted before it, Skipped when it never will."""
+    type: str = ""
+    job: str | None = None
+    needs: list[str] = Field(default_factory=list)
+    """The steps it waits for."""
+    phase: str = ""
+    phase_detail: str = ""
+    reason: str = ""
+    """Why it ended, where it is not Completed."""
+    milliseconds: int = 0
+    steps: list[StepView] = Field(default_factory=list)
 
 
 class OutputView(Shape):
@@ -432,4 +456,5 @@ class UsageView(Shape):
 
 
 JobView.model_rebuild()
+StepView.model_rebuild()
 ExplanationView.model_rebuild()

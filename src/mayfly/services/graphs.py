@@ -1,0 +1,55 @@
+"""A pipeline's graph as people see it: every step, how it stands, and what it waits for."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from mayfly.domain.phases import spans
+from mayfly.domain.pipeline import Child, Graph, standing
+from mayfly.services.world import World
+from mayfly.store import codec, jobs
+from mayfly.store.jobs import ChildRow, JobRow
+from mayfly.wire import mayfly as wire
+
+WAITING, SKIPPED = "NotStarted", "Skipped"
+
+
+def graph_of(row: JobRow) -> Graph:
+    work = codec.load(row.work)
+    return Graph(dict(work["needs"]), work["continues"])
+
+
+def children_of(found: list[ChildRow]) -> dict[str, Child]:
+    """As they are decided about."""
+    return {one.step: Child(one.state, "" if one.cause is None else one.cause.message) for one in found}
+
+
+def step_views(world: World, connection: Connection, row: JobRow) -> list[wire.StepView]:
+    """In the order they were written; those of nested pipelines below theirs."""
+    graph, now = graph_of(row), world.clock.now()
+    children = jobs.children(connection, row.job.id)
+    begun = {one.step: one for one in children}
+    stands = standing(graph, children_of(children), stopped=row.job.ended_at is not None)
+    views = []
+    for step, needs in graph.needs.items():
+        view = wire.StepView(name=step, status=SKIPPED if step in stands.skipped else WAITING, needs=list(needs))
+        child = jobs.by_id(connection, begun[step].id) if step in begun else None
+        if child is not None:
+            job = child.job
+            view.job, view.type = child.name, child.type
+            view.status = job.state.value if job.suspected_since is None or job.state.terminal else "NotResponding"
+            view.phase, view.reason = job.phase.value, "" if job.cause is None else job.cause.message
+            view.phase_detail = world.progress.of(job.id, job.attempt, world.epoch, job.phase.value)
+            view.milliseconds = sum(spent for _, spent, _ in spans(job, now))
+            if child.type == jobs.PIPELINE and codec.load(child.work).get("needs"):
+                view.steps = step_views(world, connection, child)
+        views.append(view)
+    return views
+
+
+def sentence(views: list[wire.StepView]) -> str:
+    """How far it is."""
+    over = [one for one in views if one.status in ("Completed", "Failed", "Canceled", SKIPPED)]
+    going = [one.name for one in views if one not in over and one.status != WAITING]
+    shown = ", ".join(going[:5]) + (f" and {len(going) - 5} more" if len(going) > 5 else "")
+    return f"{len(over)} of {len(views)} steps are over" + (f"; going on: {shown}." if going else ".")

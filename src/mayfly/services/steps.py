@@ -1,0 +1,207 @@
+"""The steps of a pipeline as its children: begun, refused, and what they made of it at its end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mayfly.domain.compute import ResourceRequest
+from mayfly.domain.job import Cause, Job, JobState
+from mayfly.domain.life import ChildrenEnded, Rejected
+from mayfly.domain.pipeline import Graph
+from mayfly.domain.queue import ClassKey
+from mayfly.kit.errors import Conflict, MayflyError, Unavailable
+from mayfly.kit.ids import JobId
+from mayfly.services import outputs, submissions
+from mayfly.services import submit as submitting
+from mayfly.services.data import DEFAULT_OUTPUT
+from mayfly.services.graphs import graph_of
+from mayfly.services.moves import move
+from mayfly.services.places import Place
+from mayfly.services.submit import Parent
+from mayfly.services.world import World
+from mayfly.spec import level as levels
+from mayfly.spec.document import escape
+from mayfly.spec.level import Level
+from mayfly.store import codec, jobs, results, workspaces
+from mayfly.store.jobs import ChildRow, JobRow
+from mayfly.store.results import OutputRow
+from mayfly.store.unit import Unit
+from mayfly.wire.mayfly import Submission
+
+_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of a pipeline's row never changes, read once."""
+
+    row: JobRow
+    level: Level
+    graph: Graph
+    place: Place
+    outputs: tuple[dict[str, Any], ...]
+    uploads: Mapping[str, str] = field(default_factory=dict)
+    files: frozenset[str] = frozenset()
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Step → pointers of what was sent for it."""
+
+    @property
+    def parent(self) -> JobId:
+        return JobId(self.row.root or self.row.job.id)
+
+
+def plan_of(world: World, row: JobRow) -> Plan:
+    work = codec.load(row.work)
+    level, faults = levels.read(codec.load(row.spec))
+    assert level is not None and not faults, f"{row.name} was accepted with {faults}"
+    workspace = world.store.read(lambda connection: workspaces.get(connection, row.workspace))
+    own: dict[str, list[str]] = {}
+    for pointer in work["uploads"]:
+        if pointer.startswith(f"{level.at}/jobs/"):
+            own.setdefault(pointer.removeprefix(f"{level.at}/jobs/").split("/")[0], []).append(pointer)
+    return Plan(
+        row,
+        level,
+        graph_of(row),
+        Place(workspace.subscription, workspace.resource_group, workspace.name),
+        tuple(work["outputs"]),
+        work["uploads"],
+        frozenset(work["files"]),
+        {step: tuple(pointers) for step, pointers in own.items()},
+    )
+
+
+def child_name(row: JobRow, step: str) -> str:
+    """Always the same for one step of one pipeline, and nobody else's: that is what keeps a step from beginning twice."""
+    mark = hashlib.sha256(f"{row.job.id}/{step}".encode()).hexdigest()[:8]
+    shown = f"{row.name[:120]}-{step[:120]}"
+    return f"{shown[: _NAME - 9]}-{mark}"
+
+
+def start(world: World, plan: Plan, step: str, children: list[ChildRow]) -> bool:
+    """Begin a step; False when it could not be accepted and is a failed child now. May be repeated. Raises Unavailable."""
+    there = {one.step: one for one in children}
+
+    def output_of(sibling: str, output: str) -> str | None:
+        found = there.get(sibling)
+        if found is None or found.state is not JobState.COMPLETED:
+            return None
+        return f"azureml://jobs/{found.name}/outputs/{output}"
+
+    child = levels.child(plan.level, step, output_of)
+    definition = {
+        "display_name": step,
+        **child.definition,
+        "name": child_name(plan.row, step),
+        "experiment_name": plan.row.experiment,
+    }
+    submission = _sent(plan, step, definition, child.moved)
+    parent = Parent(plan.row.job.id, plan.parent, step)
+    try:
+        submissions.accept(world, plan.row.submitter, plan.place, submission, parent)
+    except Unavailable:
+        raise
+    except MayflyError as error:
+        if isinstance(error, Conflict) and error.code == "ParentEnded":
+            return True
+        refuse(world, plan, parent, submission, error)
+        return False
+    return True
+
+
+def _sent(plan: Plan, step: str, definition: dict[str, Any], moved: Mapping[str, str]) -> Submission:
+    """With what was sent for it, by the places it has in the child's own definition."""
+    place = plan.level.place(step)
+    mine = {pointer[len(place) :]: pointer for pointer in plan.own.get(escape(step), ())}
+    mine |= {own: written for own, written in moved.items() if written in plan.uploads}
+    return Submission(
+        definition=definition,
+        uploads={own: plan.uploads[written] for own, written in mine.items()},
+        files=[own for own, written in mine.items() if written in plan.files],
+        source_name=plan.row.name,
+    )
+
+
+def refuse(world: World, plan: Plan, parent: Parent, submission: Submission, error: MayflyError) -> None:
+    """Keep a step that cannot be accepted as a job that failed before it began."""
+    now, above = world.clock.now(), plan.row
+    request = codec.request_json(ResourceRequest())
+    fault = error.all_faults()[0]
+    more = len(error.all_faults()) - 1
+    also = f" ({more} more like it.)" if more else ""
+    cause = Cause(fault.code, f"{fault.message}{also}", fault.remedy or error.remedy)
+    identity = ClassKey(above.workspace, above.subscription, above.submitter, 0, request)
+    row = JobRow(
+        sequence=0,
+        workspace=above.workspace,
+        subscription=above.subscription,
+        name=str(submission.definition["name"]),
+        type=plan.level.kind(parent.step),
+        display_name=str(submission.definition["display_name"]),
+        description=None,
+        experiment=above.experiment,
+        tags={},
+        properties={},
+        submitter=above.submitter,
+        definition_digest="",
+        body=submission.model_dump_json(),
+        spec="{}",
+        work=codec.dump({"inputs": [], "outputs": [], "command": ""}),
+        notes=[],
+        request=request,
+        class_key=codec.class_text(identity),
+        priority=0,
+        environment="",
+        run=world.ids.run(),
+        explanation=None,
+        job=Job(id=JobId(world.ids.new("job")), node_count=1, created_at=now, phase_since=now),
+    )
+    row = submitting.under(row, parent)
+
+    def keep(unit: Unit) -> None:
+        existing = jobs.by_name(unit.connection, row.workspace, row.name)
+        if existing is not None and existing.parent == parent.id:
+            return
+        name = row.name if existing is None else f"{row.name[:200]}-{row.job.id}"  # a stranger has its name
+        sequence = jobs.add(unit, replace(row, name=name))
+        move(unit, replace(row, sequence=sequence), Rejected(cause), now)
+        unit.passing("step started")
+
+    world.store.write(keep)
+
+
+def end(world: World, plan: Plan, cause: Cause | None, children: list[ChildRow]) -> None:
+    """The pipeline has ended: its outputs, of the steps that made them, in the unit that says so. May be repeated."""
+    there = {one.step: one for one in children}
+    made = [
+        output
+        for one in plan.outputs
+        if (child := there.get(one["step"])) is not None
+        and child.state is JobState.COMPLETED
+        and (output := _output(world, child, one)) is not None
+    ]
+    now = world.clock.now()
+
+    def keep(unit: Unit) -> None:
+        row = jobs.lock(unit, plan.row.job.id)
+        if row is None or row.job.state.terminal:
+            return
+        for output in made:
+            results.add_output(unit, row.job.id, 0, output)
+        move(unit, row, ChildrenEnded(cause), now)
+        unit.passing("pipeline ended")
+
+    world.store.write(keep)
+
+
+def _output(world: World, child: ChildRow, wanted: Mapping[str, Any]) -> OutputRow | None:
+    names = DEFAULT_OUTPUT if wanted["output"] in DEFAULT_OUTPUT else (wanted["output"],)
+    found = world.store.read(lambda connection: results.outputs_of(connection, child.id, child.attempt))
+    mine = [one for one in found if one.name in names]
+    if not mine:
+        return None
+    files, size = sum(one.files for one in mine), sum(one.bytes for one in mine)
+    return OutputRow(0, wanted["name"], outputs.whole(world, mine), files, size)

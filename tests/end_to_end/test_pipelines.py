@@ -1,0 +1,96 @@
+"""Pipelines as people run them: real steps on real nodes, a server that is killed at each step of the controller."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mayfly.testing.embedded import HELLO, Embedded, Make
+from mayfly.testing.nodes import until
+
+pytestmark = [pytest.mark.end_to_end]
+
+ALL = os.environ.get("MAYFLY_FAULTS") == "all"
+ENVIRONMENT = HELLO["environment"]
+POINTS = [(step, side) for step in ("step started", "pipeline ended") for side in ("before", "after")]
+SAMPLE = {("step started", "after")}
+
+
+def adds(word: str, *after: str) -> dict[str, Any]:
+    """A step that writes what the steps before it wrote, and a word of its own."""
+    reads = " ".join(f"${{{{inputs.{one}}}}}/x" for one in after)
+    return {
+        "command": f"cat {reads} /dev/null > ${{{{outputs.o}}}}/x; echo {word} >> ${{{{outputs.o}}}}/x",
+        "environment": ENVIRONMENT,
+        "inputs": {one: f"${{{{parent.jobs.{one}.outputs.o}}}}" for one in after},
+        "outputs": {"o": {}},
+    }
+
+
+WHOLE: dict[str, Any] = {
+    "type": "pipeline",
+    "outputs": {"end": {}},
+    "jobs": {
+        "a": adds("one"),
+        "b": {
+            "type": "pipeline",
+            "inputs": {"a": "${{parent.jobs.a.outputs.o}}"},
+            "outputs": {"o": {}},
+            "jobs": {
+                "in": {
+                    **adds("two", "a"),
+                    "inputs": {"a": "${{parent.inputs.a}}"},
+                    "outputs": {"o": "${{parent.outputs.o}}"},
+                }
+            },
+        },
+        "c": {**adds("three", "b"), "outputs": {"o": "${{parent.outputs.end}}"}},
+    },
+}
+
+
+def test_a_pipeline_is_followed_shown_and_downloaded(shared: Embedded, tmp_path: Path) -> None:
+    said = shared.run("job", "create", "-f", str(shared.write({**WHOLE, "name": "chain"})), "--stream")
+    assert said.status == 0, said.err
+    assert "b/in Completed" in said.err and "Completed" in said.out
+    assert shared.run("job", "download", "-n", "chain", "-p", str(tmp_path)).status == 0
+    assert (tmp_path / "named-outputs/end/x").read_text() == "one\ntwo\nthree\n"
+    got = shared.run("job", "download", "-n", "chain", "--step", "b/in", "--output-name", "o", "-p", str(tmp_path))
+    assert got.status == 0, got.err
+    assert (tmp_path / "named-outputs/o/x").read_text() == "one\ntwo\n"
+    wrong = shared.run("job", "download", "-n", "chain", "--step", "b/on", "-p", str(tmp_path))
+    assert wrong.status == 4 and "Did you mean 'b/in'?" in wrong.err
+    assert [one["step"] for one in shared.json("job", "list", "--parent-job-name", "chain")] == ["c", "b", "a"]
+    assert "waits" not in shared.run("job", "show", "-n", "chain").out
+    assert "3 of 3 steps are over" in shared.run("job", "explain", "-n", "chain").out
+
+
+def test_a_failed_step_is_seen_where_the_user_looks(shared: Embedded) -> None:
+    bad = {"command": "echo the reason is here; exit 3", "environment": ENVIRONMENT}
+    jobs = {"bad": bad, "after": {**HELLO, "depends_on": ["bad"]}}
+    said = shared.run("job", "create", "-f", str(shared.write({"type": "pipeline", "jobs": jobs})), "--stream")
+    assert said.status == 1
+    assert "bad | the reason is here" in said.err
+    assert "The step 'bad' failed: The command ended with exit status 3. Not run: after." in said.out
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(("step", "side"), [pytest.param(*at, id="-".join(at)) for at in POINTS if ALL or at in SAMPLE])
+def test_server_killed_at_a_step_of_the_controller(fresh: Make, tmp_path: Path, step: str, side: str) -> None:
+    marker = tmp_path / "died"
+    one = fresh()
+    deadly = one.start(MAYFLY_KILL_AT=f"server:{step}:{side}", MAYFLY_KILL_ONCE=str(marker))
+    name = one.post({**WHOLE, "name": "chain"})
+    until(marker.exists, 40)
+    assert one.server is not None and one.server.pid == deadly
+    until(lambda: not one.up)
+    one.start()
+    job = one.wait(name, "Completed")
+    assert [(view["name"], view["status"]) for view in job["steps"]] == [(s, "Completed") for s in ("a", "b", "c")]
+    assert len(one.call("GET", "/jobs?parent=chain")["jobs"]) == 3
+    assert one.run("job", "download", "-n", name, "-p", str(tmp_path)).status == 0
+    assert (tmp_path / "named-outputs/end/x").read_text() == "one\ntwo\nthree\n"
+    until(lambda: not one.problems())
