@@ -1,4 +1,5 @@
-"""What tracking costs a job: one call, and how many points a second reach the rows. Prints JSON.
+"""What tracking costs a job: one call, how many points a second reach the rows, and what reading them back costs.
+Prints JSON.
 
     python bench/tracking.py [FOLDER]
 
@@ -63,7 +64,18 @@ for batch in range(BATCHES):
     post(gateway, "log-batch", {"metrics": [
         {"key": f"many{batch % 8}", "value": i, "timestamp": batch, "step": i} for i in range(1000)]})
 accepted = time.time() - began
-print(json.dumps({"floor": floor, "call": call, "began": began, "accepted_s": accepted}), flush=True)
+def asked(path):
+    found = []
+    for _ in range(6):  # the first one waits until all that was written has arrived
+        start = time.perf_counter()
+        gateway.request("GET", f"/api/2.0/mlflow/metrics/{path}&metric_key=many1", headers={"Authorization": auth})
+        answer = gateway.getresponse()
+        assert answer.read() and answer.status == 200
+        found.append((time.perf_counter() - start) * 1000)
+    return statistics.median(found[1:])
+read = [asked(f"get-history?run_id={run}&max_results=1000"),
+        asked(f"get-history-bulk-interval?run_ids={run}&max_results=320")]
+print(json.dumps({"floor": floor, "call": call, "began": began, "accepted_s": accepted, "read": read}), flush=True)
 """
 BATCHES = 100
 
@@ -97,6 +109,8 @@ def measure(one: Embedded) -> dict[str, object]:
         "accepted_points_per_s": points / told["accepted_s"],
         "points_per_s_into_rows": points / (ended - told["began"]),
         "page_of_1000_ms": page_ms,
+        "mlflow_page_of_1000_ms": told["read"][0],
+        "mlflow_curve_of_320_ms": told["read"][1],
         "page_rows": len(page),
     }
 

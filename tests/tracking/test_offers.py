@@ -107,5 +107,9 @@ def test_numbers_go_on_whoever_counts(stage):
     assert assets.find(stage.world, HERE, AssetKind.MODEL, "both", version="2").tree == first.tree
     assert keep(stage, "both", None, b"third") == "3"
     again = speaks(stage)  # as after a restart
+    assets.archive(stage.world, HERE, AssetKind.MODEL, "both", "3", archived=True)
+    found = again("GET", "model-versions/search", query="filter=name='both'")[1]["model_versions"]
+    assert sorted(one["version"] for one in found) == ["1", "2"]
+    assets.archive(stage.world, HERE, AssetKind.MODEL, "both", "3", archived=False)
     found = again("GET", "model-versions/search", query="filter=name='both'")[1]["model_versions"]
     assert sorted(one["version"] for one in found) == ["1", "2", "3"]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 from msgspec import json
+from sqlalchemy import Connection
 
 from mayfly.domain.references import AssetKind
 from mayfly.kit.ids import Digest, WorkspaceId
@@ -56,7 +57,7 @@ class Offers:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._offered: dict[WorkspaceId, int] = {}
+        self._offered: dict[WorkspaceId, set[int]] = {}
         self._turn = threading.Lock()
 
     def before(self, attempt: AttemptContext, operation: str) -> None:
@@ -67,18 +68,16 @@ class Offers:
         """When it returns, MLflow has the models that the workspace had before the call. Left out are versions that are
         archived, are no numbers or lie elsewhere. Raises Unavailable `TrackingUnavailable`."""
         with self._turn:
-            last = self._offered.get(workspace, 0)
-            fresh = self._world.store.read(
-                lambda connection: assets.since(connection, workspace, AssetKind.MODEL, last)
-            )
+            offered = self._offered.get(workspace, set())
+            fresh = self._world.store.read(lambda connection: _fresh(connection, workspace, offered))
             if not fresh:
                 return
             space = self._space(workspace)
-            there = self._there(space, fresh, at_first=not last)
+            there = self._there(space, fresh, at_first=not offered)
             for row in sorted(fresh, key=lambda row: (row.name, len(row.version), row.version)):
                 if row.tree is not None and _is_number(row.version) and (row.name, row.version) not in there:
                     self._offer(space, row)
-            self._offered[workspace] = max(row.sequence for row in fresh)
+            self._offered[workspace] = offered | {row.sequence for row in fresh}
 
     def content(self, attempt: AttemptContext, path: str, *, listed: bool) -> Response | None:
         root, _, rest = path.strip("/").partition("/")
@@ -169,6 +168,11 @@ class _Chunks:
     def close(self) -> None:
         if isinstance(self._chunks, Generator):
             self._chunks.close()
+
+
+def _fresh(connection: Connection, workspace: WorkspaceId, offered: set[int]) -> list[AssetRow]:
+    numbers = assets.active(connection, workspace, AssetKind.MODEL) - offered
+    return [row for number in sorted(numbers) if (row := assets.at(connection, number)) is not None]
 
 
 def concerns(operation: str) -> bool:

@@ -118,10 +118,10 @@ def versions(
     return [_row(row) for row in connection.execute(statement)]
 
 
-def since(connection: Connection, workspace: WorkspaceId, kind: str, after: int) -> list[AssetRow]:
-    """The active versions of all names behind that sequence, in its order."""
-    there = (assets.c.workspace == workspace, assets.c.kind == kind, assets.c.sequence > after, _active())
-    return [_row(row) for row in connection.execute(_select(*there).order_by(assets.c.sequence))]
+def active(connection: Connection, workspace: WorkspaceId, kind: str) -> set[int]:
+    """The sequences of all versions of all names that are not archived."""
+    there = (assets.c.workspace == workspace, assets.c.kind == kind, _active())
+    return set(connection.scalars(select(assets.c.sequence).select_from(_joined()).where(*there)))
 
 
 def at(connection: Connection, sequence: int) -> AssetRow | None:
