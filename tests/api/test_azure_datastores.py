@@ -83,7 +83,7 @@ def test_storage_elsewhere_is_registered_and_its_key_never_shown(azure: httpx.Cl
 def send(house: House, azure: httpx.Client, folder: Path, name: str) -> tuple[str, str]:
     """The code's hash and address, after the SDK's own uploader has sent it."""
     pending = body(azure.post(f"/codes/{name}/versions/1/startPendingUpload", json={}))["blobReferenceForConsumption"]
-    uploader = BlobStorageClient(None, house.url + pending["credential"]["sasUri"])  # type: ignore[arg-type]
+    uploader = BlobStorageClient(None, pending["credential"]["sasUri"])  # type: ignore[arg-type]
     hash = get_content_hash(folder)
     assert hash is not None
     with uploader.service_client, uploader.container_client:
@@ -92,9 +92,7 @@ def send(house: House, azure: httpx.Client, folder: Path, name: str) -> tuple[st
             parent = uploader.container_client.url.replace(f"/{name}/1?", f"/{name}?")
             ContainerClient.from_container_url(parent, retry_total=0).upload_blob("2/beside", b"x")
         assert caught.value.status_code == 403
-    info = ArtifactStorageInfo(
-        name, "1", sent["remote path"], None, uploader.container, house.url + pending["blobUri"], False
-    )
+    info = ArtifactStorageInfo(name, "1", sent["remote path"], None, uploader.container, pending["blobUri"], False)
     return hash, str(info.full_storage_path)
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 from mayfly.domain.references import DatastoreReference
 from mayfly.kit.errors import MayflyError
-from mayfly.services import datastores, places
+from mayfly.services import data, datastores, places
 from mayfly.store import dialect, tables
 from mayfly.store.datastores import Placement
 from mayfly.testing.serving import House
@@ -228,6 +228,10 @@ def test_addresses_without_the_account_lead_to_the_same(house: House, container:
     container.upload_blob("here", b"x")
     with client(house, form="") as short:
         assert short.download_blob("here").readall() == b"x"
+    for form in (f"/{ACCOUNT}", ""):
+        address = f"https://elsewhere:1{form}/{container_name(house)}/here"
+        found = data.find(house.stage.world, HERE, address, type="uri_file")
+        assert (found.reference, found.is_file) == ("azureml://datastores/workspaceblobstore/paths/here", True)
 
 
 def test_a_signature_is_good_for_what_it_says(house: House, container: ContainerClient) -> None:

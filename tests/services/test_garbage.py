@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from mayfly.domain.blobs import Conditions
 from mayfly.domain.references import AssetKind
 from mayfly.kit.ids import Digest
-from mayfly.services import garbage, jobs, logs, places, submit
+from mayfly.services import blobs, blocks, garbage, jobs, logs, places, submit
 from mayfly.services.assets import NewAsset, register
+from mayfly.services.blobs import NewBlob
 from mayfly.services.garbage import GRACE_MS
+from mayfly.services.holdings import Space
 from mayfly.services.places import Place
 from mayfly.spec.settings import Settings
 from mayfly.testing.agent import parts_of
@@ -112,3 +116,25 @@ def test_workspaces_are_made_and_counted(stage: Scene) -> None:
     assert places.make(stage.world, Place("local", "local", "mine")).id == made.id
     first, second = places.every(stage.world)
     assert (first.name, first.jobs, second.name, second.jobs) == ("default", {"Completed": 1}, "mine", {})
+
+
+def test_a_blobs_content_goes_with_the_blob(stage: Scene) -> None:
+    at_wall_time(stage)
+    world = stage.world
+    space = Space(places.find(world, HERE).id, "workspaceblobstore")
+    for name in ("kept", "removed"):
+        data = name.encode()
+        digest = Digest(hashlib.sha256(data).hexdigest())
+        world.content.put(digest, [data])
+        blobs.put(world, space, name, NewBlob(digest, len(data)), Conditions())
+    block = blocks.begin(world, space, "never", b"1")
+    block.write(b"waits")
+    block.keep()
+    blobs.remove(world, space, "removed", Conditions())
+    age(stage)
+    told = garbage.collect(world)
+    assert (told.files, told.bytes) == (1, 7) and blocks.listing(world, space, "never")[2] == [(b"1", 5)]
+    assert [one.path for one in blobs.listing(world, space, "", "", "", 10).blobs] == ["kept"]
+    stage.clock.advance(blocks.WEEK_MS + 60_000)
+    assert garbage.collect(world).bytes == 5, "the block"
+    assert b"".join(blobs.read(world, blobs.find(world, space, "kept"), 0, 4)) == b"kept"

@@ -10,7 +10,7 @@ from typing import Any
 from mayfly.domain.references import DatastoreReference
 from mayfly.kit.errors import Conflict, Invalid, NotFound
 from mayfly.kit.ids import Digest, WorkspaceId
-from mayfly.services import blobs, datastores, places
+from mayfly.services import datastores, places
 from mayfly.services.holdings import Space
 from mayfly.services.places import Place
 from mayfly.services.world import World
@@ -104,22 +104,15 @@ def content_hash(world: World, tree: Tree) -> str:
 
 
 def _sent(world: World, workspace: WorkspaceId, address: str) -> tuple[DatastoreReference, str]:
-    """The tree at the address of a folder of blobs. Clients write names into addresses as they are, so a '%' may stand
-    for itself."""
-    candidates = blobs.referred(workspace, address)
-    if not candidates:
+    found = datastores.addressed(world, workspace, address)
+    if found is None:
         raise Invalid(
             "CodeUriInvalid",
             f"'{address[:200]}' is no place in a datastore of this workspace.",
             pointer="/properties/codeUri",
             remedy="Send the code to where startPendingUpload says, and give that address.",
         )
-    for reference in candidates[:-1]:
-        try:
-            return reference, datastores.held(world, workspace, reference)[0]
-        except NotFound:
-            continue
-    return candidates[-1], datastores.held(world, workspace, candidates[-1])[0]
+    return found[0], found[1]
 
 
 def _check(name: str, version: str) -> None:

@@ -163,6 +163,10 @@ def _remote(world: World, place: Place, address: str, type: str) -> Found:
             remedy="Make a datastore of type folder for it, or give the path to be uploaded.",
         )
     workspace = places.find(world, place)
+    own = datastores.addressed(world, workspace.id, address)
+    if own is not None:
+        reference, tree, is_file = own
+        return Found(str(reference), is_file, tree)
     clean = addresses.canonical(address, folder=type != "uri_file")
     return _elsewhere(world, address, datastores.keys_for(world, workspace.id, clean), type)
 

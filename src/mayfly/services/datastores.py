@@ -14,6 +14,7 @@ from mayfly.domain.references import DatastoreReference
 from mayfly.kit.errors import Conflict, Invalid, NotFound, nearest
 from mayfly.kit.ids import Digest, WorkspaceId
 from mayfly.ports import storage
+from mayfly.services import blobs as blob_service
 from mayfly.services import places
 from mayfly.services.places import Place
 from mayfly.services.world import World
@@ -176,6 +177,22 @@ def _merged(world: World, workspace: WorkspaceId, name: str, path: str) -> Tree:
             layers.append(((row.after, 1, row.modified_at, row.etag), Tree(entries=(entry,))))
     layers.sort(key=lambda layer: layer[0], reverse=True)
     return subtrees.merged(tree for _, tree in layers)
+
+
+def addressed(world: World, workspace: WorkspaceId, address: str) -> tuple[DatastoreReference, str, bool] | None:
+    """What lies at the address of a blob, or of a folder of blobs: as what it is known, its tree, and whether it is a
+    single file. None for what is not in this workspace's own datastores. Raises NotFound `DataNotFound`.
+
+    Clients write names into addresses as they are, so a '%' may stand for itself."""
+    failure: NotFound | None = None
+    for reference in blob_service.referred(workspace, address):
+        try:
+            return (reference, *held(world, workspace, reference))
+        except NotFound as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return None
 
 
 def place_tree(unit: Unit, world: World, workspace: str, datastore: str, placement: Placement) -> None:

@@ -146,6 +146,9 @@ class _Rows:
         )
         self._index, self._ended = 0, len(self._read) < _AT_ONCE
 
+    def bound(self, at: str, inclusive: bool) -> None:
+        """As `_Files.bound`: it takes a look."""
+
     def current(self) -> tuple[tuple[int, int], Blob | None]:
         row = self._read[self._index]
         return (row.after, 1), None if row.digest is None else _of_row(row)
@@ -158,21 +161,27 @@ class _Files:
         self._world, self._placement = world, placement
         self._index = 0
 
+    def bound(self, at: str, inclusive: bool) -> str | None:
+        """A path that the next one does not come before, told without reading the tree; None where that takes reading."""
+        first = self._placement.path if self._placement.is_file else self._base
+        return first if first > at or (inclusive and first == at) else None
+
     def seek(self, at: str, inclusive: bool) -> str | None:
-        placement = self._placement
+        placement, base = self._placement, self._base
+        if at > base and not at.startswith(base):
+            return None
         entries = self._world.trees.read(self._world.content, placement.tree).entries
+        self._index = 0
         if _single(placement, entries):
-            self._index = 0
             return placement.path if placement.path > at or (inclusive and placement.path == at) else None
-        base = f"{placement.path}/" if placement.path else ""
-        if at < base:
-            self._index = 0
-        elif at.startswith(base):
+        if at >= base:
             find = bisect_left if inclusive else bisect_right
             self._index = find(entries, at[len(base) :], key=lambda entry: entry.path)
-        else:
-            return None
         return base + entries[self._index].path if self._index < len(entries) else None
+
+    @property
+    def _base(self) -> str:
+        return f"{self._placement.path}/" if self._placement.path else ""
 
     def current(self) -> tuple[tuple[int, int], Blob | None]:
         entries = self._world.trees.read(self._world.content, self._placement.tree).entries
@@ -181,11 +190,14 @@ class _Files:
 
 
 class _Walk:
-    """Through several sources at once. Each gives its next path at or after another, and the newest of a path wins."""
+    """Through several sources at once. Each gives its next path at or after another, and the newest of a path wins.
+
+    A source stands in the heap with its next path, or with a bound below it for as long as that is enough: of ten
+    thousand jobs' trees a list reads those that it comes to."""
 
     def __init__(self, sources: Sequence[_Rows | _Files]) -> None:
         self._sources = sources
-        self._heap: list[tuple[str, int]] | None = None
+        self._heap: list[tuple[str, int, bool]] | None = None
 
     def next(self, at: str, inclusive: bool) -> Blob | None:
         if self._heap is None:
@@ -193,25 +205,35 @@ class _Walk:
             for index in range(len(self._sources)):
                 self._push(index, at, inclusive)
         while self._heap:
-            path = self._heap[0][0]
-            if path < at or (path == at and not inclusive):
-                self._push(heapq.heappop(self._heap)[1], at, inclusive)
+            path, index, sure = self._heap[0]
+            if not sure or path < at or (path == at and not inclusive):
+                heapq.heappop(self._heap)
+                self._push(index, at, inclusive, looking=not sure)
                 continue
-            indexes = []
-            while self._heap and self._heap[0][0] == path:
-                indexes.append(heapq.heappop(self._heap)[1])
-            newest = max((self._sources[index].current() for index in indexes), key=lambda found: found[0])
-            for index in indexes:
-                self._push(index, path, False)
-            if newest[1] is not None:
-                return newest[1]
+            blob = self._newest(path)
+            if blob is not None:
+                return blob
         return None
 
-    def _push(self, index: int, at: str, inclusive: bool) -> None:
-        path = self._sources[index].seek(at, inclusive)
+    def _newest(self, path: str) -> Blob | None:
+        assert self._heap is not None
+        found: list[tuple[tuple[int, int], Blob | None]] = []
+        while self._heap and self._heap[0][0] == path:
+            _, index, sure = heapq.heappop(self._heap)
+            if not sure:
+                self._push(index, path, True, looking=True)
+                continue
+            found.append(self._sources[index].current())
+            self._push(index, path, False)
+        return max(found, key=lambda one: one[0])[1]
+
+    def _push(self, index: int, at: str, inclusive: bool, *, looking: bool = False) -> None:
+        assert self._heap is not None
+        source = self._sources[index]
+        bound = None if looking else source.bound(at, inclusive)
+        path = bound if bound is not None else source.seek(at, inclusive)
         if path is not None:
-            assert self._heap is not None
-            heapq.heappush(self._heap, (path, index))
+            heapq.heappush(self._heap, (path, index, bound is None))
 
 
 def _beyond(prefix: str) -> str:
