@@ -67,9 +67,11 @@ def test_they_are_found_under_their_names_and_numbers_and_read(stage):
     assert [keep(stage, "grown", None, b"one"), keep(stage, "grown", None, b"two")] == ["1", "2"]
     keep(stage, "gap", "4", description="the fourth", tags={"team": "blue"})
     keep(stage, "dated", "2024.05")
+    keep(stage, "far", "20240501")
     ask = speaks(stage)
     status, found = ask("GET", "registered-models/search")
     names = {one["name"] for one in found["registered_models"]}
+    assert ask("GET", "model-versions/search", query="filter=name='far'") == (200, {})
     assert (status, names & {"gap", "grown", "dated"}) == (200, {"gap", "grown"})
     latest = ask("POST", "registered-models/get-latest-versions", {"name": "gap"})[1]["model_versions"]
     assert [one["version"] for one in latest] == ["4"]

@@ -129,19 +129,17 @@ class Offers:
 
     def _offer(self, space: str, row: AssetRow) -> None:
         self._world.mlflow.ask(space, "POST", "registered-models/create", {"name": row.name})
-        wanted, made = int(row.version), 0
-        for _ in range(_WIDEST_GAP):
-            made, words = self._make(space, row)
-            if made == wanted:
-                return
-            if made:
-                gone = {"name": row.name, "version": str(made)}
-                self._world.mlflow.ask(space, "DELETE", "model-versions/delete", gone)
-            if not 0 < made < wanted:
+        made, words = self._make(space, row)
+        last = made + _WIDEST_GAP
+        while made and made != int(row.version):
+            gone = {"name": row.name, "version": str(made)}
+            self._world.mlflow.ask(space, "DELETE", "model-versions/delete", gone)
+            if not made < int(row.version) <= last:
+                made, words = 0, f"its next number is {made}"
                 break
-        else:
-            words = f"MLflow counts to {made}"
-        log.warning("MLflow has another place for a model", model=row.name, version=row.version, words=words)
+            made, words = self._make(space, row)
+        if not made:
+            log.warning("MLflow has no place for a model", model=row.name, version=row.version, words=words)
 
     def _make(self, space: str, row: AssetRow) -> tuple[int, str]:
         """The number that MLflow gave, 0 with its words when it refused."""
