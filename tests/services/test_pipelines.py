@@ -9,7 +9,7 @@ import pytest
 from mayfly.domain.job import JobState
 from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import MayflyError
-from mayfly.services import components, data, jobs, steps, submissions
+from mayfly.services import components, data, explanations, jobs, steps, submissions
 from mayfly.store import codec
 from mayfly.store import jobs as rows
 from mayfly.store.jobs import JobRow
@@ -181,7 +181,7 @@ def test_a_step_is_begun_once_whoever_asks_again(stage: Scene) -> None:
     flow = Flow(stage, {**WHOLE, "name": "x"}, a=b"1")
     plan = steps.plan_of(stage.world, stage.row(flow.id))
     for _ in range(2):
-        assert steps.start(stage.world, plan, "prep", [])
+        assert not steps.start(stage.world, plan, "prep", [])
         Pipelines(stage.world).work()
     assert flow.begun() == ["prep"]
 
@@ -202,7 +202,7 @@ def test_what_can_go_on_without_a_failed_step_goes_on(stage: Scene) -> None:
 
 
 def test_one_failure_stops_all_where_that_is_asked_for(stage: Scene) -> None:
-    graph = {"a": WRITES, "b": WRITES, "c": {**WRITES, "depends_on": ["b"]}}
+    graph = {"a": WRITES, "b": {**WRITES, "command": "echo"}, "c": {**WRITES, "depends_on": ["b"]}}
     flow = Flow(stage, {"type": "pipeline", "jobs": graph, "settings": {"continue_on_step_failure": False}})
     flow.run("a", code=1)
     assert flow.child("b").job.cause is not None
@@ -238,3 +238,81 @@ def test_a_step_that_cannot_be_accepted_is_a_failed_child(stage: Scene) -> None:
     failed = flow.child("b").job
     assert failed.cause is not None and (failed.state, failed.cause.code) == (JobState.FAILED, "OutputNotFound")
     assert flow.view().status == "Failed"
+
+
+# --- reuse ------------------------------------------------------------------------------------------------------------
+
+CODE = {"command": "python t.py ${{inputs.n}}", "code": "./src", "environment": ENVIRONMENT, "outputs": {"o": None}}
+READER = {"command": "cat ${{inputs.d}}", "environment": ENVIRONMENT, "inputs": {"d": "${{parent.jobs.one.outputs.o}}"}}
+
+
+def two_steps(**one: Any) -> dict[str, Any]:
+    return {"type": "pipeline", "jobs": {"one": {**CODE, "inputs": {"n": 1}, **one}, "two": READER}}
+
+
+class Again:
+    """The same two steps, over and over, with one thing changed."""
+
+    def __init__(self, stage: Scene) -> None:
+        self.stage = stage
+
+    def __call__(self, made: bytes = b"same", code: bytes = b"pass", **keys: Any) -> tuple[list[str], Flow]:
+        """Which steps ran, after all have ended; what step one makes is `made`."""
+        settings = {"settings": keys.pop("settings", {})}
+        flow = Flow.__new__(Flow)
+        flow.stage = self.stage
+        definition = {**two_steps(**keys), **settings}
+        ask = Submission(definition=definition, uploads={"/jobs/one/code": self.stage.upload(**{"t.py": code})})
+        flow.id = submissions.accept(self.stage.world, "me", HERE, ask)[0].job.id
+        flow.duty = Pipelines(self.stage.world)
+        flow.duty.work()
+        ran = []
+        for step, left in (("one", {"o": {"x": made}}), ("two", {})):
+            if flow.child(step).reused is None:
+                ran.append(step)
+                flow.run(step, **left)
+        assert flow.view().status == "Completed"
+        return ran, flow
+
+
+def explained(flow: Flow, step: str) -> str:
+    return explanations.explain(flow.stage.world, HERE, flow.child(step).name).sentence
+
+
+def test_exactly_what_changed_runs_again(stage: Scene) -> None:
+    again = Again(stage)
+    assert again()[0] == ["one", "two"]
+    ran, flow = again()
+    assert ran == [] and stage.provider.machines.created
+    one = jobs.view_of(stage.world, flow.child("one").job.id)
+    assert one is not None and one.properties["azureml.isreused"] == "true" and one.attempt == 0
+    assert [(output.name, output.tree) for output in one.outputs] == [("o", stage.upload(x=b"same"))]
+    assert "did the same" in explained(flow, "one")
+    assert again(settings={"force_rerun": True})[0] == ["one", "two"]
+    assert again(is_deterministic=False)[0] == ["one"]
+    changes: list[tuple[dict[str, Any], list[str], str]] = [
+        ({"code": b"pass\nprint(1)"}, ["one"], "t.py has changed, first in line 2: 'print(1)'"),
+        ({"inputs": {"n": 2}}, ["one"], "n was '1' and is '2'"),
+        ({"inputs": {"n": 3}, "made": b"other"}, ["one", "two"], "and is '3'"),
+        ({"environment": {"image": "library/python:3.11"}}, ["one"], "its environment differs"),
+        ({"environment_variables": {"A": "1"}}, ["one"], "environment_variables was"),
+        ({"queue_settings": {"priority": "high"}}, [], ""),
+        ({"display_name": "called otherwise"}, [], ""),
+    ]
+    for change, expected, why in changes:
+        ran, flow = again(**change)
+        assert ran == expected, change
+        assert why in explained(flow, "one")
+    assert "the input 'd' has another content (x has changed" in explained(
+        again(inputs={"n": 9}, made=b"third")[1], "two"
+    )
+
+
+def test_the_same_step_under_way_is_waited_for(stage: Scene) -> None:
+    flow = Flow(stage, {"type": "pipeline", "jobs": {"a": WRITES, "b": WRITES}})
+    other = Flow(stage, {"type": "pipeline", "jobs": {"z": WRITES}})
+    assert (flow.begun(), other.begun()) == (["a"], [])
+    flow.run("a", o={"x": b"1"})
+    other.duty.work()
+    assert flow.view().status == other.view().status == "Completed"
+    assert flow.child("b").reused == other.child("z").reused == flow.child("a").job.id

@@ -212,7 +212,10 @@ def test_a_component_by_itself_needs_a_name_and_no_values() -> None:
 
 def test_only_the_server_knows_some_components() -> None:
     whole = changed("jobs", "train", "component", to="azureml:train@latest")
-    assert made(whole).steps["train"].job is None
+    whole["jobs"]["train"]["inputs"]["own"] = {"path": "./own"}
+    found = made(whole)
+    assert found.steps["train"].job is None
+    assert found.local_paths()["/jobs/train/inputs/own/path"].path == "./own"
     assert faults(changed("jobs", "train", "component", to=7)) == [("WrongType", "/jobs/train/component")]
 
 

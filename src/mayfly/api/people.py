@@ -112,7 +112,7 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     @routes.get(f"{WS}/jobs/{{name}}/logs")
     def list_logs(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.LogPage:
         row = jobs.find(world, Place(subscription, group, workspace), name)
-        found = logs.files(world, row.job.id)
+        found = logs.files(world, row.ran_as)
         return wire.LogPage(logs=[wire.LogView(file=one.name, size=one.size, sealed=one.sealed) for one in found])
 
     @routes.get(f"{WS}/jobs/{{name}}/logs/{{file:path}}")
@@ -125,8 +125,8 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
         offset: Annotated[int, Query(ge=0)] = 0,
     ) -> StreamingResponse:
         row = jobs.find(world, Place(subscription, group, workspace), name)
-        log = logs.find(world, row.job.id, file)
-        return StreamingResponse(logs.chunks(world, row.job.id, log, offset), media_type="application/octet-stream")
+        log = logs.find(world, row.ran_as, file)
+        return StreamingResponse(logs.chunks(world, row.ran_as, log, offset), media_type="application/octet-stream")
 
     @routes.get(f"{WS}/jobs/{{name}}/outputs")
     def outputs(subscription: Name, group: Name, workspace: Name, name: Name) -> list[wire.OutputView]:

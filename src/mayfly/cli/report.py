@@ -59,7 +59,7 @@ def _doing(step: View) -> str:
     if step["status"] == "NotStarted":
         return f"waits for {', '.join(step['needs'])}" if step["needs"] else ""
     if step["status"] in ("Completed", "Skipped"):
-        return ""
+        return "reused" if step.get("reused") else ""
     return ": ".join(filter(None, [step.get("phase"), clean(step.get("phase_detail") or "")]))
 
 

@@ -135,6 +135,11 @@ class ChildrenEnded:
     cause: Cause | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """An earlier job did exactly this: what it left is this one's, and no node is needed."""
+
+
 JobEvent = (
     Waiting
     | Reserved
@@ -152,6 +157,7 @@ JobEvent = (
     | AttemptLost
     | Begun
     | ChildrenEnded
+    | Reused
 )
 
 
@@ -171,6 +177,9 @@ def step(job: Job, event: JobEvent, now: Millis) -> Job:
     if isinstance(event, Begun):
         begins = job.composite and job.state is JobState.QUEUED
         return replace(_enter(job, Phase.RUN, now), state=JobState.RUNNING, started_at=now) if begins else job
+    if isinstance(event, Reused):
+        fresh = job.state is JobState.QUEUED and job.attempt == 0
+        return _end(job, JobState.COMPLETED, None, now) if fresh else job
     if isinstance(event, ChildrenEnded):
         return _children_ended(job, event, now)
     if event.attempt != job.attempt or not job.ranks:

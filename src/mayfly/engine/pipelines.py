@@ -46,7 +46,7 @@ class Pipelines:
             for action in actions:
                 match action:
                     case Start(step):
-                        again |= not steps.start(self._world, plan, step, children)
+                        again |= steps.start(self._world, plan, step, children)
                     case Cancel(step):
                         child = next(one for one in children if one.step == step)
                         cancel_by_id(self._world, child.id, Cause("PipelineStopped", _STOPPED))

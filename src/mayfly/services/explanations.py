@@ -11,7 +11,7 @@ from mayfly.domain.queue import Candidate, Explanation, Head, JobClass, Snapshot
 from mayfly.domain.quota import LedgerLine, Owner, ledger_lines
 from mayfly.domain.schedule import place_in_queue, plan
 from mayfly.kit.ids import JobId
-from mayfly.services import quotas
+from mayfly.services import quotas, reuse
 from mayfly.services.graphs import sentence, step_views
 from mayfly.services.jobs import find
 from mayfly.services.places import Place
@@ -87,6 +87,7 @@ def explain(world: World, place: Place, name: str) -> wire.ExplanationView:
         _explain_waiting(world, row, view)
     else:
         _explain_placed(world, row, view)
+    view.sentence = " ".join(filter(None, [view.sentence, reuse.sentence(world, row)]))
     return view
 
 

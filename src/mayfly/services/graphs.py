@@ -36,7 +36,7 @@ def step_views(world: World, connection: Connection, row: JobRow) -> list[wire.S
         child = jobs.by_id(connection, begun[step].id) if step in begun else None
         if child is not None:
             job = child.job
-            view.job, view.type = child.name, child.type
+            view.job, view.type, view.reused = child.name, child.type, child.reused is not None
             view.status = job.state.value if job.suspected_since is None or job.state.terminal else "NotResponding"
             view.phase, view.reason = job.phase.value, "" if job.cause is None else job.cause.message
             view.phase_detail = world.progress.of(job.id, job.attempt, world.epoch, job.phase.value)

@@ -187,6 +187,19 @@ def collected(world: World, unit: Unit, rank: RankRow, report: agent.Collected, 
         _trace(unit, row, {name: (target, None) for name, target in kept.items()})
 
 
+def inherited(world: World, unit: Unit, row: JobRow, now: Millis) -> None:
+    """In the unit that gives a job another's results: they lie where its own would, and are registered as its own."""
+    kept = _targets(row)
+    for output in results.outputs_of(unit.connection, row.job.id, row.job.attempt):
+        target = kept.get(output.name)
+        if output.name == "default":
+            target = Target(row.workspace, ARTIFACTS, f"ExperimentRun/dcid.{row.name}")
+        if target is not None and output.rank == 0:
+            laid = Placement(target.path, output.tree, output.files == 1 and _single(row, output.name))
+            datastore_rows.place(unit, target.workspace, target.datastore, laid, now, job=row.job.id, attempt=0)
+    _complete(world, unit, row, kept, now)
+
+
 def _complete(world: World, unit: Unit, row: JobRow, kept: Mapping[str, Target], now: Millis) -> None:
     made: dict[str, tuple[Target, asset_rows.AssetRow | None]] = {}
     rows = results.outputs_of(unit.connection, row.job.id, row.job.attempt)

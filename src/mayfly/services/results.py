@@ -18,7 +18,7 @@ def outputs(world: World, place: Place, name: str) -> list[wire.OutputView]:
 def metrics(world: World, place: Place, name: str, after: int, most: int, key: str) -> list[wire.MetricView]:
     """Points in the order of arrival; fewer than `most` are the last ones there are now."""
     row = find(world, place, name)
-    found = world.store.read(lambda connection: results.metrics_of(connection, row.job.id, after, most, key))
+    found = world.store.read(lambda connection: results.metrics_of(connection, row.ran_as, after, most, key))
     return [
         wire.MetricView(key=one.key, value=one.value, step=one.step, timestamp=one.timestamp, sequence=one.sequence)
         for one in found

@@ -82,7 +82,8 @@ def child_name(row: JobRow, step: str) -> str:
 
 
 def start(world: World, plan: Plan, step: str, children: list[ChildRow]) -> bool:
-    """Begin a step; False when it could not be accepted and is a failed child now. May be repeated. Raises Unavailable."""
+    """Begin a step; whether it is over already: it could not be accepted and is a failed child now, or has the results of
+    one that did the same. May be repeated; it is not begun while the same step is under way elsewhere. Raises Unavailable."""
     there = {one.step: one for one in children}
 
     def output_of(sibling: str, output: str) -> str | None:
@@ -99,17 +100,17 @@ def start(world: World, plan: Plan, step: str, children: list[ChildRow]) -> bool
         "experiment_name": plan.row.experiment,
     }
     submission = _sent(plan, step, definition, child.moved)
-    parent = Parent(plan.row.job.id, plan.parent, step)
+    parent = Parent(plan.row.job.id, plan.parent, step, reuse=plan.level.reusable(step))
     try:
-        submissions.accept(world, plan.row.submitter, plan.place, submission, parent)
+        row, _ = submissions.accept(world, plan.row.submitter, plan.place, submission, parent)
     except Unavailable:
         raise
     except MayflyError as error:
-        if isinstance(error, Conflict) and error.code == "ParentEnded":
-            return True
+        if isinstance(error, Conflict) and error.code in ("ParentEnded", "SameStepUnderWay"):
+            return False
         refuse(world, plan, parent, submission, error)
-        return False
-    return True
+        return True
+    return row.job.state.terminal
 
 
 def _sent(plan: Plan, step: str, definition: dict[str, Any], moved: Mapping[str, str]) -> Submission:

@@ -16,7 +16,7 @@ from mayfly.domain.quota import Owner
 from mayfly.kit.errors import Conflict, Invalid
 from mayfly.kit.ids import Digest, JobId
 from mayfly.kit.units import size_bytes
-from mayfly.services import environments, inputs, outputs, places
+from mayfly.services import environments, inputs, outputs, places, reuse
 from mayfly.services.environments import Wish
 from mayfly.services.inputs import Source
 from mayfly.services.places import Place
@@ -43,6 +43,8 @@ class Parent:
     id: JobId
     root: JobId
     step: str
+    reuse: bool = False
+    """Whether it may have the results of a job that did the same, and others its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +126,22 @@ def submit(
 ) -> tuple[JobRow, bool]:
     """Accept a job; durable when it returns. The second value is False when the same job (same name, same definition)
     was there already; its labels are then updated. Raises as `prepare`, Conflict `JobNameTaken` for another
-    definition, Conflict `ParentEnded` for a child that nobody waits for any more, Invalid `UploadMissing`."""
+    definition, Conflict `ParentEnded` for a child that nobody waits for any more, `SameStepUnderWay` for one whose results
+    will be another's, Invalid `UploadMissing`."""
     prepared = prepare(world, place, submission)
     work = _work(world, prepared, submission)
     row = under(_row(world, submitter, submission, prepared, work), parent)
+    if parent is not None and (found := reuse.parts(prepared.normal, work, prepared.environment.digest)) is not None:
+        row = replace(row, reuse_parts=codec.dump(found), reuse_key=reuse.key_of(found) if parent.reuse else None)
 
     def keep(unit: Unit) -> tuple[JobRow, bool]:
         existing = jobs.by_name(unit.connection, row.workspace, row.name)
         if existing is not None:
             return same(unit, existing, row), False
         check_parent(unit, row)
+        taken = reuse.taken_over(world, unit, row, row.job.created_at)
+        if taken is not None:
+            return taken, True
         prepared.environment.keep(unit, world)
         sequence = jobs.add(unit, row)
         lineage.add(unit, row.workspace, row.job.id, inputs.links(prepared.sources))

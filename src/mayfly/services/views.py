@@ -120,8 +120,8 @@ def _complete(
     view.limits_enforced = list(next((rank.limits for rank in ranks if rank.isolation), ()))
     view.exit_codes = [one.code for rank in ranks for one in rank.exits]
     view.outputs = output_views(connection, row)
-    view.metrics = results.last_metrics(connection, row.job.id)
-    view.params = results.labels_of(connection, row.job.id, "param")
+    view.metrics = results.last_metrics(connection, row.ran_as)
+    view.params = results.labels_of(connection, row.ran_as, "param")
     view.definition = codec.load(row.body)["definition"]
     view.use = _use(ranks, placement)
 

@@ -131,6 +131,12 @@ class Level:
         found = node.get("type") or (body or {}).get("type") or ("pipeline" if "jobs" in node else "command")
         return str(found).lower()
 
+    def reusable(self, step: str) -> bool:
+        """Whether the step may have an earlier one's results: neither `force_rerun`, nor `is_deterministic: false` of the
+        step or its component."""
+        of_component = (self.body(step) or {}).get("is_deterministic", True)
+        return bool(self.nodes[step].get("is_deterministic", of_component)) and not self.fields.settings.force_rerun
+
     def port(self, step: str, name: str) -> Mapping[str, Any] | None:
         ports = (self.body(step) or {}).get("inputs")
         found = ports.get(name) if isinstance(ports, Mapping) else None

@@ -67,9 +67,7 @@ class Pipeline:
             if isinstance(path, str) and refers(path) is Refers.LOCAL:
                 found[place] = LocalPath(local(path), "file" if value.get("type") == "uri_file" else "folder")
         for step in self.steps.values():
-            if step.job is None:
-                continue
-            for pointer, path in step.job.local_paths().items():
+            for pointer, path in (step.job.local_paths() if step.job is not None else _given(step)).items():
                 written = step.expanded.back(pointer) if step.expanded is not None else pointer
                 if written in step.moved:
                     continue
@@ -190,6 +188,9 @@ class _Checker:
         if component is not None and not isinstance(component, Mapping) and not levels.is_reference(component):
             self._fault("WrongType", f"{show(component)} names no component.", f"{place}/component", "Write its file.")
             return None
+        if not isinstance(node.get("is_deterministic", True), bool):
+            message = f"Expected true or false, found {show(node['is_deterministic'])}."
+            self._fault("WrongType", message, f"{place}/is_deterministic")
         bad = self._references(name)
         bad |= self._clashes(name) - bad
         self._depends(name)
@@ -445,6 +446,18 @@ class _Checker:
 
     def _fault(self, code: str, message: str, pointer: str, remedy: str | None = None) -> None:
         self.found.append(Fault(code, message, pointer, remedy))
+
+
+def _given(step: Step) -> dict[str, LocalPath]:
+    """The local inputs of a step whose component only the server knows."""
+    found: dict[str, LocalPath] = {}
+    for name, value in step.definition["inputs"].items():
+        path = value.get("path") if isinstance(value, Mapping) else None
+        if isinstance(path, str) and refers(path) is Refers.LOCAL:
+            found[f"/inputs/{escape(name)}/path"] = LocalPath(
+                local(path), "file" if value.get("type") == "uri_file" else "folder"
+            )
+    return found
 
 
 def _type_of(value: Any) -> str:

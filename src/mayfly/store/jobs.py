@@ -50,6 +50,17 @@ class JobRow:
     """Of the outermost of its parents."""
     step: str | None = None
     """What its parent calls it."""
+    reuse_key: str | None = None
+    """Jobs that have the same do the same; None: it is nobody's and has nobody's results."""
+    reuse_parts: str | None = None
+    """What the key is made of, as JSON."""
+    reused: str | None = None
+    """Id of the job whose results it has."""
+
+    @property
+    def ran_as(self) -> str:
+        """Id of the job that did its work: its own, or the one whose results it has."""
+        return self.reused or self.job.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,9 @@ def add(unit: Unit, row: JobRow) -> int:
             parent=row.parent,
             root=row.root,
             step=row.step,
+            reuse_key=row.reuse_key,
+            reuse_parts=row.reuse_parts,
+            reused=row.reused,
             **_life(row.job),
         )
     )
@@ -226,6 +240,30 @@ def children(connection: Connection, parent: str) -> list[ChildRow]:
     ]
 
 
+def same_work(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> list[JobRow]:
+    """Jobs that did or do the same themselves and may yet be used or waited for, newest first."""
+    statement = select(jobs).where(
+        jobs.c.workspace == workspace,
+        jobs.c.reuse_key == reuse_key,
+        jobs.c.reused.is_(None),
+        jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELED.value, JobState.CANCEL_REQUESTED.value]),
+    )
+    return [_row(row) for row in connection.execute(statement.order_by(jobs.c.sequence.desc()).limit(20))]
+
+
+def earlier_runs(connection: Connection, row: JobRow, most: int = 20) -> list[JobRow]:
+    """Completed jobs of the same step name before this one that others may use, newest first."""
+    statement = select(jobs).where(
+        jobs.c.workspace == row.workspace,
+        jobs.c.step == row.step,
+        jobs.c.sequence < row.sequence,
+        jobs.c.state == JobState.COMPLETED.value,
+        jobs.c.reuse_key.is_not(None),
+        jobs.c.reused.is_(None),
+    )
+    return [_row(found) for found in connection.execute(statement.order_by(jobs.c.sequence.desc()).limit(most))]
+
+
 def composites(connection: Connection) -> list[JobId]:
     """Ids of the jobs without nodes of their own that have not ended, oldest first."""
     rows = connection.scalars(
@@ -343,4 +381,7 @@ def _row(row: Row[Any]) -> JobRow:
         parent=row.parent,
         root=row.root,
         step=row.step,
+        reuse_key=row.reuse_key,
+        reuse_parts=row.reuse_parts,
+        reused=row.reused,
     )

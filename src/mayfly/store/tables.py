@@ -95,12 +95,16 @@ jobs = Table(
     Column("parent", String(40)),  # the job whose child it is
     Column("root", String(40)),  # the outermost of its parents
     Column("step", String(255)),  # what its parent calls it
+    Column("reuse_key", String(64)),  # who has the same does the same
+    Column("reuse_parts", Text),  # what the key is made of
+    Column("reused", String(40)),  # the job whose results it has
     UniqueConstraint("workspace", "name"),
     Index("ix_jobs_queue", "state", "class_key", "sequence"),
     Index("ix_jobs_page", "workspace", "sequence"),
     Index("ix_jobs_tidy", "tidy", "state"),
     Index("ix_jobs_parent", "parent", "step"),
     Index("ix_jobs_type", "type", "state"),
+    Index("ix_jobs_reuse", "workspace", "reuse_key"),
 )
 
 class_waits = Table(  # why a class waits, written anew only when the reason changes

@@ -280,6 +280,8 @@ class StepView(Shape):
     reason: str = ""
     """Why it ended, where it is not Completed."""
     milliseconds: int = 0
+    reused: bool = False
+    """It has the results of a job that did the same."""
     steps: list[StepView] = Field(default_factory=list)
 
 
