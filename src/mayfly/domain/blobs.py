@@ -42,10 +42,6 @@ class Conditions:
     modified_since: Millis | None = None
     unmodified_since: Millis | None = None
 
-    @property
-    def any(self) -> bool:
-        return self != Conditions()
-
     def check(self, etag: str | None, modified_at: Millis, *, reading: bool) -> None:
         """Raises Conflict `ConditionNotMet`, `BlobAlreadyExists`, and when `reading` `NotModified`. `etag`: None when
         there is no such blob."""
