@@ -8,12 +8,14 @@ from fastapi import APIRouter
 from mayfly.api.azureml import (
     assets,
     codes,
+    computes,
     datastores,
     history,
     identity,
     jobs,
     metadata,
     operations,
+    schedules,
     workspaces,
 )
 from mayfly.api.azureml.here import Here
@@ -21,6 +23,19 @@ from mayfly.api.azureml.here import Here
 
 def router(here: Here) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
-    for module in (metadata, identity, workspaces, jobs, history, operations, assets, datastores, codes):
+    modules = (
+        metadata,
+        identity,
+        workspaces,
+        jobs,
+        history,
+        operations,
+        assets,
+        datastores,
+        codes,
+        computes,
+        schedules,
+    )
+    for module in modules:
         routes.include_router(module.router(here))
     return routes

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from mayfly.api.azureml import code, command, operations
+from mayfly.api.azureml import code, command, computes, operations
 from mayfly.api.azureml.here import WS, Here, id_of
 from mayfly.api.workspace import Name, user
 from mayfly.kit.errors import Conflict, Invalid, NotFound
@@ -132,6 +132,7 @@ def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> bool:
     for key in ("tags", "properties"):
         if key in definition:
             definition[key] = {one: text for one, text in labels_of(definition[key]).items() if one not in _OURS}
+    _on_named_compute(here, place, definition)
     named, uploads = code.sent(here.world, told.get("codeId"), "/code")
     folder = str(told.get("experimentName") or "Default")
     ask = Submission(definition={**definition, **named}, uploads=uploads, working_folder_name=folder)
@@ -142,6 +143,18 @@ def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> bool:
     if isinstance(archived, bool) and archived != row.archived:
         jobs.archive(here.world, place, name, archived=archived)
     return created
+
+
+def _on_named_compute(here: Here, place: Place, definition: dict[str, Any]) -> None:
+    """A cluster of that name stands for serverless with the cluster's size and tier, where the job names no other."""
+    found = computes.alias(here, place, str(definition.get("compute", "")))
+    if found is None:
+        return
+    definition["compute"] = computes.SERVERLESS
+    if found["size"]:
+        definition["resources"] = {"instance_type": found["size"], **definition.get("resources", {})}
+    if found["spot"]:
+        definition["queue_settings"] = {"job_tier": "spot", **definition.get("queue_settings", {})}
 
 
 def _delete(here: Here, who: str, place: Place, name: str) -> None:
@@ -167,7 +180,7 @@ def _type(body: Mapping[str, Any]) -> str:
 
 def _body(place: Place, row: JobRow, told: BodyRow | None) -> Told:
     """What was told, with what has become of it."""
-    said = properties_of(told.body) if told is not None else command.properties(codec.load(row.body)["definition"])
+    said = properties_of(told.body) if told is not None else _of_ours(row)
     properties = {**row.properties}
     if row.notes:
         properties["mayfly.notes"] = " ".join(row.notes)
@@ -187,6 +200,13 @@ def _body(place: Place, row: JobRow, told: BodyRow | None) -> Told:
     }
     id = id_of(place, "jobs", row.name)
     return resource(id, "workspaces/jobs", {**said, **now}, by=row.submitter, at=row.job.created_at)
+
+
+def _of_ours(row: JobRow) -> Told:
+    """What a body says of a job that came by another door."""
+    if row.type != "command":
+        return {"jobType": row.type.capitalize(), "jobs": {}}
+    return command.properties(codec.load(row.body)["definition"])
 
 
 def _waiting(place: Place, told: BodyRow) -> Told:
