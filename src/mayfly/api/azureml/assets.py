@@ -148,6 +148,8 @@ def _body(here: Here, of: Collection, place: Place, row: AssetRow) -> Told:
         "isAnonymous": bool(said.get("isAnonymous")),
         "provisioningState": "Succeeded",
     }
+    if of.kind is AssetKind.MODEL:
+        now["flavors"] = said.get("flavors") or {}  # clients look into it
     id = id_of(place, of.name, row.name, "versions", row.version)
     return resource(id, f"workspaces/{of.name}/versions", {**said, **now}, by=row.created_by, at=row.created_at)
 
