@@ -8,7 +8,7 @@ import pytest
 
 from mayfly.domain.job import JobState
 from mayfly.engine.pipelines import Pipelines
-from mayfly.kit.errors import MayflyError
+from mayfly.kit.errors import Conflict, MayflyError
 from mayfly.services import components, data, explanations, jobs, steps, submissions
 from mayfly.store import codec
 from mayfly.store import jobs as rows
@@ -316,3 +316,21 @@ def test_the_same_step_under_way_is_waited_for(stage: Scene) -> None:
     other.duty.work()
     assert flow.view().status == other.view().status == "Completed"
     assert flow.child("b").reused == other.child("z").reused == flow.child("a").job.id
+
+
+def test_a_failed_pipeline_goes_on_from_where_it_failed(stage: Scene) -> None:
+    graph = {"a": WRITES, "b": {**WRITES, "command": "false", "depends_on": ["a"]}}
+    flow = Flow(stage, {"name": "first", "type": "pipeline", "jobs": graph})
+    with pytest.raises(Conflict) as raised:
+        submissions.again(stage.world, "me", HERE, "first")
+    assert raised.value.code == "JobNotFailed"
+    flow.run("a", o={"x": b"1"})
+    flow.run("b", code=1)
+    with pytest.raises(MayflyError) as refused:
+        submissions.again(stage.world, "me", HERE, flow.child("b").name)
+    assert "mayfly job retry -n first" in str(refused.value.remedy)
+    row = submissions.again(stage.world, "me", HERE, "first")
+    assert (row.properties["mayfly.retryOf"], row.name != "first") == ("first", True)
+    flow.id = row.job.id
+    flow.duty.work()
+    assert (flow.begun(), flow.child("a").reused is None, flow.child("b").reused) == (["a", "b"], False, None)

@@ -151,7 +151,10 @@ def test_the_pipelines_datastore_is_its_steps_own() -> None:
             ("TypesClash", "/jobs/train/inputs/n"),
         ),
         (changed("jobs", "train", "inputs", to={"n": 1}), ("InputMissing", "/jobs/train/inputs")),
-        (changed("jobs", "train", "outputs", to=None), ("OutputUnmade", "/outputs/model")),
+        (
+            changed("jobs", "inner", "component", "jobs", "fit", "outputs", to=None),
+            ("OutputUnmade", "/jobs/inner/component/outputs/best"),
+        ),
         (changed("jobs", "train", "outputs", "mdl", to=None), ("OutputUnknown", "/jobs/train/outputs/mdl")),
         (changed("jobs", "last", "depends_on", to="trian"), ("StepUnknown", "/jobs/last/depends_on")),
         (changed("jobs", "last", "type", to="sweep"), ("StepTypeNotSupported", "/jobs/last/type")),
@@ -169,6 +172,12 @@ def test_the_pipelines_datastore_is_its_steps_own() -> None:
 )
 def test_a_fault_stands_where_it_was_written(definition: dict[str, Any], expected: tuple[str, str]) -> None:
     assert expected in faults(definition)
+
+
+def test_a_job_may_declare_an_output_that_nobody_makes() -> None:
+    assert (
+        "outputs.model: no step makes it; it stays empty" in made(changed("jobs", "train", "outputs", to=None)).notes()
+    )
 
 
 def test_one_fault_is_one_line() -> None:

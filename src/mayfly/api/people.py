@@ -86,6 +86,12 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     ) -> wire.JobView:
         return jobs.cancel(world, Place(subscription, group, workspace), name, user(request), ask.reason)
 
+    @routes.post(f"{WS}/jobs/{{name}}/retry", status_code=201)
+    def retry(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> wire.JobView:
+        stop.check_accepting()
+        row = submissions.again(world, user(request), Place(subscription, group, workspace), name)
+        return world.store.read(lambda connection: job_view(world, connection, row))
+
     @routes.post(f"{WS}/jobs/{{name}}/archive")
     def archive(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.JobView:
         return jobs.archive(world, Place(subscription, group, workspace), name, archived=True)

@@ -32,6 +32,7 @@ COMMANDS: dict[str, Entry] = {
             "explain": Entry("Say why a job waits, runs where it does, or ended.", "mayfly.cli.job:explain"),
             "stream": Entry("Follow a job's log until it ends.", "mayfly.cli.job:stream"),
             "cancel": Entry("Cancel a job.", "mayfly.cli.job:cancel"),
+            "retry": Entry("Try a failed job again from where it failed.", "mayfly.cli.job:retry"),
             "download": Entry("Download a job's outputs and logs.", "mayfly.cli.job:download"),
             "update": Entry("Change a job's display name, description or tags.", "mayfly.cli.job:update"),
             "archive": Entry("Hide a job from lists.", "mayfly.cli.job:archive"),

@@ -10,6 +10,7 @@ import click
 from mayfly.cli import report, text
 from mayfly.cli.app import command, job_name, one_name
 from mayfly.cli.run import Run
+from mayfly.cli.submit import accepted
 from mayfly.cli.text import Column
 from mayfly.cli.watch import watch
 from mayfly.client.doors import View
@@ -153,6 +154,15 @@ def cancel(run: Run, name: str | None, positional: str | None, reason: str) -> N
     """Cancel a job. A job that has ended stays as it is."""
     job = run.doors().cancel(one_name(name, positional), reason)
     run.screen.data(job, lambda: [f"{text.clean(job['name'])} is {job['status']}."])
+
+
+@command("retry")
+@job_name
+@click.option("--stream", "-s", is_flag=True, help="Follow the new job until it ends, then report.")
+def retry(run: Run, name: str | None, positional: str | None, stream: bool) -> int:
+    """Try a failed or canceled job again, as another job. Of a pipeline, steps that had completed are not run again."""
+    doors = run.doors()
+    return accepted(run, doors, doors.retry(one_name(name, positional)), stream)
 
 
 @command("archive")

@@ -107,6 +107,10 @@ class Doors:
     def cancel(self, name: str, reason: str = "") -> View:
         return self.session.post(f"{self._job(name)}/cancel", {"reason": reason}, repeatable=True)
 
+    def retry(self, name: str) -> View:
+        """The job that tries again."""
+        return self.session.post(f"{self._job(name)}/retry", {})
+
     def archive_job(self, name: str, *, restore: bool = False) -> View:
         return self.session.post(f"{self._job(name)}/{'restore' if restore else 'archive'}", {}, repeatable=True)
 

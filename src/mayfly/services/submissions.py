@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from mayfly.kit.errors import Invalid
-from mayfly.services import components, explanations, pipelines, submit
+from mayfly.domain.job import JobState
+from mayfly.kit.errors import Conflict, Invalid
+from mayfly.services import components, explanations, jobs, pipelines, submit
 from mayfly.services.places import Place
 from mayfly.services.submit import Parent
 from mayfly.services.world import World
 from mayfly.spec.pipeline import is_pipeline
+from mayfly.store import jobs as rows
 from mayfly.store.jobs import JobRow
 from mayfly.wire.mayfly import PlanView, Submission
+
+RETRY_OF = "mayfly.retryOf"
+"""A job's property: the one that it is another try of."""
 
 
 def accept(
@@ -40,3 +45,27 @@ def planned(world: World, submitter: str, place: Place, submission: Submission) 
         )
     with components.expanded(world, place, submission) as plain:
         return explanations.plan_submission(world, submitter, place, plain)
+
+
+def again(world: World, submitter: str, place: Place, name: str) -> JobRow:
+    """A failed or canceled job once more, under a name of its own: of a pipeline, steps that had completed are not run
+    again unless it says so (`force_rerun`). Raises Conflict `JobNotFailed`, and as `accept`."""
+    row = jobs.find(world, place, name)
+    if row.job.state not in (JobState.FAILED, JobState.CANCELED):
+        raise Conflict(
+            "JobNotFailed",
+            f"The job '{row.name}' is {row.job.state.value}; only what failed or was canceled is tried again.",
+            remedy="Submit its file again to run it once more.",
+        )
+    if row.parent is not None:
+        above = world.store.read(lambda connection: rows.by_id(connection, str(row.parent)))
+        raise Invalid(
+            "StepNotRetried",
+            f"'{row.name}' is a step of a pipeline, which is tried again as a whole.",
+            remedy=f"mayfly job retry -n {above.name if above else 'PIPELINE'}: steps that completed are not run again.",
+        )
+    submission = Submission.model_validate_json(row.body)
+    definition = {key: value for key, value in submission.definition.items() if key != "name"}
+    labels = definition.get("properties")
+    definition["properties"] = {**(labels if isinstance(labels, dict) else {}), RETRY_OF: row.name}
+    return accept(world, submitter, place, submission.model_copy(update={"definition": definition}))[0]

@@ -89,6 +89,8 @@ class Pipeline:
     def notes(self) -> list[str]:
         """As `job.notes`: what is accepted and has no effect, or another than it may seem."""
         found = [f"inputs.{name}: the component has no such input; it is not used" for name in self.level.strangers]
+        unmade = [name for name in self.level.outputs if name not in self.sources]
+        found += [f"outputs.{name}: no step makes it; it stays empty" for name in unmade]
         bare = [
             name for name, step in self.steps.items() if step.kind == "command" and "compute" not in step.definition
         ]
@@ -431,8 +433,8 @@ class _Checker:
                         f"{level.place(step)}/outputs/{escape(output)}",
                     )
                 made.setdefault(bound.name, StepOutput(step, output))
-        if levels.is_reference(level.definition.get("component")):
-            return made
+        if not level.at:
+            return made  # a job may declare what it does not make, as the founding documents do: `notes` says so
         for name in level.outputs:
             if name not in made:
                 place = f"{level.at}/outputs/{escape(name)}"

@@ -19,6 +19,7 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   GET  WS/jobs/{name}                          JobView
   GET  WS/jobs/{name}/explanation              ExplanationView
   POST WS/jobs/{name}/cancel                   CancelAsk -> JobView
+  POST WS/jobs/{name}/retry                    -> JobView of another job (201)
   POST WS/jobs/{name}/archive|restore          JobView
   PATCH WS/jobs/{name}                         JobUpdate -> JobView
   GET  WS/jobs/{name}/stream?offsets           server-sent events, see below
