@@ -110,4 +110,5 @@ def _environment(ask: wire.AssetNew) -> NewAsset:
         description=ask.description,
         tags=ask.tags,
         properties=ask.properties,
+        tree=ask.upload,
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
-from mayfly.api.workspace import WS, Name
+from mayfly.api.workspace import WS, Name, user
 from mayfly.services import environments, pruning
 from mayfly.services.places import Place
 from mayfly.services.world import World
@@ -17,8 +17,10 @@ def router(world: World) -> APIRouter:
     routes = APIRouter()
 
     @routes.post(f"{WS}/environments/builds")
-    def build(subscription: Name, group: Name, workspace: Name, ask: wire.EnvironmentBuild) -> wire.BuildView:
-        return environments.build(world, Place(subscription, group, workspace), ask)
+    def build(
+        subscription: Name, group: Name, workspace: Name, ask: wire.EnvironmentBuild, request: Request
+    ) -> wire.BuildView:
+        return environments.build(world, user(request), Place(subscription, group, workspace), ask)
 
     @routes.get(f"{WS}/environments/builds/{{digest}}")
     def show_build(

@@ -11,10 +11,12 @@ import yaml
 
 from mayfly.cli import assets, report, text
 from mayfly.cli.app import command
+from mayfly.cli.progress import Upload
 from mayfly.cli.run import Run
-from mayfly.client import assetfile
+from mayfly.client import assetfile, sending
 from mayfly.client.assetfile import AssetFile
-from mayfly.client.doors import View
+from mayfly.client.doors import Doors, View
+from mayfly.client.home import cache_folder
 from mayfly.kit.errors import Broken, Invalid
 from mayfly.kit.units import format_bytes
 from mayfly.spec import assets as spec
@@ -44,7 +46,8 @@ def create(
     """Register an environment under a name. A version means one definition for ever."""
     packages = str(conda_file.absolute()) if conda_file else None
     options = {"name": name, "version": version, "description": description, "image": image, "conda_file": packages}
-    asset = _read(run, file, options, sets)
+    asset, path = _read(run, file, options, sets)
+    doors = run.doors()
     body = {
         "name": asset.name,
         "version": asset.version,
@@ -52,8 +55,9 @@ def create(
         "tags": {key: value or "" for key, value in asset.tags.items()},
         "properties": {key: value or "" for key, value in asset.properties.items()},
         "definition": asset.definition,
+        "upload": _sent(run, doors, asset, path),
     }
-    assets.made(run, run.doors().register(_KIND, body))
+    assets.made(run, doors.register(_KIND, body))
 
 
 list_environments = assets.list_command(_KIND, _NOUN)
@@ -86,15 +90,19 @@ def build(
     no_wait: bool,
 ) -> int:
     """Find an environment's packages now, before a job needs them, and again where that failed."""
+    doors = run.doors()
     ask: dict[str, Any] = {"digest": digest or ""}
     if not digest:
-        ask["environment"] = _named(run, file, name or positional, version, description, sets)
-    doors = run.doors()
+        ask |= _wished(run, doors, file, name or positional, version, description, sets)
     found = doors.build_environment(ask)
     if no_wait:
         run.screen.data(found, lambda: [f"{text.clean(found['name'])} is being made ({found['digest'][:12]})."])
         return 0
+    waits = ""
     while True:
+        if found["waits"] and found["waits"] != waits:
+            waits = found["waits"]
+            run.screen.note(waits)
         if found["text"]:
             run.screen.log("build", found["text"], "")
         if found["state"] in _ENDED:
@@ -130,28 +138,53 @@ def prune(run: Run, days: float, dry_run: bool) -> None:
     run.screen.data(done, human)
 
 
-def _named(
-    run: Run, file: Path | None, name: str | None, version: str | None, description: str | None, sets: tuple[str, ...]
-) -> str | dict[str, Any]:
+def _wished(
+    run: Run,
+    doors: Doors,
+    file: Path | None,
+    name: str | None,
+    version: str | None,
+    description: str | None,
+    sets: tuple[str, ...],
+) -> dict[str, Any]:
     if file is not None:
-        asset = _read(run, file, {"name": name, "version": version, "description": description}, sets)
-        return asset.definition
+        asset, path = _read(run, file, {"name": name, "version": version, "description": description}, sets)
+        sent = _sent(run, doors, asset, path)
+        uploads = {} if sent is None else {"/environment/build/path": sent}
+        return {"environment": asset.definition, "uploads": uploads}
     if not name:
         raise Invalid("UsageInvalid", "Which environment?", remedy="Give a name, a --file or a --hash.")
     if "/" in name:
-        return name
+        return {"environment": name}
     bare, version, label = assets.chosen(name, None, version, None)
-    return f"azureml:{bare}:{version}" if version else f"azureml:{bare}@{label or 'latest'}"
+    return {"environment": f"azureml:{bare}:{version}" if version else f"azureml:{bare}@{label or 'latest'}"}
 
 
-def _read(run: Run, file: Path | None, options: dict[str, Any], sets: tuple[str, ...]) -> EnvironmentAsset:
+def _read(
+    run: Run, file: Path | None, options: dict[str, Any], sets: tuple[str, ...]
+) -> tuple[EnvironmentAsset, AssetFile]:
     run.screen.locate = lambda fault: fault.message
     read: AssetFile = assetfile.read(file, options, sets, includes=("conda_file",))
     run.screen.locate = read.locate
-    return spec.parse(EnvironmentAsset, read.definition)
+    return spec.parse(EnvironmentAsset, read.definition), read
+
+
+def _sent(run: Run, doors: Doors, asset: EnvironmentAsset, file: AssetFile) -> str | None:
+    """The digest of its build context, sent; None where it has none."""
+    if asset.build is None:
+        return None
+    with Upload(run.screen) as progress:
+        return sending.send_context(
+            file.local(asset.build.path),
+            asset.build.dockerfile_path or "Dockerfile",
+            doors,
+            progress,
+            cache_folder(run.environ) / "digests.json",
+        )
 
 
 def _built(found: View) -> list[str]:
     lines = [report.field("Name", found["name"]), report.field("Hash", found["digest"][:12])]
     lines += [report.field("Note", found["note"])] if found["note"] else []
-    return [*lines, report.field("Packages", ", ".join(found["packages"]) or "none beside pip")]
+    packages = ", ".join(found["packages"])
+    return [*lines, *([report.field("Packages", packages)] if packages else [])]

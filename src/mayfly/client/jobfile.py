@@ -132,6 +132,8 @@ class JobFile:
                 pointer,
                 "Add 'type: uri_file' to the input.",
             )
+        if wanted.kind == "build":
+            return _wrong_context(wanted, place, pointer)
         if wanted.kind == "file" and is_folder:
             return Fault(
                 "InputIsAFolder", f"'{wanted.path}' is a folder, not a file.", pointer, "Write 'type: uri_folder'."
@@ -170,6 +172,18 @@ def completed(job: JobFile) -> JobFile:
     """With what the files that it includes hold in place of their names."""
     made = Assembly(job.path, job.definition, job.parts)
     return replace(job, definition=made.definition, parts=tuple(made.parts), faults=tuple(made.faults))
+
+
+def _wrong_context(wanted: LocalPath, place: Path, pointer: str) -> Fault | None:
+    if place.is_file():
+        return Fault("BuildPathIsAFile", f"'{wanted.path}' is a file.", pointer, "Name the folder that it lies in.")
+    if (place / wanted.dockerfile).is_file():
+        return None
+    close = neighbour(place / wanted.dockerfile)
+    hint = (
+        f"Did you mean 'dockerfile_path: {close}'?" if close else "Name it with 'dockerfile_path', relative to 'path'."
+    )
+    return Fault("DockerfileMissing", f"There is no file '{wanted.dockerfile}' in '{wanted.path}'.", pointer, hint)
 
 
 def _within(pointer: str, above: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mayfly.client.snapshot import ContentDoors, Progress, send
+from mayfly.client.snapshot import ContentDoors, Progress, scan_context, send
 from mayfly.kit.errors import Fault, Invalid, MayflyError
 from mayfly.transfer import trees
 from mayfly.transfer.stats import StatCache
@@ -35,5 +35,20 @@ def send_path(path: Path, type: str, doors: ContentDoors, progress: Progress, ca
     return scan.digest, path.is_file()
 
 
-def _wrong(code: str, message: str, remedy: str | None) -> Invalid:
-    return Invalid(code, message, remedy=remedy, pointer=POINTER, faults=[Fault(code, message, POINTER, remedy)])
+def send_context(folder: Path, dockerfile: str, doors: ContentDoors, progress: Progress, cache: Path) -> str:
+    """Send what the server lacks of an environment's build context; the digest of its tree. Raises Invalid, with a
+    pointer to `/build/path`."""
+    stats = StatCache(cache)
+    try:
+        if not folder.is_dir():
+            raise Invalid("FileNotFound", f"There is no folder '{folder}'.", remedy="Paths are relative to the file.")
+        scan = scan_context(folder, dockerfile, stats)
+    except MayflyError as error:
+        raise _wrong(error.code, error.message, error.remedy, "/build/path") from error
+    stats.save()
+    send(scan, doors, "build", progress)
+    return scan.digest
+
+
+def _wrong(code: str, message: str, remedy: str | None, pointer: str = POINTER) -> Invalid:
+    return Invalid(code, message, remedy=remedy, pointer=pointer, faults=[Fault(code, message, pointer, remedy)])

@@ -101,6 +101,24 @@ def scan_code(
     return scan, notes
 
 
+def scan_context(
+    folder: Path,
+    dockerfile: str,
+    stats: StatCache | None = None,
+    looking: Callable[[int], None] = lambda _files: None,
+) -> Scan:
+    """A build context, without what its `.dockerignore` names. Links out of it are refused. Raises Invalid
+    `DockerfileMissing` and what `trees.scan` raises."""
+    if not (folder / dockerfile).is_file():
+        raise Invalid(
+            "DockerfileMissing",
+            f"There is no file '{dockerfile}' in '{folder}'.",
+            remedy="Name it with 'dockerfile_path', relative to 'path'.",
+        )
+    rules = ignore.load_context(folder, dockerfile)
+    return trees.scan(folder, rules.ignored, links="inside", cache=stats, seen=looking)
+
+
 def send(scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> None:
     """Send what the server lacks of a tree. May be called again; a broken connection is taken up where it broke.
     Raises what the doors raise."""
@@ -173,6 +191,8 @@ def _scan(
             return trees.tree_of_file(place, cache=look.stats), wanted.kind == "file"
         if wanted.kind == "code":
             return look.code(place), False
+        if wanted.kind == "build":
+            return scan_context(place, wanted.dockerfile, look.stats, look.looking), False
         return trees.scan(place, cache=look.stats, seen=look.looking), False
     except MayflyError as error:
         fault = Fault(error.code, error.message, pointer, error.remedy)

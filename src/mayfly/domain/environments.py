@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,12 +46,12 @@ def understand(environment: str | Mapping[str, Any]) -> Definition:
             raise Invalid("EnvironmentInvalid", f"No environment has a name of {len(text)} characters.", pointer=key)
     if isinstance(environment, str):
         return _reference(environment.strip())
-    if "build" in environment and environment["build"] is not None:
+    if environment.get("build") is not None:
         raise Invalid(
-            "EnvironmentBuildNotSupportedYet",
-            "Building an image from a Dockerfile is not supported yet.",
+            "EnvironmentNeedsEngine",
+            "An image is built from a Dockerfile by a container engine, and there is none here.",
             pointer=f"{POINTER}/build",
-            remedy="List the Python packages in 'conda_file' beside an 'image', or name a curated environment.",
+            remedy="Install podman, or list the Python packages in 'conda_file' beside an 'image'.",
         )
     image, conda_file = environment.get("image"), environment.get("conda_file")
     if image is None and conda_file is None:
@@ -64,6 +65,64 @@ def understand(environment: str | Mapping[str, Any]) -> Definition:
         raise Invalid("ImageInvalid", "'image' must be the name of an image.", pointer=f"{POINTER}/image")
     base = _image(image.strip()) if image is not None else Definition("inline")
     return base if conda_file is None else _with_conda(base, conda_file)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What a container engine would make of an environment: an image by its name, or one built from a folder."""
+
+    image: str = ""
+    context: str = ""
+    """Digest of the tree with the Dockerfile and what it adds; '' for an image."""
+    dockerfile: str = ""
+    """Its path in the context."""
+
+
+def container(environment: str | Mapping[str, Any]) -> Container | None:
+    """None where only Python and packages are wished for: a reference, or a conda file, whatever image stands beside it.
+    Raises Invalid for a build that cannot be."""
+    if isinstance(environment, str):
+        return None
+    build, image, conda_file = (environment.get(key) for key in ("build", "image", "conda_file"))
+    if build is None:
+        return Container(image.strip()) if isinstance(image, str) and image.strip() and conda_file is None else None
+    for key, other in (("image", image), ("conda_file", conda_file)):
+        if other is not None:
+            raise Invalid(
+                "EnvironmentInvalid",
+                f"An environment has '{key}' or 'build', not both.",
+                pointer=f"{POINTER}/{key}",
+                remedy="Begin the Dockerfile with the image, and install the packages there.",
+            )
+    if not isinstance(build, Mapping) or not isinstance(build.get(CONTEXT), str):
+        raise Invalid(
+            "EnvironmentNotSent",
+            "The folder of 'build' was not sent.",
+            pointer=f"{POINTER}/build/path",
+            remedy="Submit with `mayfly job create`, which sends it.",
+        )
+    dockerfile = posixpath.normpath(str(build.get("dockerfile_path") or "Dockerfile"))
+    if dockerfile.startswith(("/", "..")):
+        raise Invalid(
+            "DockerfileOutside",
+            f"'{dockerfile}' lies outside of the folder that 'path' names.",
+            pointer=f"{POINTER}/build/dockerfile_path",
+            remedy="It is relative to 'path'.",
+        )
+    return Container(context=build[CONTEXT], dockerfile=dockerfile)
+
+
+CONTEXT = "context"
+"""The key below `build` under which the digest of what was sent stands."""
+
+
+def with_context(environment: str | Mapping[str, Any], sent: str | None) -> str | Mapping[str, Any]:
+    """An environment with what was sent for its `build/path`. Nobody but the server says what that is."""
+    build = environment.get("build") if isinstance(environment, Mapping) else None
+    if not isinstance(environment, Mapping) or not isinstance(build, Mapping):
+        return environment
+    kept = {key: value for key, value in build.items() if key != CONTEXT}
+    return {**environment, "build": {**kept, CONTEXT: sent} if sent else kept}
 
 
 def _part(environment: str | Mapping[str, Any], key: str) -> Any:
@@ -84,12 +143,14 @@ def wish_digest(definition: Definition) -> str:
 
 
 def plan_digest(python_version: str, lock: str | None, variables: Mapping[str, str]) -> str:
-    """SHA-256 (hex) over exactly what a node materialises. Changes with each byte of the lock, not with the order of
+    """SHA-256 (hex) over exactly what a node materialises of packages. Changes with each byte of the lock, not with the order of
     the variables."""
     return _digest({"python": python_version, "lock": lock, "variables": dict(variables)})
 
 
-_PASSING = frozenset(["PackageIndexUnreachable", "EnvironmentResolveTimeout", "ImageRegistryUnreachable"])
+_PASSING = frozenset(
+    ["PackageIndexUnreachable", "EnvironmentResolveTimeout", "ImageRegistryUnreachable", "EngineFailed"]
+)
 
 
 def passes(code: str) -> bool:

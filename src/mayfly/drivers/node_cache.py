@@ -1,4 +1,5 @@
-"""The cache that the nodes of this machine share (ports.caches.NodeCaches): `<cache>/environments` and `<cache>/trees`.
+"""The cache that the nodes of this machine share (ports.caches.NodeCaches): `<cache>/environments`, `<cache>/images` and
+`<cache>/trees`.
 
 The nodes' side is `node.cache`: an attempt pins what it is about to use, under a shared lock, and whoever makes a folder
 or works in it holds that folder's own lock.
@@ -29,7 +30,7 @@ class NodeCache:
         self._cache, self._nodes = cache, nodes
 
     def prune(self, before: Millis, keep: Set[str], *, dry_run: bool) -> Cached:
-        counts = {"environments": 0, "trees": 0}
+        counts = {"environments": 0, "images": 0, "trees": 0}
         gone = kept = kept_bytes = 0
         inodes: set[tuple[int, int]] = set()
         for kind in counts:

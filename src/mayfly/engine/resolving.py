@@ -32,6 +32,9 @@ class Resolving:
     def work(self) -> float | None:
         left = False
         for row in self._world.store.read(environments.wanted):
+            if row.kind == "build" and row.placement is None:
+                drop_unwanted(self._world, row.digest)  # else it is the scheduler's turn
+                continue
             with self._lock:
                 if row.digest in self._flying or self._closed:
                     continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection
 
 from mayfly.domain.compute import Placement
@@ -17,7 +19,7 @@ from mayfly.kit.errors import Unavailable
 from mayfly.kit.ids import GroupId, JobId, NodeId
 from mayfly.services.moves import move
 from mayfly.services.world import World
-from mayfly.store import attempts, codec, jobs, ledgers, nodes, waiting
+from mayfly.store import attempts, builds, codec, jobs, ledgers, nodes, waiting
 from mayfly.store.attempts import Attempt
 from mayfly.store.nodes import NodeRow
 from mayfly.store.unit import Unit
@@ -33,6 +35,9 @@ def schedule(world: World) -> float | None:
     while True:
         now = world.clock.now()
         view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
+        _tell(
+            world, lambda connection: waiting.behind_builds(connection, Phase.ENVIRONMENT.value), Phase.ENVIRONMENT, now
+        )
         if not view.classes:
             return None
         made = plan(view, now)
@@ -62,11 +67,14 @@ class _Taken(Exception):
 
 
 def _place(world: World, unit: Unit, start: Start, now: Millis) -> None:
+    if builds.is_build(start.job):
+        _begin_build(world, unit, start)
+        return
     row = jobs.lock(unit, start.job)
     if row is None or row.job.state is not JobState.QUEUED:
         return
     placement, number = start.placement, row.job.attempt + 1
-    ledgers.ensure(unit, {key: default_limit(key, world.fleet) for key in placement.quota})
+    _ensure_ledgers(world, unit, placement)
     ledgers.take(unit, start.job, number, world.fleet.provider, placement)
     ids = _nodes_for(world, unit, placement, now)
     attempts.add(unit, Attempt(start.job, number, world.epoch, placement, "live", None, now), ids)
@@ -74,6 +82,17 @@ def _place(world: World, unit: Unit, start: Start, now: Millis) -> None:
     move(unit, row, Reserved(number), now)
     unit.passing("attempt reserved")
     unit.wake("fleet", *(f"node:{node}" for node in ids))
+
+
+def _begin_build(world: World, unit: Unit, start: Start) -> None:
+    _ensure_ledgers(world, unit, start.placement)
+    if builds.take(unit, start.job, world.fleet.provider, start.placement):
+        unit.passing("build reserved")
+        unit.wake("environments")
+
+
+def _ensure_ledgers(world: World, unit: Unit, placement: Placement) -> None:
+    ledgers.ensure(unit, {key: default_limit(key, world.fleet) for key in placement.quota})
 
 
 def _nodes_for(world: World, unit: Unit, placement: Placement, now: Millis) -> list[NodeId]:
@@ -114,15 +133,11 @@ def _keep_waits(world: World, waits, classes: set[ClassKey], now: Millis) -> Non
         world.store.write(write)
     for key in waits:
         reason = _REASON.get(waits[key].missing or "", Phase.CAPACITY)
-        _tell(world, key, reason, now)
+        _tell(world, lambda c, key=key, reason=reason: waiting.not_in_phase(c, key, reason.value), reason, now)
 
 
-def _tell(world: World, key: ClassKey, reason: Phase, now: Millis) -> None:
-    """Put the jobs of a class into the phase they wait in; only those that are not yet in it cost a write."""
-
-    def behind(connection: Connection) -> list[JobId]:
-        return waiting.not_in_phase(connection, key, reason.value)
-
+def _tell(world: World, behind: Callable[[Connection], list[JobId]], reason: Phase, now: Millis) -> None:
+    """Put jobs into the phase they wait in; only those that are not yet in it (`behind`) cost a write."""
     late = world.store.read(behind)
     if not late:
         return

@@ -22,6 +22,7 @@ from mayfly.domain.node import IDLE_MS
 from mayfly.drivers.authority import Authority
 from mayfly.drivers.block_folder import BlockFolder
 from mayfly.drivers.content_folder import ContentFolder
+from mayfly.drivers.image_engine import CommandLineEngine
 from mayfly.drivers.local import LocalProvider
 from mayfly.drivers.log_folder import LogFolder
 from mayfly.drivers.mlflow_server import MlflowServer
@@ -131,6 +132,7 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         logs=LogFolder(folder.path / "logs"),
         provider=provider,
         resolver=UvResolver(),
+        images=CommandLineEngine(),
         caches=NodeCache(folder.path / "cache", folder.path / "nodes"),
         storage=AnyStorage(),
         sealing=Sealing(folder.secret()),

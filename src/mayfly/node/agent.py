@@ -21,6 +21,7 @@ from mayfly.node.checkpoints import Pace
 from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder, load
 from mayfly.node.gateway import Gateway, Speaker
+from mayfly.node.images import Images
 from mayfly.node.mounts import sweep
 from mayfly.node.processes import boot_id
 from mayfly.node.reporter import Reporter
@@ -75,6 +76,7 @@ class Agent:
             server=self._server,
             reporter=self._reporter,
             environments=Environments(folder.cache, overlays=strategy.overlays),
+            images=Images(folder.cache, overlays=strategy.overlays),
             strategy=strategy,
             machine=limits.probe(),
             now=now,

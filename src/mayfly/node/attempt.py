@@ -184,6 +184,7 @@ class Attempt:
                 Means(
                     node=self._around.node,
                     environments=self._around.environments,
+                    images=self._around.images,
                     server=self._around.server,
                     mount=self._mount,
                     remaps=self._around.strategy.remaps,
@@ -312,7 +313,7 @@ class Attempt:
         self._report(
             wire.Started,
             pids=tuple(pid for _, pid in sorted(self._pids.items())),
-            isolation=self._around.strategy.name,
+            isolation=self._around.strategy.name if self.assignment.environment.image is None else "namespaces",
             limits=self._around.machine.holding,
         )
 

@@ -3,7 +3,7 @@
 Run as a script by the supervisor, `python -I -S enter.py <what to show> -- <command>`. As root it drops to the job's
 user; else it needs unprivileged user namespaces. Only the standard library. What to show, in order:
 `--link <target> <path>`, `--read <source> <path>`, `--write <source> <path>`, `--device <source> <path>`,
-`--overlay <options, places below /old> <path>`, `--shm <bytes>`, `--user <uid>` (0: stay who we are), `--folder <path>`.
+`--overlay <options, places below /old> <path>`, `--base <options> <path>` (over a folder of the old root), `--shm <bytes>`, `--user <uid>` (0: stay who we are), `--folder <path>`.
 """
 
 # ruff: noqa: PTH102, PTH103, PTH112, PTH120, PTH211
@@ -57,7 +57,8 @@ def show(source: str, path: str, *, writable: bool, devices: bool = False) -> No
         os.makedirs(target, 0o755, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        if not os.path.lexists(target):
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     mount(source, target, None, _BIND | _REC)
     narrow(target, writable, devices)
     for below in mounts_below(target):  # a remount reaches one mount only, and /sys has many
@@ -130,6 +131,8 @@ def _apply(kind: str, rest: list[str]) -> None:
     elif kind == "--overlay":
         os.makedirs("/new" + rest[1], 0o755, exist_ok=True)
         mount("overlay", "/new" + rest[1], "overlay", _NOSUID | _NODEV, rest[0])
+    elif kind == "--base":
+        mount("overlay", "/old" + rest[1], "overlay", _NOSUID | _NODEV, rest[0])
 
 
 def become(uid: int, folder: str, command: list[str]) -> None:

@@ -73,7 +73,7 @@ class Environments:
         """`overlays`: jobs get theirs below an overlay. Such an environment has open folders, since an overlay asks the
         job's user for the rights that the folder below has; it lies beside the one for jobs without."""
         self._cache = cache
-        self._overlays = overlays
+        self.overlays = overlays
         self._variables = variables
         self._bytecode = Bytecode()
 
@@ -95,12 +95,12 @@ class Environments:
         interpreter = self.interpreter(plan.python or sys.executable)
         root = None
         if plan.digest and plan.lock is not None:
-            place = self._cache / "environments" / (plan.digest + ("-open" if self._overlays else ""))
+            place = self._cache / "environments" / (plan.digest + ("-open" if self.overlays else ""))
             if pins is not None:
                 pin(place, pins)
             root = built_once(place, lambda part: self._make(plan, part, place, log, running, tell))
-            self._bytecode.later(root, interpreter.executable, 0 if self._overlays else 0o022)
-        return Built(interpreter, root, self._pip(interpreter), self._overlays)
+            self._bytecode.later(root, interpreter.executable, 0 if self.overlays else 0o022)
+        return Built(interpreter, root, self._pip(interpreter), self.overlays)
 
     def interpreter(self, python: str) -> Interpreter:
         """What that interpreter is. Raises Broken `InterpreterMissing`."""
@@ -167,7 +167,7 @@ class Environments:
                 )
         _write_wrappers(part, place)
         part.chmod(0o755)
-        if self._overlays:
+        if self.overlays:
             for folder, _, _ in os.walk(part):
                 os.chmod(folder, 0o777)  # noqa: PTH101
 

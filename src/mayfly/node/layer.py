@@ -27,6 +27,21 @@ class Layer:
     """What the job must be able to read, besides what it may write."""
     overlay: tuple[str, str, str] | None = None
     """Lower, upper and work folder."""
+    image: str = ""
+    """The root folder of an image."""
+
+
+def lay_image(root: Path, folder: Path, *, overlay: bool) -> Layer:
+    """An image, with a layer in `folder` above all of it where there can be one. Repeatable."""
+    remove_tree(folder)
+    upper, work = folder / "upper", folder / "work"
+    if not overlay:
+        folder.mkdir()
+        return Layer("", (), (), image=str(root))
+    for place in (upper, work):
+        place.mkdir(parents=True)
+    upper.chmod(0o755)
+    return Layer("", (), (), (str(root), str(upper), str(work)), str(root))
 
 
 def lay(built: Built, folder: Path) -> Layer:

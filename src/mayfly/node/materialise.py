@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mayfly.kit.errors import Broken
 from mayfly.node import cache
 from mayfly.node.collect import DEFAULT
 from mayfly.node.environments import Environments
 from mayfly.node.folders import AttemptFolder, NodeFolder
+from mayfly.node.images import Images
 from mayfly.node.inputs import Inputs
-from mayfly.node.layer import lay
+from mayfly.node.layer import Layer, lay, lay_image
 from mayfly.node.mounts import Mount
 from mayfly.node.plan import build_log_name
 from mayfly.node.server import Server
@@ -36,6 +38,8 @@ class Materialised:
     """Inputs that a mount server streams."""
     note: str = ""
     """What a person should know of how it was done."""
+    image: str = ""
+    """The root folder of the image it runs in; '' for the machine's own system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Means:
 
     node: NodeFolder
     environments: Environments
+    images: Images
     server: Server
     mount: Mount
     remaps: bool
@@ -64,14 +69,7 @@ def materialise(
     """Repeatable: what an earlier try left is used or replaced. `enter(phase, detail)` is called as each phase begins,
     and again as it gets on; `check` is called often and may raise. Raises MayflyError."""
     enter("environment", assignment.environment.name)
-    built = means.environments.build(
-        assignment.environment,
-        folder.root / build_log_name(assignment),
-        running,
-        lambda progress: enter("environment", progress),
-        folder.pins,
-    )
-    layer = lay(built, folder.venv)
+    layer = _environment(assignment, folder, means, enter, running)
     enter("inputs", "")
     _code(assignment, means.node, folder, means.server)
     inputs = Inputs(
@@ -98,9 +96,35 @@ def materialise(
         path=layer.path,
         venv=layer.venv,
         overlay=layer.overlay,
+        image=layer.image,
         streamed=tuple(inputs.streamed),
         note=" ".join(inputs.notes),
     )
+
+
+def _environment(
+    assignment: Assignment,
+    folder: AttemptFolder,
+    means: Means,
+    enter: Callable[[str, str], None],
+    running: Callable[[subprocess.Popen[bytes]], None],
+) -> Layer:
+    log = folder.root / build_log_name(assignment)
+
+    def tell(progress: str) -> None:
+        enter("environment", progress)
+
+    if assignment.environment.image is not None:
+        if not means.remaps:
+            raise Broken(
+                "SandboxCannotRunImages",
+                "This node has no sandbox that could show a job the files of an image.",
+                remedy="Allow unprivileged user namespaces on it, or run its agent as root.",
+            )
+        root = means.images.root(assignment.environment, log, running, tell, folder.pins)
+        return lay_image(root, folder.venv, overlay=means.environments.overlays)
+    built = means.environments.build(assignment.environment, log, running, tell, folder.pins)
+    return lay(built, folder.venv)
 
 
 def _code(assignment: Assignment, node: NodeFolder, folder: AttemptFolder, server: Server) -> None:

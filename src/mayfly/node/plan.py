@@ -41,6 +41,9 @@ _HANDED_ON = (
     "TZ",
 )
 """What a job sees of the node's own environment: how to reach packages, unless it holds a password."""
+_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "PIP_FIND_LINKS")
+_HANDED_INTO_IMAGES = tuple(name for name in _HANDED_ON if name not in _FILES)
+"""Where the node's own files are not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,8 @@ class Surroundings:
     """What the variables of a process depend on besides the assignment."""
 
     folder: AttemptFolder
-    venv: Path
+    venv: str
+    """'' in an image: its Python is its own."""
     path: tuple[Path, ...]
     """Searched before the system's own."""
     tmp: str
@@ -178,14 +182,15 @@ def variables(assignment: Assignment, process: Process, around: Surroundings) ->
     master = peers[0]
     found = {
         name: around.node_variables[name]
-        for name in _HANDED_ON
+        for name in (_HANDED_ON if around.venv else _HANDED_INTO_IMAGES)
         if around.node_variables.get(name) and "@" not in around.node_variables[name]
     }
+    if around.venv:
+        found["VIRTUAL_ENV"] = around.venv
     threads = str(max(1, min(assignment.limits.cores, around.cores)))
     found |= dict.fromkeys(_THREADS, threads)
     found |= {
         "PATH": os.pathsep.join([*(str(place) for place in around.path), SYSTEM_PATH]),
-        "VIRTUAL_ENV": str(around.venv),
         "HOME": str(around.folder.home),
         "TMPDIR": around.tmp,
         "USER": around.user,

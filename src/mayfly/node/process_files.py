@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mayfly.node import plan
+from mayfly.node import images, plan
 from mayfly.node.disk import write_json
 from mayfly.node.folders import AttemptFolder
 from mayfly.node.inputs import COPIED
@@ -36,7 +36,7 @@ def write_process_files(
     for process in processes:
         surroundings = plan.Surroundings(
             folder=folder,
-            venv=Path(ready.venv or folder.venv),
+            venv=ready.venv if ready.image else ready.venv or str(folder.venv),
             path=tuple(Path(place) for place in ready.path),
             tmp=enclosure.tmp,
             tracking_uri=around.tracking_uri(),
@@ -48,7 +48,7 @@ def write_process_files(
             node_variables=around.variables,
         )
         variables = plan.variables(assignment, process, surroundings)
-        argv, environment = enclosure.around([_shell(), "-c", command], variables)
+        argv, environment = enclosure.around([_shell(ready), "-c", command], variables)
         mark = marker(around.node.node, assignment, process.index)
         spec = {
             "argv": argv,
@@ -78,7 +78,8 @@ def _enclose(
     around: Workplace, assignment: Assignment, folder: AttemptFolder, ready: Materialised, uid: int
 ) -> Enclosure:
     user = uid or os.getuid()
-    write_etc(folder.etc, user, user, USER, folder.home)
+    image = Path(ready.image) if ready.image else None
+    write_etc(folder.etc, user, user, USER, folder.home, image)
     downloads = [folder.inputs / data.name for data in assignment.inputs if data.mode in COPIED]
     if uid and not folder.record("launch").exists():  # later on it would follow the job's own doings
         folder.own(uid, downloads)
@@ -96,9 +97,12 @@ def _enclose(
             gpus=bool(assignment.limits.gpus),
             uid=uid,
             overlay=overlay,
+            image=image,
         )
     )
 
 
-def _shell() -> str:
+def _shell(ready: Materialised) -> str:
+    if ready.image:
+        return images.shell(Path(ready.image)) or "/bin/sh"
     return shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or "/bin/sh"

@@ -51,6 +51,10 @@ _ETC = (
     "vulkan",
     "nvidia",
 )
+_NETWORK = ("resolv.conf", "hosts")
+"""What an image cannot know of the machine that it is used on."""
+_OWN = ("/proc", "/sys", "/dev", "/tmp")
+"""Shown of the machine, or made, whatever an image has there."""
 LAUNCHER = ("/bin/sh", "-c", 'echo >&9; exec 9>&-; exec "$@"', "sh")
 """Says that the sandbox stands (see `supervisor.py`), then becomes the command."""
 _LOADER = re.compile(
@@ -98,6 +102,8 @@ class Room:
     uid: int = 0
     """The user it runs as when the agent is root; 0: the agent's own user."""
     overlay: Overlay | None = None
+    image: Path | None = None
+    """The root folder of an image, seen in place of the machine's own system. An overlay's lower folder is then this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,8 @@ class Strategy:
     """Whether a room may have an overlay."""
 
     def enclose(self, room: Room) -> Enclosure:
+        if room.image is not None:
+            return _image(room, room.image)
         if self.name == "bubblewrap":
             return _bubblewrap(self.tools, room)
         if self.name == "namespaces":
@@ -213,9 +221,16 @@ def _works_as_another_user(cache: Path | None) -> bool:
     return done.returncode == 0
 
 
-def write_etc(folder: Path, uid: int, gid: int, user: str, home: Path) -> None:
-    """A passwd and a group file with one person in each."""
+def write_etc(folder: Path, uid: int, gid: int, user: str, home: Path, image: Path | None = None) -> None:
+    """A passwd and a group file with one person in each, and with whom the image knows."""
     folder.mkdir(exist_ok=True)
+    if image is not None:
+        for name, line in (("passwd", f"{user}:x:{uid}:{gid}:job:{home}:/bin/sh"), ("group", f"{user}:x:{gid}:")):
+            known = (image / "etc" / name).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            others = [one for one in known if one.split(":")[2:3] != [str(uid if name == "passwd" else gid)]]
+            text = "\n".join([line, *others]) + "\n"
+            (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+        return
     (folder / "passwd").write_text(
         f"root:x:0:0:root:/nonexistent:/bin/sh\n{user}:x:{uid}:{gid}:job:{home}:/bin/bash\n"
         if uid
@@ -304,9 +319,52 @@ def _parents(places: Sequence[Path]) -> list[Path]:
 
 
 def _namespaces(tools: Mapping[str, str], room: Room) -> Enclosure:
-    argv = [tools["python"], "-I", "-S", str(Path(__file__).with_name("enter.py"))]
-    for kind, source, seen in system_mounts():
-        argv += [f"--{kind}", source if kind == "link" else str(Path(source).resolve()), seen]
+    system = _told(system_mounts())
+    overlay = ["--overlay", room.overlay.options("/old"), str(room.overlay.lower)] if room.overlay is not None else []
+    return _entered(tools["python"], system, room, overlay)
+
+
+def _image(room: Room, root: Path) -> Enclosure:
+    """Always by our own system calls: the tools that bubblewrap needs inside may not be in the image."""
+    over = ["--base", room.overlay.options("/old"), str(room.overlay.lower.resolve())] if room.overlay else []
+    places = [Path("/tmp"), *(seen for _, seen in room.readable), *room.writable]
+    found = [*over, *_told(image_mounts(root.resolve(), places, writable=room.overlay is not None))]
+    found += _told([("read", f"/etc/{name}", f"/etc/{name}") for name in _NETWORK if Path("/etc", name).exists()])
+    return _entered(os.path.realpath(sys.executable), found, room)
+
+
+def image_mounts(root: Path, places: Sequence[Path], *, writable: bool) -> list[tuple[str, str, str]]:
+    """(kind, source, destination) of an image's files. `places`: where something else will be shown; the folders above
+    them are made anew, so that it can be."""
+    above = {parent for place in places for parent in place.parents}
+    found = []
+
+    def walk(folder: Path, seen: Path) -> None:
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208
+            source, shown = folder / name, seen / name
+            if shown in places or str(shown) in _OWN:
+                continue
+            if shown in above:
+                if source.is_dir() and not source.is_symlink():
+                    walk(source, shown)
+            elif source.is_symlink():
+                found.append(("link", str(source.readlink()), str(shown)))
+            else:
+                found.append(("write" if writable else "read", str(source), str(shown)))
+
+    walk(root, Path("/"))
+    return found
+
+
+def _told(mounts: Sequence[tuple[str, str, str]]) -> list[str]:
+    found = []
+    for kind, source, seen in mounts:
+        found += [f"--{kind}", source if kind == "link" else str(Path(source).resolve()), seen]
+    return found
+
+
+def _entered(python: str, system: Sequence[str], room: Room, last: Sequence[str] = ()) -> Enclosure:
+    argv = [python, "-I", "-S", str(Path(__file__).with_name("enter.py")), *system]
     for name in ("passwd", "group"):
         if (room.etc / name).exists():
             argv += ["--read", str(room.etc / name), f"/etc/{name}"]
@@ -315,8 +373,7 @@ def _namespaces(tools: Mapping[str, str], room: Room) -> Enclosure:
         argv += ["--read", str(source.resolve()), str(seen)]
     for place in room.writable:
         argv += ["--write", str(place.resolve()), str(place)]
-    if room.overlay is not None:
-        argv += ["--overlay", room.overlay.options("/old"), str(room.overlay.lower)]
+    argv += last
     argv += ["--shm", str(room.shm_mib << 20), "--user", str(room.uid)]
     if room.gpus:
         for device in sorted(Path("/dev").glob("nvidia*")):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mayfly.node.checkpoints import Pace
 from mayfly.node.environments import Environments
 from mayfly.node.folders import NodeFolder
+from mayfly.node.images import Images
 from mayfly.node.launch import GRACE_S
 from mayfly.node.limits import Machine
 from mayfly.node.mounts import missing
@@ -27,6 +28,7 @@ class Workplace:
     server: Server
     reporter: Reporter
     environments: Environments
+    images: Images
     strategy: Strategy
     machine: Machine
     now: Callable[[], int]

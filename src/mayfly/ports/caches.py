@@ -14,6 +14,7 @@ class Cached:
     """What was given up, or would be, and what stayed."""
 
     environments: int = 0
+    images: int = 0
     trees: int = 0
     bytes: int = 0
     kept: int = 0

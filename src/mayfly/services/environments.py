@@ -17,17 +17,20 @@ from mayfly.domain.job import Cause, JobState
 from mayfly.domain.life import Rejected, step
 from mayfly.kit.errors import Invalid, MayflyError, NotFound, Unavailable
 from mayfly.ports.resolver import Interpreter
-from mayfly.services import registered
+from mayfly.services import containers, places, registered
 from mayfly.services.places import Place
 from mayfly.services.world import World
-from mayfly.store import environments, jobs
-from mayfly.store.environments import EnvironmentRow
+from mayfly.store import builds, environments, jobs
+from mayfly.store.environments import EnvironmentRow, Owner
 from mayfly.store.unit import Unit
 from mayfly.wire import mayfly as wire
 from mayfly.wire.agent import EnvironmentPlan
 
 LOG_FILE = "azureml-logs/20_environment_resolve_log.txt"
 """Where the resolver's own lines go, in the log of every job that waits for them."""
+
+CONTEXT = "/environment/build/path"
+"""What was sent for a build, in a submission's uploads."""
 
 WAITING = (JobState.QUEUED, JobState.PROVISIONING, JobState.PREPARING)
 """The states of jobs that wait for their environment, or may have to."""
@@ -43,6 +46,8 @@ class Wish:
     notes: tuple[str, ...]
 
     kind: str = "packages"
+    owner: Owner | None = None
+    """Whose quota a build holds."""
 
     @property
     def tracks(self) -> bool:
@@ -52,7 +57,8 @@ class Wish:
     def keep(self, unit: Unit, world: World, asked: bool = False) -> None:
         """Write the wish where the engine finds it. `asked`: a person wants it for itself, after a failure too. Raises
         Invalid `EnvironmentFailedBefore`."""
-        row = environments.want(unit, self.digest, self.definition, world.clock.now(), self.kind, asked)
+        now = world.clock.now()
+        row = environments.want(unit, self.digest, self.definition, now, self.kind, asked, self.owner)
         refuse_failed(row)
         if self.plan is not None:
             environments.ready(unit, self.digest, self.plan)
@@ -75,6 +81,9 @@ def wish(world: World, environment: str | Mapping[str, Any], place: Place) -> Wi
     """Understand a job's environment, registered ones looked up first, and choose its interpreter. Raises Invalid with
     a pointer below /environment."""
     meant = registered.meant(world, place, environment)
+    chosen = containers.choose(world, meant.definition, meant.name)
+    if chosen is not None:
+        return Wish(chosen.digest, chosen.kept["name"], chosen.kept, chosen.plan, chosen.notes, chosen.kind)
     definition = rules.understand(meant.definition)
     if meant.name is not None:
         definition = replace(definition, name=meant.name)
@@ -99,18 +108,20 @@ def wish(world: World, environment: str | Mapping[str, Any], place: Place) -> Wi
     return Wish(digest, definition.name, kept, plan, notes)
 
 
-def build(world: World, place: Place, ask: wire.EnvironmentBuild) -> wire.BuildView:
+def build(world: World, who: str, place: Place, ask: wire.EnvironmentBuild) -> wire.BuildView:
     """Want it for itself: make it now, also after a failure. Durable when it returns. Raises as `wish`, NotFound
     `EnvironmentNotFound` for a hash that is not known."""
     if ask.digest:
         row = _known(world, ask.digest)
         wished = Wish(row.digest, row.definition["name"], row.definition, None, (), row.kind)
     else:
-        wished = wish(world, ask.environment, place)
+        wished = wish(world, rules.with_context(ask.environment, ask.uploads.get(CONTEXT)), place)
+    workspace = places.create(world, place)[0]
+    wished = replace(wished, owner=Owner(workspace.id, workspace.subscription, who))
 
     def keep(unit: Unit) -> None:
         wished.keep(unit, world, asked=True)
-        unit.wake("environments")
+        unit.wake("environments", "scheduling")
 
     world.store.write(keep)
     return build_view(world, wished.digest, 0)
@@ -119,6 +130,7 @@ def build(world: World, place: Place, ask: wire.EnvironmentBuild) -> wire.BuildV
 def build_view(world: World, digest: str, offset: int) -> wire.BuildView:
     """How far it is, and what was said after `offset`."""
     row = _known(world, digest)
+    waits = world.store.read(lambda connection: containers.wait(connection, row))
     text = world.logs.read(log_of(row.digest), max(1, row.tries), 0, LOG_FILE, offset, 1 << 20)
     error = row.error
     return wire.BuildView(
@@ -130,6 +142,7 @@ def build_view(world: World, digest: str, offset: int) -> wire.BuildView:
         error=None if error is None else wire.ProblemView(code=error.code, message=error.message, remedy=error.remedy),
         text=text.decode("utf-8", "replace"),
         next=offset + len(text),
+        waits=waits or "",
     )
 
 
@@ -155,16 +168,33 @@ def resolve(
     """Turn a wanted environment into a plan, or into a failure that every waiting job ends with. May be repeated.
     Given up because `cancelled` was set, it stays wanted; that is raised as Unavailable. Nothing is written once the
     lease of `holder` is another's."""
-    kept = row.definition
-    python = Interpreter(kept["python"], kept["python_version"])
     try:
-        lock = world.resolver.resolve(kept["requirements"], python, say, cancelled, fresh=row.plan is not None)
+        if row.kind == "packages":
+            plan = _locked(world, row, say, cancelled)
+        else:
+            plan = containers.make(world, row.digest, row.definition, say, cancelled)
     except Unavailable:
         raise
     except MayflyError as error:
         _fail(world, row, Cause(error.code, error.message, error.remedy), holder)
         return
-    plan = EnvironmentPlan(
+
+    def keep(unit: Unit) -> None:
+        if environments.ready(unit, row.digest, plan, holder):
+            builds.give_back(unit, row.digest)
+        unit.passing("environment resolved")
+        unit.wake("nodes", "scheduling")
+
+    world.store.write(keep)
+
+
+def _locked(
+    world: World, row: EnvironmentRow, say: Callable[[str], None], cancelled: threading.Event | None
+) -> EnvironmentPlan:
+    kept = row.definition
+    python = Interpreter(kept["python"], kept["python_version"])
+    lock = world.resolver.resolve(kept["requirements"], python, say, cancelled, fresh=row.plan is not None)
+    return EnvironmentPlan(
         digest=rules.plan_digest(python.version, lock, {}),
         name=kept["name"],
         python=python.path,
@@ -173,13 +203,6 @@ def resolve(
         note=kept["note"],
     )
 
-    def keep(unit: Unit) -> None:
-        environments.ready(unit, row.digest, plan, holder)
-        unit.passing("environment resolved")
-        unit.wake("nodes", "scheduling")
-
-    world.store.write(keep)
-
 
 def _fail(world: World, row: EnvironmentRow, cause: Cause, holder: str | None) -> None:
     now = world.clock.now()
@@ -187,6 +210,7 @@ def _fail(world: World, row: EnvironmentRow, cause: Cause, holder: str | None) -
     def keep(unit: Unit) -> None:
         if not environments.failed(unit, row.digest, cause, holder):
             return
+        builds.give_back(unit, row.digest)
         for waiting in jobs.waiting_for(unit.connection, row.digest, WAITING):
             job = jobs.lock(unit, waiting.job.id)
             if job is not None:
@@ -214,6 +238,7 @@ def drop_unwanted(world: World, digest: str) -> None:
         row = environments.lock(unit, digest)
         if row is not None and row.state == "wanted" and not _wanted(unit.connection, row):
             environments.drop(unit, digest)
+            builds.give_back(unit, digest)
 
     world.store.write(keep)
 

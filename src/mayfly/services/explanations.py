@@ -11,14 +11,14 @@ from mayfly.domain.queue import Candidate, Explanation, Head, JobClass, Snapshot
 from mayfly.domain.quota import LedgerLine, Owner, ledger_lines
 from mayfly.domain.schedule import place_in_queue, plan
 from mayfly.kit.ids import JobId
-from mayfly.services import quotas, reuse
+from mayfly.services import containers, quotas, reuse
 from mayfly.services.graphs import sentence, step_views
 from mayfly.services.jobs import find
 from mayfly.services.places import Place
 from mayfly.services.submit import prepare
 from mayfly.services.views import phase_views, prices, problem_view, status
 from mayfly.services.world import World
-from mayfly.store import attempts, codec, events, waiting
+from mayfly.store import attempts, codec, environments, events, waiting
 from mayfly.store.jobs import JobRow
 from mayfly.wire import mayfly as wire
 
@@ -94,6 +94,10 @@ def explain(world: World, place: Place, name: str) -> wire.ExplanationView:
 def _explain_waiting(world: World, row: JobRow, view: wire.ExplanationView) -> None:
     snapshot, now = quotas.snapshot(world), world.clock.now()
     view.capacity_held = snapshot.capacity_held.cores
+    built = world.store.read(lambda c: containers.wait(c, environments.get(c, row.environment)))
+    if built is not None:
+        view.sentence, view.missing = built, "environment"
+        return
     key = codec.class_of(row.class_key)
     found = world.store.read(lambda connection: waiting.wait_of(connection, row.class_key))
     explanation = found[0] if found is not None else Explanation("It is about to be looked at.")

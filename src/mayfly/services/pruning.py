@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from mayfly.kit.clock import Millis
+from mayfly.services import containers
 from mayfly.services.environments import log_of
 from mayfly.services.world import World
 from mayfly.store import environments
@@ -33,7 +34,7 @@ def prune(world: World, *, days: float, dry_run: bool = False) -> wire.PruneView
             view.kept_locks += 1
     needed = world.store.read(environments.needed_plans)
     found = world.caches.prune(Millis(int((time.time() - days * 86_400) * 1000)), needed, dry_run=dry_run)
-    view.environments, view.trees, view.bytes = found.environments, found.trees, found.bytes
+    view.environments, view.trees, view.bytes = found.environments + found.images, found.trees, found.bytes
     view.kept, view.kept_bytes = found.kept, found.kept_bytes
     return view
 
@@ -60,4 +61,6 @@ def _give_up(world: World, row: EnvironmentRow, before: Millis, dry_run: bool) -
     gone = world.store.write(keep)
     if gone:
         world.logs.remove(log_of(row.digest))
+        if row.kind == "build":
+            containers.give_up(world, row.digest)
     return gone

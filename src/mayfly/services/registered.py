@@ -11,7 +11,7 @@ from mayfly.domain import environments as rules
 from mayfly.domain import references
 from mayfly.domain.references import AssetKind, AssetReference
 from mayfly.kit.errors import Fault, Invalid, NotFound
-from mayfly.services import assets
+from mayfly.services import assets, containers
 from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
 from mayfly.services.world import World
@@ -42,9 +42,16 @@ def register(world: World, who: str, place: Place, asset: NewAsset) -> tuple[Ass
             pointer="/name",
             remedy="Choose a name that begins neither with AzureML- nor with Microsoft.",
         )
-    definition = {key: asset.definition[key] for key in _MEANT if asset.definition.get(key) is not None}
+    definition = rules.with_context(
+        {key: asset.definition[key] for key in _MEANT if asset.definition.get(key) is not None}, asset.tree
+    )
+    assert isinstance(definition, dict)
     try:
-        rules.understand(definition)
+        built = rules.container(definition)
+        if built is not None and built.context:
+            containers.check_context(world, built)
+        else:
+            rules.understand(definition)
     except Invalid as error:
         raise _rebased(error) from error
     return assets.register(world, who, place, replace(asset, type="environment", definition=definition))

@@ -24,6 +24,8 @@ from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
 PACKAGE_GONE = "EnvironmentPackageGone"
+GONE = (PACKAGE_GONE, "ImageGone")
+"""What the environment's plan names is not there any more."""
 """A node's word: what the lock names cannot be had any more."""
 
 TIMED_OUT = Cause(
@@ -148,7 +150,7 @@ def _unprepared(unit: Unit, row: JobRow, rank: RankRow, report: agent.Preparatio
         remedy = f"Submit the job again: another lock is found for it; `mayfly environment build {row.environment[:12]}` finds it now."
         cause = Cause(report.code, report.message, remedy)
     move(unit, row, life.PreparationFailed(rank.attempt, rank.rank, cause), now)
-    if report.code == PACKAGE_GONE:
+    if report.code in GONE:
         others = jobs.any_waiting_for(unit.connection, row.environment, WAITING)
         environments.doubt(unit, row.environment, wanted=others)
         unit.wake("environments")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
 from mayfly.domain.compute import ResourceRequest, Target, Tier
+from mayfly.domain.environments import with_context
 from mayfly.domain.job import Job, JobState, Phase
 from mayfly.domain.outcome import Outcome, outcome
 from mayfly.domain.queue import ClassKey
@@ -84,7 +84,7 @@ class Admitted:
 
 def admit(world: World, place: Place, workspace: Workspace, submission: Submission, job: CommandJob) -> Admitted:
     """Whether there is an environment and room for it at all. Raises as `prepare`."""
-    environment = environments.wish(world, _environment(submission.definition), place)
+    environment = environments.wish(world, _environment(submission), place)
     environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
     request, said = _request(world, job, submission)
     view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
@@ -133,6 +133,9 @@ def submit(
     row = under(_row(world, submitter, submission, prepared, work), parent)
     if parent is not None and (found := reuse.parts(prepared.normal, work, prepared.environment.digest)) is not None:
         row = replace(row, reuse_parts=codec.dump(found), reuse_key=reuse.key_of(found) if parent.reuse else None)
+    environment = replace(
+        prepared.environment, owner=environment_rows.Owner(row.workspace, row.subscription, submitter, row.priority)
+    )
 
     def keep(unit: Unit) -> tuple[JobRow, bool]:
         existing = jobs.by_name(unit.connection, row.workspace, row.name)
@@ -142,7 +145,7 @@ def submit(
         taken = reuse.taken_over(world, unit, row, row.job.created_at)
         if taken is not None:
             return taken, True
-        prepared.environment.keep(unit, world)
+        environment.keep(unit, world)
         sequence = jobs.add(unit, row)
         lineage.add(unit, row.workspace, row.job.id, inputs.links(prepared.sources))
         unit.passing("job accepted")
@@ -189,8 +192,9 @@ def same(unit: Unit, existing: JobRow, row: JobRow) -> JobRow:
     )
 
 
-def _environment(definition: Mapping[str, Any]) -> Any:
-    return definition["environment"]
+def _environment(submission: Submission) -> Any:
+    sent = submission.uploads.get(environments.CONTEXT)
+    return with_context(submission.definition["environment"], sent)
 
 
 def _request(world: World, job: CommandJob, submission: Submission) -> tuple[ResourceRequest, str | None]:

@@ -13,6 +13,7 @@ from mayfly.ports.blocks import BlockStore
 from mayfly.ports.caches import NodeCaches
 from mayfly.ports.compute import ComputeProvider
 from mayfly.ports.content import ContentStore
+from mayfly.ports.images import ImageEngine
 from mayfly.ports.logs import LogStore
 from mayfly.ports.resolver import PackageResolver
 from mayfly.ports.storage import Storage
@@ -38,6 +39,7 @@ class World:
     logs: LogStore
     provider: ComputeProvider
     resolver: PackageResolver
+    images: ImageEngine
     caches: NodeCaches
     storage: Storage
     sealing: Sealing

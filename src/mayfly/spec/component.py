@@ -134,7 +134,7 @@ def local_paths(component: Mapping[str, Any]) -> dict[str, LocalPath]:
         found["/code"] = LocalPath(fields.code or "", "code")
     build = getattr(fields.environment, "build", None)
     if build is not None:
-        found["/environment/build/path"] = LocalPath(build.path, "build")
+        found["/environment/build/path"] = LocalPath(build.path, "build", build.dockerfile_path or "Dockerfile")
     return found
 
 

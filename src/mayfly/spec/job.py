@@ -37,6 +37,8 @@ class LocalPath:
     path: str
     kind: Literal["code", "file", "folder", "text", "build"]
     """`text`: a conda file, to be put into the definition rather than uploaded."""
+    dockerfile: str = ""
+    """Of a build context, relative to it."""
 
 
 class CommandJob(CommandFields):
@@ -102,7 +104,9 @@ class CommandJob(CommandFields):
                 found["/environment/conda_file"] = LocalPath(local(self.environment.conda_file), "text")
             build = self.environment.build
             if build is not None and refers(build.path) is Refers.LOCAL:
-                found["/environment/build/path"] = LocalPath(local(build.path), "build")
+                found["/environment/build/path"] = LocalPath(
+                    local(build.path), "build", build.dockerfile_path or "Dockerfile"
+                )
         return found
 
 

@@ -23,13 +23,10 @@ def unsupported(job: CommandFields) -> Iterator[Fault]:
     if isinstance(job.distribution, Ray):
         yield _not_yet("RayNotSupportedYet", "Ray jobs", "/distribution/type", "pytorch and tensorflow run.")
     if isinstance(job.environment, Environment):
-        if job.environment.build is not None:
-            yield _not_yet(
-                "BuildContextNotSupportedYet",
-                "Environments built from a Dockerfile",
-                "/environment/build",
-                "Use 'image' with 'conda_file'.",
-            )
+        build = job.environment.build
+        if build is not None and refers(build.path) not in (Refers.LOCAL, Refers.BINDING):
+            what = f"A build context from {refers(build.path).value}"
+            yield _not_yet("BuildContextNotSupportedYet", what, "/environment/build/path", _LOCAL)
         if job.environment.os_type == "windows":
             yield _not_yet("WindowsNotSupportedYet", "Windows environments", "/environment/os_type", "Leave it out.")
 

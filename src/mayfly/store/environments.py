@@ -4,21 +4,35 @@ because nobody waited for them any more, or stale because a node could not insta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, select, update
 
+from mayfly.domain.compute import Placement
 from mayfly.domain.environments import passes
 from mayfly.domain.job import TERMINAL, Cause
 from mayfly.kit.clock import Millis
+from mayfly.kit.ids import WorkspaceId
 from mayfly.store import codec, dialect, leases
 from mayfly.store.tables import environments, jobs
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
 LEASE = Millis(30_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose quota a build holds: of the first who wanted it, until it is made or has failed."""
+
+    workspace: WorkspaceId
+    subscription: str
+    submitter: str
+    priority: int = 2
+
+
 _ENDED = tuple(sorted(state.value for state in TERMINAL))
 
 
@@ -34,10 +48,19 @@ class EnvironmentRow:
     asked: bool
     tries: int
     used_at: Millis
+    owner: Owner | None = None
+    placement: Placement | None = None
+    """What its build holds."""
 
 
 def want(
-    unit: Unit, digest: str, definition: Mapping[str, Any], now: Millis, kind: str = "packages", asked: bool = False
+    unit: Unit,
+    digest: str,
+    definition: Mapping[str, Any],
+    now: Millis,
+    kind: str = "packages",
+    asked: bool = False,
+    owner: Owner | None = None,
 ) -> EnvironmentRow:
     """Ask for it to be made. One that has failed stays failed, unless the failure was a passing one or a person asks
     for another try (`asked`)."""
@@ -55,6 +78,8 @@ def want(
         values |= {"state": "wanted", "error": None}
     if asked and known.state != "ready":
         values["asked"] = True
+    if owner is not None and known.placement is None:
+        values["owner"] = codec.dump(asdict(owner))
     unit.connection.execute(update(environments).where(environments.c.digest == digest).values(**values))
     found = get(unit.connection, digest)
     assert found is not None
@@ -195,4 +220,6 @@ def _row(row: Any) -> EnvironmentRow:
         row.asked,
         row.tries,
         Millis(row.used_at),
+        None if row.owner is None else Owner(**codec.load(row.owner)),
+        None if row.placement is None else codec.placement_of(row.placement),
     )

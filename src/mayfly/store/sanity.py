@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, select
 
 from mayfly.domain.job import JobState
-from mayfly.store import codec, ledgers, tables
+from mayfly.kit.ids import JobId
+from mayfly.store import builds, codec, ledgers, tables
 
 Key = tuple[str, int]
 """(job, attempt)."""
@@ -52,6 +53,7 @@ def sanity_check(connection: Connection) -> list[str]:
         *_lives(store),
         *_placed(store),
         *_holding(store),
+        *_building(connection, store),
         *_working(store),
         *_histories(connection, store),
         *_logs(connection, store),
@@ -150,8 +152,21 @@ def _holding(store: _Store) -> Iterator[str]:
         if attempt.state != "released" and (name, number) not in store.holds:
             yield f"attempt {number} of {name} is {attempt.state} and holds nothing"
     for name, number in store.holds:
-        if (name, number) not in store.attempts:
+        if (name, number) not in store.attempts and not builds.is_build(JobId(name)):
             yield f"something is held for attempt {number} of {name}, which is not there"
+
+
+def _building(connection: Connection, store: _Store) -> Iterator[str]:
+    """A build holds exactly as long as it is placed, and is placed only while it is wanted."""
+    placed = {builds.name(row.digest): row for row in builds.held(connection)}
+    for name, row in placed.items():
+        if (name, 0) not in store.holds:
+            yield f"{name} is placed and holds nothing"
+        if row.state != "wanted":
+            yield f"{name} is {row.state} and still placed"
+    for name, _ in store.holds:
+        if builds.is_build(JobId(name)) and name not in placed:
+            yield f"something is held for {name}, which is not placed"
 
 
 def _working(store: _Store) -> Iterator[str]:

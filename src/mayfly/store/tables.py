@@ -226,6 +226,8 @@ environments = Table(
     Column("asked", Boolean, nullable=False, server_default=false()),  # for itself, not by a job that waits
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("used_at", BigInteger, nullable=False, server_default="0"),
+    Column("owner", Text),  # whose quota its build holds
+    Column("placement", Text),  # what its build holds now
 )
 
 outputs = Table(

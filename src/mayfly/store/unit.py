@@ -34,6 +34,7 @@ STEPS = (
     "attempt reserved",
     "node created",
     "node greeted",
+    "build reserved",
     "environment resolved",
     "phase entered",
     "rank ready",

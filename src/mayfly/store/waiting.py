@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -11,7 +12,7 @@ from mayfly.domain.job import JobState
 from mayfly.domain.queue import ClassKey, Explanation, Head, JobClass, RunningGroup, Snapshot
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, NodeId
-from mayfly.store import codec, dialect, ledgers
+from mayfly.store import builds, codec, dialect, ledgers
 from mayfly.store.tables import attempts, class_waits, jobs, nodes
 from mayfly.store.unit import Unit
 
@@ -20,7 +21,7 @@ HEADS = 32
 
 
 def snapshot(connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType]) -> Snapshot:
-    classes = _classes(connection)
+    classes = _merged([*_classes(connection), *builds.waiting(connection)])
     running, recent = _running(connection)
     return Snapshot(
         fleet=fleet,
@@ -36,15 +37,17 @@ def snapshot(connection: Connection, fleet: Fleet, catalogue: dict[str, Instance
 
 def _classes(connection: Connection) -> list[JobClass]:
     queued = JobState.QUEUED.value
+    unmade = builds.unmade(connection)
+    ready = [jobs.c.environment.not_in(unmade)] if unmade else []
     counts = connection.execute(
-        select(jobs.c.class_key, func.count()).where(jobs.c.state == queued).group_by(jobs.c.class_key)
+        select(jobs.c.class_key, func.count()).where(jobs.c.state == queued, *ready).group_by(jobs.c.class_key)
     ).all()
     found = []
     for text, count in counts:
         key = codec.class_of(text)
         heads = connection.execute(
             select(jobs.c.id, jobs.c.sequence, jobs.c.created_at, jobs.c.request)
-            .where(jobs.c.state == queued, jobs.c.class_key == text)
+            .where(jobs.c.state == queued, jobs.c.class_key == text, *ready)
             .order_by(jobs.c.sequence)
             .limit(HEADS)
         ).all()
@@ -62,6 +65,18 @@ def _classes(connection: Connection) -> list[JobClass]:
     return found
 
 
+def _merged(classes: list[JobClass]) -> list[JobClass]:
+    """A build and the jobs that ask for the same wait in one class."""
+    found: dict[ClassKey, JobClass] = {}
+    for one in classes:
+        same = found.get(one.key)
+        if same is not None:
+            heads = tuple(sorted((*same.heads, *one.heads), key=lambda head: head.sequence))
+            one = replace(same, waiting=same.waiting + one.waiting, heads=heads)
+        found[one.key] = one
+    return list(found.values())
+
+
 def _running(connection: Connection) -> tuple[tuple[RunningGroup, ...], dict[str, float]]:
     groups: dict[tuple[str, str], tuple[Amount, int]] = {}
     recent: dict[str, float] = defaultdict(float)
@@ -70,12 +85,13 @@ def _running(connection: Connection) -> tuple[tuple[RunningGroup, ...], dict[str
         .join(jobs, jobs.c.id == attempts.c.job)
         .where(attempts.c.state == "live")
     )
-    for row in rows:
-        placement = codec.placement_of(row.placement)
-        key = (row.submitter, placement.instance_type.name)
+    held = [(row.submitter, codec.placement_of(row.placement)) for row in rows]
+    held += [(row.owner.submitter, row.placement) for row in builds.held(connection) if row.owner and row.placement]
+    for submitter, placement in held:
+        key = (submitter, placement.instance_type.name)
         amount, count = groups.get(key, (Amount(), 0))
         groups[key] = (amount.plus(placement.capacity), count + 1)
-        recent[row.submitter] += placement.capacity.cores
+        recent[submitter] += placement.capacity.cores
     running = tuple(RunningGroup(who, size, amount, count) for (who, size), (amount, count) in sorted(groups.items()))
     return running, dict(recent)
 
@@ -111,11 +127,30 @@ def forget_wait(unit: Unit, key: ClassKey) -> None:
     unit.connection.execute(delete(class_waits).where(class_waits.c.class_key == codec.class_text(key)))
 
 
+def behind_builds(connection: Connection, phase: str, most: int = 500) -> list[JobId]:
+    """Ids of the jobs that wait for an image to be built and whose phase is another."""
+    unmade = builds.unmade(connection)
+    if not unmade:
+        return []
+    rows = connection.scalars(
+        select(jobs.c.id)
+        .where(jobs.c.state == JobState.QUEUED.value, jobs.c.environment.in_(unmade), jobs.c.phase != phase)
+        .order_by(jobs.c.sequence)
+        .limit(most)
+    )
+    return [JobId(one) for one in rows]
+
+
 def not_in_phase(connection: Connection, key: ClassKey, phase: str, most: int = 500) -> list[JobId]:
     """Ids of the waiting jobs of a class whose phase is another, oldest first."""
     rows = connection.scalars(
         select(jobs.c.id)
-        .where(jobs.c.state == JobState.QUEUED.value, jobs.c.class_key == codec.class_text(key), jobs.c.phase != phase)
+        .where(
+            jobs.c.state == JobState.QUEUED.value,
+            jobs.c.class_key == codec.class_text(key),
+            jobs.c.phase != phase,
+            jobs.c.environment.not_in(builds.unmade(connection)),
+        )
         .order_by(jobs.c.sequence)
         .limit(most)
     )

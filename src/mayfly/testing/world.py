@@ -14,6 +14,7 @@ from typing import Any
 from mayfly.domain.compute import Fleet
 from mayfly.drivers.block_folder import BlockFolder
 from mayfly.drivers.content_folder import ContentFolder
+from mayfly.drivers.image_engine import NoEngine
 from mayfly.drivers.log_folder import LogFolder
 from mayfly.drivers.node_cache import NodeCache
 from mayfly.drivers.storage import AnyStorage
@@ -22,6 +23,7 @@ from mayfly.engine.scheduling import schedule
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.kit.ids import Digest, RunId, sortable
+from mayfly.ports.images import ImageEngine
 from mayfly.ports.resolver import Interpreter
 from mayfly.services import places, quotas
 from mayfly.services.attempts import speaker
@@ -158,7 +160,13 @@ class Scene:
         tend(self.world)
 
 
-def scene(folder: Path, url: str, fleet: Fleet | None = None, machines: MemoryMachines | None = None) -> Scene:
+def scene(
+    folder: Path,
+    url: str,
+    fleet: Fleet | None = None,
+    machines: MemoryMachines | None = None,
+    images: ImageEngine | None = None,
+) -> Scene:
     """A server as `main.server` composes it, over the database at `url` and folders below `folder`. A second one with
     the same arguments is the same server started again; `machines` outlive it."""
     clock, wakeups, resolver = ManualClock(), Wakeups(), ScriptedResolver()
@@ -173,6 +181,7 @@ def scene(folder: Path, url: str, fleet: Fleet | None = None, machines: MemoryMa
         logs=LogFolder(folder / "logs"),
         provider=provider,
         resolver=resolver,
+        images=images or NoEngine(),
         caches=NodeCache(folder / "cache", folder / "nodes"),
         storage=AnyStorage(),
         sealing=Sealing(b"a secret of thirty-two bytes, or more"),

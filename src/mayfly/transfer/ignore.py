@@ -7,6 +7,7 @@ every git command changes it, and its configuration may hold a password.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,32 @@ def load(folder: Path) -> IgnoreRules:
         if path.is_file():
             return parse(_lines(path), name)
     return parse((), None)
+
+
+def load_context(folder: Path, dockerfile: str = "Dockerfile") -> IgnoreRules:
+    """Which files of a build context stay at home: `<Dockerfile>.dockerignore`, else `.dockerignore`, with docker's own
+    rules: a pattern begins at the context's root. The Dockerfile and these files are always sent. Raises Invalid
+    `IgnoreFileInvalid`."""
+    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+        path = folder / name
+        if path.is_file():
+            lines = [rooted for line in _lines(path) if (rooted := _rooted(line))]
+            kept = [*lines, *(f"!/{one}" for one in (posixpath.normpath(dockerfile), name))]
+            try:
+                return IgnoreRules(name, PathSpec.from_lines("gitignore", kept), prunes=False)
+            except ValueError as error:
+                raise Invalid("IgnoreFileInvalid", f"{path.name}: {error}") from error
+    return IgnoreRules(None, PathSpec([]), prunes=False)
+
+
+def _rooted(line: str) -> str:
+    """A line of a `.dockerignore` as one of a `.gitignore`."""
+    line = line.strip()
+    if not line or line.startswith("#"):
+        return ""
+    sign, pattern = ("!", line[1:].strip()) if line.startswith("!") else ("", line)
+    pattern = posixpath.normpath(pattern.lstrip("/") or ".")
+    return "" if pattern == "." else f"{sign}/{pattern}"
 
 
 def parse(lines: Iterable[str], source: str | None) -> IgnoreRules:

@@ -69,8 +69,18 @@ class WishesAsk(Struct, frozen=True, kw_only=True):
     wait_s: float = 2.0
 
 
+class Image(Struct, frozen=True, kw_only=True):
+    """A container image on the node's machine, whose files a job sees in place of the machine's own system."""
+
+    id: str
+    """SHA-256 (hex) of its configuration."""
+    engine: str
+    """The program that has it: 'podman' or 'docker'."""
+
+
 class EnvironmentPlan(Struct, frozen=True, kw_only=True):
-    """What to materialise. The hash covers exactly `python`, `lock` and `variables`; a node caches by it."""
+    """What to materialise. A node caches by its hash, which covers exactly `python`, `lock` and `variables`, or is the id
+    of the image."""
 
     digest: str
     """'' when the job needs nothing but an interpreter."""
@@ -83,6 +93,8 @@ class EnvironmentPlan(Struct, frozen=True, kw_only=True):
     """A uv requirements lock with hashes; None: no packages beyond the interpreter's own."""
     variables: dict[str, str] = {}
     note: str = ""
+    image: Image | None = None
+    """Then there is neither an interpreter nor a lock."""
 
 
 class DataInput(Struct, frozen=True, kw_only=True):

@@ -106,6 +106,8 @@ class BuildView(Shape):
     text: str = ""
     """What was said, from the offset that was asked for."""
     next: int = 0
+    waits: str = ""
+    """Why it is not there yet, of an image that has to be built."""
 
 
 class ServerView(Shape):

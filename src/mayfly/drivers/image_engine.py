@@ -1,0 +1,205 @@
+"""podman or docker, by their command lines (ports.images)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mayfly.kit.errors import Broken, MayflyError, Unavailable
+from mayfly.ports.images import Image, Say
+
+PROGRAMS = ("podman", "docker")
+"""In this order: podman needs no daemon, and no root."""
+_DOUBT_S = 30.0
+"""How long an engine that does not answer is believed not to."""
+_ASK_S = 20.0
+_LAST_LINES = 12
+_RUNTIME = re.compile(r"from \S+ creating container for|OCI runtime (?:error|create failed)", re.IGNORECASE)
+"""How podman says that it was its runtime that failed, before the step's command had run."""
+_NOT_THERE = re.compile(
+    r"manifest unknown|not found|no such image|denied|unauthorized|invalid reference", re.IGNORECASE
+)
+_KEPT = ("PATH", "HOME", "USER", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "TMPDIR", "LANG", "DOCKER_HOST")
+_KEPT += ("DOCKER_CONFIG", "CONTAINER_HOST", "SSL_CERT_FILE", "SSL_CERT_DIR", "REGISTRY_AUTH_FILE")
+_KEPT += ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS")
+
+
+class CommandLineEngine:
+    """`program`: to use this one. Else the first of PROGRAMS that answers, which is looked for again every half a minute
+    until there is one."""
+
+    def __init__(self, program: str | None = None, variables: Mapping[str, str] = os.environ) -> None:
+        self._programs = (program,) if program else PROGRAMS
+        self._variables = {name: variables[name] for name in _KEPT if name in variables}
+        self._lock = threading.Lock()
+        self._found: str | None = None
+        self._why = ""
+        self._asked_at = float("-inf")
+        self._chroot = False
+        """Its runtime has failed here: build without."""
+
+    def missing(self) -> str:
+        return "" if self._program() else self._why
+
+    def find(self, image: str) -> Image | None:
+        program = self._program()
+        if not program or image.startswith("-"):
+            return None
+        told = self._ask([program, "image", "inspect", image])
+        if told is None:
+            return None
+        one = json.loads(told)[0]
+        config = one.get("Config") or {}
+        pairs = (text.partition("=") for text in config.get("Env") or ())
+        return Image(one["Id"].removeprefix("sha256:"), program, {name: value for name, _, value in pairs})
+
+    def pull(self, image: str, say: Say, cancelled: threading.Event | None = None) -> Image:
+        program = self._needed()
+        code, words = self._run([program, "pull", image], say, cancelled)
+        found = self.find(image)
+        if code == 0 and found is not None:
+            return found
+        what = f"The image {image} could not be fetched: {words}"
+        if _NOT_THERE.search(words):
+            raise Broken("ImageNotFound", what, remedy="Check its name; log in to its registry if it is private.")
+        raise Broken("ImageRegistryUnreachable", what, remedy=f"Try `{program} pull {image}` by hand.")
+
+    def build(
+        self, context: Path, dockerfile: str, name: str, say: Say, cancelled: threading.Event | None = None
+    ) -> Image:
+        program = self._needed()
+        argv = [program, "build", "--tag", name, "--file", str(context / dockerfile)]
+        code, words = 1, ""
+        if not self._chroot:
+            code, words = self._run([*argv, str(context)], say, cancelled)
+            if code and program == "podman" and _RUNTIME.search(words):
+                say("This machine does not let podman start containers: building with chroot isolation instead.")
+                self._chroot = True
+        if code and self._chroot:
+            code, words = self._run([*argv, "--isolation", "chroot", str(context)], say, cancelled)
+        if code:
+            raise Broken(
+                "ImageBuildFailed",
+                f"{program} could not build the image: {words}",
+                remedy="Mend the Dockerfile; the whole log stands in the job's log.",
+            )
+        found = self.find(name)
+        if found is None:
+            raise Broken("EngineFailed", f"{program} built the image and has lost it.", remedy="Try again.")
+        return found
+
+    def remove(self, name: str) -> None:
+        program = self._program()
+        if program and self.find(name) is not None:
+            self._ask([program, "rmi", name])
+
+    def _needed(self) -> str:
+        program = self._program()
+        if program is None:
+            raise Broken("EngineFailed", self._why, remedy="Install podman, or start the engine.")
+        return program
+
+    def _program(self) -> str | None:
+        with self._lock:
+            if self._found is None and time.monotonic() - self._asked_at >= _DOUBT_S:
+                self._found, self._why = self._look()
+                self._asked_at = time.monotonic()
+            return self._found
+
+    def _look(self) -> tuple[str | None, str]:
+        said = []
+        for program in self._programs:
+            if shutil.which(program, path=self._variables.get("PATH")) is None:
+                continue
+            question = ["info", "--format", "{{.Host.Arch}}" if program == "podman" else "{{.ServerVersion}}"]
+            done = self._tried([program, *question])
+            if done is not None and done.returncode == 0 and done.stdout.strip():
+                return program, ""
+            words = "it did not answer" if done is None else (done.stderr or done.stdout).strip().splitlines()
+            said.append(
+                f"{program} is here and does not work: {words if isinstance(words, str) else ' '.join(words[-1:])}"
+            )
+        return None, " ".join(said) or "Neither podman nor docker is installed."
+
+    def _ask(self, argv: Sequence[str]) -> str | None:
+        done = self._tried(argv)
+        return done.stdout if done is not None and done.returncode == 0 else None
+
+    def _tried(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
+        try:
+            return subprocess.run(
+                argv, capture_output=True, text=True, errors="replace", timeout=_ASK_S, env=self._variables, check=False
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+
+    def _run(self, argv: Sequence[str], say: Say, cancelled: threading.Event | None) -> tuple[int, str]:
+        """Its exit code and its last words. Raises Unavailable when cancelled."""
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._variables,
+            start_new_session=True,
+        )
+        over = threading.Event()
+        watcher = threading.Thread(target=_kill_when, args=(process, cancelled, over), daemon=True)
+        if cancelled is not None:
+            watcher.start()
+        last: deque[str] = deque(maxlen=_LAST_LINES)
+        assert process.stdout is not None
+        with process.stdout as output:
+            for line in output:
+                text = line.decode("utf-8", "replace").rstrip()
+                last.append(text)
+                say(text)
+        code = process.wait()
+        over.set()
+        if cancelled is not None and cancelled.is_set():
+            raise Unavailable("EnvironmentBuildCancelled", "The image is not needed any more.")
+        return code, "\n".join(last)
+
+
+def _kill_when(process: subprocess.Popen[Any], cancelled: threading.Event, over: threading.Event) -> None:
+    """End the engine and what it started, when that is wished for before it has ended."""
+    while not cancelled.wait(0.2):
+        if over.is_set():
+            return
+    if not over.is_set():
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+class NoEngine:
+    """Where containers are not to be used."""
+
+    def missing(self) -> str:
+        return "Containers are switched off here."
+
+    def find(self, image: str) -> Image | None:
+        return None
+
+    def pull(self, image: str, say: Say, cancelled: threading.Event | None = None) -> Image:
+        raise _none()
+
+    def build(
+        self, context: Path, dockerfile: str, name: str, say: Say, cancelled: threading.Event | None = None
+    ) -> Image:
+        raise _none()
+
+    def remove(self, name: str) -> None:
+        pass
+
+
+def _none() -> MayflyError:
+    return Broken("EngineFailed", "Containers are switched off here.")
