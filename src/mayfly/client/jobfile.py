@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mayfly.client.assembly import Assembly
-from mayfly.client.parts import Part, content, not_found
+from mayfly.client.parts import Part, content, neighbour, not_found
 from mayfly.kit.errors import Fault, Invalid
 from mayfly.spec import component, document, expansion, holders, overrides, pipeline
 from mayfly.spec import job as spec
