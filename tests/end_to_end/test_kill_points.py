@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.fault]
 
 ALL = os.environ.get("MAYFLY_FAULTS") == "all"
 APART = (
+    "build reserved",
     "cancel accepted",
     "environment resolved",
     "checkpoint kept",

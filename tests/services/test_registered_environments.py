@@ -93,7 +93,7 @@ def test_an_environment_is_made_when_asked_for_and_again_after_a_failure(stage: 
     resolving = Resolving(stage.world)
     stage.resolver.failure = Broken("EnvironmentUnsatisfiable", "no such numpy")
     ask = wire.EnvironmentBuild(environment="azureml:mine:1")
-    digest = environments.build(stage.world, HERE, ask).digest
+    digest = environments.build(stage.world, "me", HERE, ask).digest
     resolving.work()
     until(lambda: environments.build_view(stage.world, digest, 0).state == "failed")
     failed = environments.build_view(stage.world, digest, 0)
@@ -102,7 +102,7 @@ def test_an_environment_is_made_when_asked_for_and_again_after_a_failure(stage: 
         submit.submit(stage.world, "ann", HERE, stage.submission(environment="azureml:mine:1"))
     assert f"mayfly environment build {digest[:12]}" in (refused.value.remedy or "")
     stage.resolver.failure, stage.resolver.lines = None, ["again"]
-    environments.build(stage.world, HERE, wire.EnvironmentBuild(digest=digest[:12]))
+    environments.build(stage.world, "me", HERE, wire.EnvironmentBuild(digest=digest[:12]))
     resolving.work()
     until(lambda: environments.build_view(stage.world, digest, 0).state == "ready")
     made = environments.build_view(stage.world, digest, 0)
@@ -113,7 +113,7 @@ def test_an_environment_is_made_when_asked_for_and_again_after_a_failure(stage: 
 def made(stage: Scene, *packages: str) -> str:
     """One that is ready; its hash."""
     resolving = Resolving(stage.world)
-    digest = environments.build(stage.world, HERE, wire.EnvironmentBuild(environment=conda(*packages))).digest
+    digest = environments.build(stage.world, "me", HERE, wire.EnvironmentBuild(environment=conda(*packages))).digest
     resolving.work()
     until(lambda: environments.build_view(stage.world, digest, 0).state == "ready")
     resolving.close()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mayfly.domain import curated
-from mayfly.domain.environments import plan_digest, understand, wish_digest
+from mayfly.domain.environments import CONTEXT, Container, container, plan_digest, understand, wish_digest, with_context
 from mayfly.kit.errors import Invalid
 
 REGISTRY = "azureml://registries/azureml/environments"
@@ -105,7 +105,7 @@ def test_conda_files(dependencies: list[Any], python: str | None, requirements: 
         ("./env.yml", "EnvironmentNotInlined", ""),
         ({}, "EnvironmentEmpty", ""),
         ({"image": 3}, "ImageInvalid", "/image"),
-        ({"build": {"path": "."}}, "EnvironmentBuildNotSupportedYet", "/build"),
+        ({"build": {"path": "."}}, "EnvironmentNeedsEngine", "/build"),
         ({"image": "a", "conda_file": "conda.yml"}, "EnvironmentNotInlined", "/conda_file"),
         ({"image": "a", "conda_file": ["x"]}, "CondaFileInvalid", "/conda_file"),
         ({"image": "a", "conda_file": {"name": "x"}}, "CondaFileInvalid", "/conda_file"),
@@ -159,3 +159,37 @@ def test_the_plan_digest_covers_python_lock_and_variables():
         ("3.11.7", "numpy==2", {}),
     ]
     assert base not in {plan_digest(*other) for other in others}
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ("azureml:sklearn@latest", None),
+        ({"image": "a:1", "conda_file": {"dependencies": []}}, None),
+        ({"image": " a:1 "}, Container("a:1")),
+        ({"build": {"path": ".", CONTEXT: "d" * 64}}, Container(context="d" * 64, dockerfile="Dockerfile")),
+        ({"build": {"path": ".", CONTEXT: "d", "dockerfile_path": "./a/../B"}}, Container("", "d", "B")),
+    ],
+)
+def test_what_an_engine_would_make(environment: Any, found: Container | None):
+    assert container(environment) == found
+
+
+@pytest.mark.parametrize(
+    ("build", "code"),
+    [
+        ({"path": "."}, "EnvironmentNotSent"),
+        ({CONTEXT: "d", "dockerfile_path": "../Dockerfile"}, "DockerfileOutside"),
+        ({CONTEXT: "d", "dockerfile_path": "/etc/passwd"}, "DockerfileOutside"),
+    ],
+)
+def test_a_build_that_cannot_be(build: Any, code: str):
+    with pytest.raises(Invalid) as refused:
+        container({"build": build})
+    assert refused.value.code == code
+
+
+def test_only_what_was_sent_is_a_context():
+    claimed = {"build": {"path": ".", CONTEXT: "somebody else's"}}
+    assert with_context(claimed, None) == {"build": {"path": "."}}
+    assert with_context(claimed, "mine") == {"build": {"path": ".", CONTEXT: "mine"}}

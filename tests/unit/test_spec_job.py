@@ -190,7 +190,11 @@ def test_one_mistake_is_one_clear_fault(text: str, code: str, pointer: str, word
         ("code: https://example.com/r", "CodeReferenceNotSupportedYet", "/code"),
         ("distribution: {type: mpi, process_count_per_instance: 2}", "MpiNotSupportedYet", "/distribution/type"),
         ("distribution: {type: Ray, port: 6379}", "RayNotSupportedYet", "/distribution/type"),
-        ("environment: {build: {path: ./docker}}", "BuildContextNotSupportedYet", "/environment/build"),
+        (
+            "environment: {build: {path: https://example.com/r.git}}",
+            "BuildContextNotSupportedYet",
+            "/environment/build/path",
+        ),
         ("environment: {image: x, os_type: Windows}", "WindowsNotSupportedYet", "/environment/os_type"),
     ],
 )

@@ -30,7 +30,15 @@ _NOT_THERE = re.compile(
     r"manifest unknown|not found|no such image|denied|unauthorized|invalid reference", re.IGNORECASE
 )
 _KEPT = ("PATH", "HOME", "USER", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "TMPDIR", "LANG", "DOCKER_HOST")
-_KEPT += ("DOCKER_CONFIG", "CONTAINER_HOST", "SSL_CERT_FILE", "SSL_CERT_DIR", "REGISTRY_AUTH_FILE")
+_KEPT += (
+    "CONTAINERS_CONF",
+    "CONTAINERS_STORAGE_CONF",
+    "DOCKER_CONFIG",
+    "CONTAINER_HOST",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REGISTRY_AUTH_FILE",
+)
 _KEPT += ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS")
 
 

@@ -51,7 +51,7 @@ def load_context(folder: Path, dockerfile: str = "Dockerfile") -> IgnoreRules:
     for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
         path = folder / name
         if path.is_file():
-            lines = [rooted for line in _lines(path) if (rooted := _rooted(line))]
+            lines = [one for line in _lines(path) if (rooted := _rooted(line)) for one in (rooted, f"{rooted}/**")]
             kept = [*lines, *(f"!/{one}" for one in (posixpath.normpath(dockerfile), name))]
             try:
                 return IgnoreRules(name, PathSpec.from_lines("gitignore", kept), prunes=False)
