@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid, NotFound
 from mayfly.kit.ids import Digest
+from mayfly.transfer.removal import remove_tree
 
 _CHUNK = 1 << 20
 _HEX = frozenset("0123456789abcdef")
@@ -47,6 +49,33 @@ class ContentFolder:
             return incoming.keep(digest)[1]
         finally:
             incoming.drop()
+
+    def put_small(self, items: Iterable[tuple[Digest, bytes]]) -> None:
+        """One wait for the disk for all of them (`syncfs`), instead of two for each."""
+        folder = Path(tempfile.mkdtemp(dir=self._incoming))
+        kept: dict[str, Path] = {}
+        try:
+            refused = None
+            for digest, data in items:
+                path = self._path(digest)
+                if (found := hashlib.sha256(data).hexdigest()) != digest:
+                    refused = _mismatch(digest, found)
+                    break
+                part = f"{folder}/{digest}"
+                with open(part, "wb", buffering=0) as file:
+                    file.write(data)
+                kept[part] = path
+            _sync_all(folder, kept)
+            parents = {path.parent for path in kept.values()}
+            for parent in parents:
+                parent.mkdir(exist_ok=True)
+            for part, path in kept.items():
+                os.replace(part, path)  # noqa: PTH105 (a Path for each would cost as much as the move)
+            _sync_all(folder, [*parents, self._folder])
+            if refused is not None:
+                raise refused
+        finally:
+            remove_tree(folder)
 
     def begin(self) -> _Incoming:
         return _Incoming(self._incoming, self._path)
@@ -123,11 +152,7 @@ class _Incoming:
         """Raises Invalid `ContentMismatch` where they are not the promised ones."""
         digest = Digest(self._found.hexdigest())
         if promised is not None and promised != digest:
-            raise Invalid(
-                "ContentMismatch",
-                f"The bytes sent as {promised[:12]}… have another hash ({digest[:12]}…).",
-                remedy="The file changed while it was sent, or the transfer was damaged: send it again.",
-            )
+            raise _mismatch(promised, digest)
         assert self._part is not None, "it was kept or dropped"
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -164,10 +189,37 @@ def _tidy(folder: Path) -> None:
     for part in folder.iterdir():
         with suppress(FileNotFoundError):
             if part.stat().st_mtime < time.time() - _LOST_S:
-                part.unlink()
+                remove_tree(part) if part.is_dir() else part.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def _mismatch(promised: str, found: str) -> Invalid:
+    return Invalid(
+        "ContentMismatch",
+        f"The bytes sent as {promised[:12]}… have another hash ({found[:12]}…).",
+        remedy="The file changed while it was sent, or the transfer was damaged: send it again.",
+    )
+
+
+_syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+"""Linux only."""
+
+
+def _sync_all(folder: Path, paths: Iterable[str | Path]) -> None:
+    """Return when these, which lie in the folder's file system, are durable."""
+    if _syncfs is None:
+        for path in paths:
+            _sync_folder(path)
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if _syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: str | Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

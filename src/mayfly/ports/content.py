@@ -41,6 +41,11 @@ class ContentStore(Protocol):
         """Store, verify, make durable; the number of bytes."""
         ...
 
+    def put_small(self, items: Iterable[tuple[Digest, bytes]]) -> None:
+        """As `put`, of many that fit in memory together, for little more than the price of one. At the first mismatch
+        those before it are kept, those after it are not."""
+        ...
+
     def begin(self) -> Incoming:
         """For bytes whose name is not known yet."""
         ...

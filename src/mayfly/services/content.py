@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from mayfly.kit.errors import Invalid, NotFound
@@ -15,8 +13,8 @@ from mayfly.transfer import packs, trees
 
 _MOST = 20_000
 _SMALL = 256 << 10
-_WRITERS, _AHEAD = 8, 64
-"""Small blobs are written beside each other: each waits for the disk, which takes several in one go."""
+_TOGETHER, _HELD = 1_000, 8 << 20
+"""So many small blobs, or bytes of them, are made durable together."""
 _LARGEST_TREE = 32 << 20
 """Bytes: what the doors take as one."""
 
@@ -27,20 +25,21 @@ def missing_answer(world: World, body: bytes) -> dict[str, Any]:
 
 def store_pack(world: World, chunks: Iterable[bytes]) -> dict[str, Any]:
     """Store each blob under its name; durable when it returns. Raises Invalid `PackInvalid`, `ContentMismatch`: the
-    blobs before the bad one are kept, those after it may be."""
-    stored = 0
-    with ThreadPoolExecutor(_WRITERS, "blobs") as pool:
-        writing: deque[Future[int]] = deque()
-        for digest, size, blob in packs.read(chunks):
-            if size > _SMALL:
-                world.content.put(digest, blob)
-            else:
-                writing.append(pool.submit(world.content.put, digest, [b"".join(blob)]))
-            while len(writing) > _AHEAD:
-                writing.popleft().result()
-            stored += 1
-        for one in writing:
-            one.result()
+    blobs before the bad one are kept, except that those not yet written when a pack turns out to be cut off are not."""
+    stored, held = 0, 0
+    small: list[tuple[Digest, bytes]] = []
+    for digest, size, blob in packs.read(chunks):
+        if size > _SMALL:
+            world.content.put(digest, blob)
+        else:
+            small.append((digest, b"".join(blob)))
+            held += size
+        if held >= _HELD or len(small) >= _TOGETHER:
+            world.content.put_small(small)
+            small, held = [], 0
+        stored += 1
+    if small:
+        world.content.put_small(small)
     return {"stored": stored}
 
 

@@ -96,6 +96,17 @@ class ContentContract:
             content.put(digest(b"same"), [b"other"])
         assert b"".join(content.open(digest(b"same"))) == b"same"
 
+    def test_small_ones_are_put_together(self, content: ContentStore, leftovers: Callable[[], list[str]]) -> None:
+        several = [b"", b"one", b"two", b"one"]
+        content.put(digest(b"two"), [b"two"])
+        content.put_small((digest(data), data) for data in several)
+        assert all(b"".join(content.open(digest(data))) == data for data in several)
+        with pytest.raises(Invalid) as caught:
+            content.put_small([(digest(b"before"), b"before"), (digest(b"right"), b"wrong"), (digest(b"x"), b"x")])
+        assert caught.value.code == "ContentMismatch"
+        assert content.missing([digest(b"before"), digest(b"right"), digest(b"x")]) == [digest(b"right"), digest(b"x")]
+        assert leftovers() == []
+
     def test_unknown_contents_are_not_found(self, content: ContentStore) -> None:
         for ask in (content.open, content.size):
             with pytest.raises(NotFound) as caught:
