@@ -189,6 +189,12 @@ def test_a_build_that_cannot_be(build: Any, code: str):
     assert refused.value.code == code
 
 
+def test_an_image_is_no_option_of_an_engine():
+    with pytest.raises(Invalid) as refused:
+        container({"image": "--all"})
+    assert refused.value.code == "ImageInvalid"
+
+
 def test_only_what_was_sent_is_a_context():
     claimed = {"build": {"path": ".", CONTEXT: "somebody else's"}}
     assert with_context(claimed, None) == {"build": {"path": "."}}

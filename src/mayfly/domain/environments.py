@@ -85,7 +85,10 @@ def container(environment: str | Mapping[str, Any]) -> Container | None:
         return None
     build, image, conda_file = (environment.get(key) for key in ("build", "image", "conda_file"))
     if build is None:
-        return Container(image.strip()) if isinstance(image, str) and image.strip() and conda_file is None else None
+        name = image.strip() if isinstance(image, str) and conda_file is None else ""
+        if name.startswith("-"):
+            raise Invalid("ImageInvalid", f"'{name[:60]}' cannot name an image.", pointer=f"{POINTER}/image")
+        return Container(name) if name else None
     for key, other in (("image", image), ("conda_file", conda_file)):
         if other is not None:
             raise Invalid(
@@ -143,8 +146,8 @@ def wish_digest(definition: Definition) -> str:
 
 
 def plan_digest(python_version: str, lock: str | None, variables: Mapping[str, str]) -> str:
-    """SHA-256 (hex) over exactly what a node materialises of packages. Changes with each byte of the lock, not with the order of
-    the variables."""
+    """SHA-256 (hex) over exactly what a node materialises of packages. Changes with each byte of the lock, not with the
+    order of the variables."""
     return _digest({"python": python_version, "lock": lock, "variables": dict(variables)})
 
 

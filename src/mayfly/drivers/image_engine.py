@@ -29,17 +29,36 @@ _RUNTIME = re.compile(r"from \S+ creating container for|OCI runtime (?:error|cre
 _NOT_THERE = re.compile(
     r"manifest unknown|not found|no such image|denied|unauthorized|invalid reference", re.IGNORECASE
 )
-_KEPT = ("PATH", "HOME", "USER", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "TMPDIR", "LANG", "DOCKER_HOST")
-_KEPT += (
-    "CONTAINERS_CONF",
-    "CONTAINERS_STORAGE_CONF",
-    "DOCKER_CONFIG",
-    "CONTAINER_HOST",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "REGISTRY_AUTH_FILE",
+_KEPT = frozenset(
+    (
+        "PATH",
+        "HOME",
+        "USER",
+        "LANG",
+        "TMPDIR",
+        "XDG_RUNTIME_DIR",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "CONTAINERS_CONF",
+        "CONTAINERS_STORAGE_CONF",
+        "CONTAINER_HOST",
+        "DOCKER_CONFIG",
+        "DOCKER_HOST",
+        "REGISTRY_AUTH_FILE",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+    )
 )
-_KEPT += ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS")
+"""What an engine sees of the server's variables: nothing of Mayfly's own."""
+_SYSTEM_TOOLS = "/usr/sbin:/sbin:/usr/local/sbin"
+_REMEMBERED_S = 1.0
 
 
 class CommandLineEngine:
@@ -53,18 +72,25 @@ class CommandLineEngine:
         self._found: str | None = None
         self._why = ""
         self._asked_at = float("-inf")
-        self._chroot = False
-        """Its runtime has failed here: build without."""
+        self._way = 0
+        """Of `_ways`, the first that has not failed here."""
+        self._known: dict[str, tuple[float, Image | None]] = {}
 
     def missing(self) -> str:
         return "" if self._program() else self._why
 
     def find(self, image: str) -> Image | None:
+        """Asking costs a tenth of a second: jobs that are submitted in one go share an answer."""
+        when, found = self._known.get(image, (float("-inf"), None))
+        if time.monotonic() - when > _REMEMBERED_S:
+            found = self._inspect(image)
+            self._known = {image: (time.monotonic(), found)}
+        return found
+
+    def _inspect(self, image: str) -> Image | None:
         program = self._program()
-        if not program or image.startswith("-"):
-            return None
-        told = self._ask([program, "image", "inspect", image])
-        if told is None:
+        told = self._ask([program, "image", "inspect", image]) if program else None
+        if not program or told is None:
             return None
         one = json.loads(told)[0]
         config = one.get("Config") or {}
@@ -74,7 +100,7 @@ class CommandLineEngine:
     def pull(self, image: str, say: Say, cancelled: threading.Event | None = None) -> Image:
         program = self._needed()
         code, words = self._run([program, "pull", image], say, cancelled)
-        found = self.find(image)
+        found = self._inspect(image)
         if code == 0 and found is not None:
             return found
         what = f"The image {image} could not be fetched: {words}"
@@ -83,32 +109,47 @@ class CommandLineEngine:
         raise Broken("ImageRegistryUnreachable", what, remedy=f"Try `{program} pull {image}` by hand.")
 
     def build(
-        self, context: Path, dockerfile: str, name: str, say: Say, cancelled: threading.Event | None = None
+        self,
+        context: Path,
+        dockerfile: str,
+        name: str,
+        say: Say,
+        cancelled: threading.Event | None = None,
+        *,
+        pull: bool = False,
     ) -> Image:
         program = self._needed()
-        argv = [program, "build", "--tag", name, "--file", str(context / dockerfile)]
+        ways = _ways(self._variables) if program == "podman" else [((), ())]
         code, words = 1, ""
-        if not self._chroot:
+        for number, (runtime, isolation) in list(enumerate(ways))[self._way :]:
+            argv = [program, *runtime, "build", *isolation, "--tag", name, "--file", str(context / dockerfile)]
+            if program == "podman":
+                argv.append("--pull=missing" if pull else "--pull=never")
             code, words = self._run([*argv, str(context)], say, cancelled)
-            if code and program == "podman" and _RUNTIME.search(words):
-                say("This machine does not let podman start containers: building with chroot isolation instead.")
-                self._chroot = True
-        if code and self._chroot:
-            code, words = self._run([*argv, "--isolation", "chroot", str(context)], say, cancelled)
+            if not code or not _RUNTIME.search(words):
+                break
+            say(f"This machine does not let {program} start containers {' '.join(runtime)}".rstrip() + ".")
+            self._way = min(number + 1, len(ways) - 1)
+        if code and _RUNTIME.search(words):
+            raise Broken(
+                "EngineFailed",
+                f"{program} cannot start containers on this machine: {words}",
+                remedy="Install runc, or run the server as an ordinary user: then no container is needed.",
+            )
         if code:
             raise Broken(
                 "ImageBuildFailed",
                 f"{program} could not build the image: {words}",
                 remedy="Mend the Dockerfile; the whole log stands in the job's log.",
             )
-        found = self.find(name)
+        found = self._inspect(name)
         if found is None:
             raise Broken("EngineFailed", f"{program} built the image and has lost it.", remedy="Try again.")
         return found
 
     def remove(self, name: str) -> None:
         program = self._program()
-        if program and self.find(name) is not None:
+        if program and self._inspect(name) is not None:
             self._ask([program, "rmi", name])
 
     def _needed(self) -> str:
@@ -179,6 +220,18 @@ class CommandLineEngine:
         return code, "\n".join(last)
 
 
+def _ways(variables: Mapping[str, str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """How podman may run a Dockerfile's commands: its own options, and those of `build`. Without a container (chroot) only
+    where they have no more rights than an ordinary user's: root could leave it."""
+    found: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((), ())]
+    search = os.pathsep.join((variables.get("PATH", ""), _SYSTEM_TOOLS))
+    if runc := shutil.which("runc", path=search):
+        found.append((("--runtime", runc), ()))
+    if os.geteuid() != 0:
+        found.append(((), ("--isolation", "chroot")))
+    return found
+
+
 def _kill_when(process: subprocess.Popen[Any], cancelled: threading.Event, over: threading.Event) -> None:
     """End the engine and what it started, when that is wished for before it has ended."""
     while not cancelled.wait(0.2):
@@ -201,7 +254,14 @@ class NoEngine:
         raise _none()
 
     def build(
-        self, context: Path, dockerfile: str, name: str, say: Say, cancelled: threading.Event | None = None
+        self,
+        context: Path,
+        dockerfile: str,
+        name: str,
+        say: Say,
+        cancelled: threading.Event | None = None,
+        *,
+        pull: bool = False,
     ) -> Image:
         raise _none()
 

@@ -47,7 +47,7 @@ class Images:
         def take(part: Path) -> None:
             tell(f"taking the files out of the image {image.id[:12]}")
             _export(plan.name, image, part, log, running, self._container(image))
-            _prepare(part, self._overlays)
+            prepare(part, self._overlays)
             if not _inside(part, "bin/sh"):
                 raise Broken(
                     "ImageWithoutShell",
@@ -133,14 +133,16 @@ def _last(log: Path) -> str:
     return " ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
 
 
-def _prepare(root: Path, is_open: bool) -> None:
+def prepare(root: Path, is_open: bool) -> None:
     """Readable for the job's user, who is not root as in a container: images keep tools in /root, too. Below an overlay
     everything may be changed, each job's changes being its own."""
     for name in _MOUNTED:
-        place = root / name
-        if not place.is_dir() or place.is_symlink():
-            place.unlink(missing_ok=True)
-            place.mkdir(parents=True)
+        place = root
+        for part in Path(name).parts:  # never through a link: it would lead to this machine's own files
+            place = place / part
+            if place.is_symlink() or not place.is_dir():
+                place.unlink(missing_ok=True)
+                place.mkdir()
     for name in _LAID:
         place = root / "etc" / name
         if place.is_symlink() or not place.is_file():

@@ -41,10 +41,18 @@ class ImageEngine(Protocol):
         ...
 
     def build(
-        self, context: Path, dockerfile: str, name: str, say: Say, cancelled: threading.Event | None = None
+        self,
+        context: Path,
+        dockerfile: str,
+        name: str,
+        say: Say,
+        cancelled: threading.Event | None = None,
+        *,
+        pull: bool = False,
     ) -> Image:
-        """Build what `dockerfile` (relative to `context`) says, known as `name` from then on. Raises Broken
-        `ImageBuildFailed` with the builder's words, `EngineFailed` when it could not begin."""
+        """Build what `dockerfile` (relative to `context`) says, known as `name` from then on. Its commands never run with
+        the rights of a root that could reach the server's files. `pull`: images that it begins with may be fetched (docker
+        asks nobody). Raises Broken `ImageBuildFailed` with the builder's words, `EngineFailed` when it could not begin."""
         ...
 
     def remove(self, name: str) -> None:

@@ -23,7 +23,7 @@ from mayfly.store import builds, codec, waiting
 from mayfly.store.environments import EnvironmentRow
 from mayfly.transfer import trees
 from mayfly.wire import agent
-from mayfly.wire.agent import EnvironmentPlan, Tree
+from mayfly.wire.agent import EnvironmentPlan
 
 _SYSTEM = "its files are the system that the command sees, its own variables are set, and its entry point is not used"
 
@@ -89,7 +89,8 @@ def check_context(world: World, wanted: Container) -> None:
             pointer=f"{rules.POINTER}/build/path",
             remedy="Submit again; what is missing is then sent.",
         )
-    if not any(entry.path == wanted.dockerfile for entry in _tree(world, wanted.context).entries):
+    tree = world.trees.read(world.content, wanted.context)
+    if not any(entry.path == wanted.dockerfile for entry in tree.entries):
         raise Invalid(
             "DockerfileMissing",
             f"There is no file '{wanted.dockerfile}' in the folder that 'path' names.",
@@ -104,11 +105,13 @@ def make(
     """Fetch or build what `choose` found. May be repeated. Raises as `ports.images.ImageEngine`."""
     if not kept.get("context"):
         return _plan(kept, _fetch(world, kept["image"], say, cancelled))
-    tree = _tree(world, kept["context"])
+    tree = world.trees.read(world.content, kept["context"])
     with tempfile.TemporaryDirectory(prefix="mayfly-build-") as scratch:
         folder = Path(scratch, "context")
         trees.materialise(tree, folder, lambda names: _fetched(world, names))
-        return _plan(kept, world.images.build(folder, kept["dockerfile"], image_name(digest), say, cancelled))
+        pull = world.settings().containers.pull
+        name = image_name(digest)
+        return _plan(kept, world.images.build(folder, kept["dockerfile"], name, say, cancelled, pull=pull))
 
 
 def _fetch(world: World, image: str, say: Say, cancelled: threading.Event | None) -> Image:
@@ -169,7 +172,3 @@ def _digest(*parts: str) -> str:
 def _fetched(world: World, digests: list[Digest]) -> Iterator[tuple[Digest, int, Iterator[bytes]]]:
     for digest in digests:
         yield digest, world.content.size(digest), iter(world.content.open(digest))
-
-
-def _tree(world: World, digest: str) -> Tree:
-    return trees.decode(b"".join(world.content.open(Digest(digest))))
