@@ -56,6 +56,20 @@ def test_mayflys_own_datastores_are_found_and_opened(house: House, azure: httpx.
             container.get_blob_client("LocalUpload/a").exists()
 
 
+def test_a_build_context_that_was_sent_belongs_to_its_environment(house: House, azure: httpx.Client) -> None:
+    told = body(azure.get("/datastores/workspaceblobstore"))["properties"]
+    secret = body(azure.post("/datastores/workspaceblobstore/listSecrets", json={}))["sasToken"]
+    address = f"{house.url}/{told['accountName'].rpartition('/')[2]}.blob.{told['endpoint']}"
+    with ContainerClient(address, told["containerName"], secret) as container:
+        container.upload_blob("LocalUpload/h/docker/Dockerfile", b"FROM scratch")
+    build = {"contextUri": f"{house.url}/{told['containerName']}/LocalUpload/h/docker", "dockerfilePath": "Dockerfile"}
+    made = azure.put("/environments/boxed/versions/1", json={"properties": {"build": build}})
+    assert body(made)["properties"]["build"] == build
+    wrong = {"build": {**build, "dockerfilePath": "Other"}}
+    refused = azure.put("/environments/boxed/versions/2", json={"properties": wrong})
+    assert refused.status_code == 400 and "There is no file 'Other'" in refused.json()["error"]["message"]
+
+
 def test_storage_elsewhere_is_registered_and_its_key_never_shown(azure: httpx.Client) -> None:
     credentials = {"credentialsType": "AccountKey", "secrets": {"secretsType": "AccountKey", "key": "c2VjcmV0"}}
     given = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from mayfly.drivers.block_folder import BlockFolder
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.local import LocalProvider
 from mayfly.drivers.log_folder import LogFolder
-from mayfly.kit.ids import NodeId
+from mayfly.kit.ids import Digest, NodeId
 from mayfly.ports.compute import ComputeProvider
 from mayfly.testing.blocks import BlockContract
 from mayfly.testing.content import ContentContract
@@ -31,6 +32,21 @@ class TestContentFolder(ContentContract):
     def leftovers(self, tmp_path: Path) -> Callable[[], list[str]]:
         incoming = tmp_path / "content" / "incoming"
         return lambda: [path.name for path in incoming.rglob("*")]
+
+
+def test_nobody_is_told_of_content_that_a_power_loss_could_take(tmp_path: Path) -> None:
+    names = {Digest(hashlib.sha256(data).hexdigest()): data for data in (b"1", b"2")}
+    told: list[list[Digest]] = []
+
+    def settle(_folder: Path, _paths: object) -> None:
+        told.append(content.missing(names))
+
+    content = ContentFolder(tmp_path / "content", settle)
+    content.put_small(names.items())
+    assert told == [list(names), list(names)]  # before they have their names, and before these are durable
+    assert content.missing(names) == []
+    content.put_small(names.items())
+    assert told[2:] == [[], []]  # they are there whatever becomes of these
 
 
 class TestLogFolder(LogContract):

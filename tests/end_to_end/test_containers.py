@@ -163,6 +163,16 @@ def test_a_build_that_nobody_waits_for_ends_and_holds_nothing(server: Embedded, 
     until(lambda: not server.problems())
 
 
+def test_steps_of_a_pipeline_share_what_is_built_for_them(server: Embedded, tmp_path: Path) -> None:
+    step = _job(_context(tmp_path / "docker"), "cat /made > ${{outputs.made}}/text")
+    first = {**step, "outputs": {"made": {"type": "uri_folder"}}}
+    given = {"made": "${{parent.jobs.first.outputs.made}}"}
+    second = {**step, "command": "cat ${{inputs.made}}/text /made", "inputs": given}
+    name = server.submit({"type": "pipeline", "jobs": {"first": first, "second": second}})
+    job = server.wait(name, "Completed")
+    assert server.log(next(one["job"] for one in job["steps"] if one["name"] == "second")) == "built: here\n" * 2
+
+
 def test_a_registered_build_is_made_before_any_job_needs_it(server: Embedded, tmp_path: Path) -> None:
     _context(tmp_path / "docker")
     path = tmp_path / "env.yml"

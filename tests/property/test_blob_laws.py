@@ -24,7 +24,7 @@ def test_a_name_that_is_taken_stays_below_its_folder(name: str) -> None:
         return
     path = file_path(name)
     if path:
-        assert posixpath.normpath(f"/root/{path}") == f"/root/{path}"
+        assert posixpath.normpath(f"/store/{path}") == f"/store/{path}"
         trees.check(Tree(entries=(TreeEntry(path=path, digest="0" * 64, size=0),)))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from mayfly.domain.job import JobState
 from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import Conflict, MayflyError
 from mayfly.services import components, data, explanations, jobs, steps, submissions
-from mayfly.store import codec
+from mayfly.store import codec, tables
 from mayfly.store import jobs as rows
 from mayfly.store.jobs import JobRow
 from mayfly.testing.agent import parts_of
@@ -93,6 +94,7 @@ INNER = {
         }
     },
 }
+NEEDS = {"command": "true", "environment": ENVIRONMENT, "depends_on": ["a"]}
 WHOLE: dict[str, Any] = {
     "name": "whole",
     "type": "pipeline",
@@ -175,6 +177,17 @@ def test_data_flows_through_nested_pipelines_to_their_outputs(stage: Scene) -> N
     assert found.tree == stage.upload(y=b"2")
     assert [one.name for one in jobs.page(stage.world, HERE, 9, None, None).jobs] == ["whole"]
     assert [one.step for one in jobs.page(stage.world, HERE, 9, None, None, parent="whole").jobs] == ["inner", "prep"]
+
+
+def test_a_pipeline_that_cannot_be_read_holds_up_no_other(stage: Scene) -> None:
+    graph = {"type": "pipeline", "settings": {"force_rerun": True}, "jobs": {"a": WRITES, "b": NEEDS}}
+    broken, sound = (Flow(stage, {**graph, "name": name}) for name in ("broken", "sound"))
+    spoil = update(tables.jobs).where(tables.jobs.c.id == broken.id).values(work="{}")
+    stage.world.store.write(lambda unit: unit.connection.execute(spoil) and None)
+    sound.duty = Pipelines(stage.world)
+    sound.run("a", o={"x": b"1"})
+    assert sound.begun() == ["a", "b"]
+    assert sound.duty.work() is not None  # the other is looked at again
 
 
 def test_a_step_is_begun_once_whoever_asks_again(stage: Scene) -> None:

@@ -2,7 +2,8 @@
 
 `/mayfly/…` is for users, `/agent/…` for nodes, `/tracking/…` for browsers with a cookie that a link gave; an attempt's
 token opens nothing here (a job speaks only to its node's gateway). Doors shaped as Azure's (`/subscriptions/…`,
-`/history/…`) are for users, by an access token or by their own. How to find them is told to everybody. Bodies that are kept in memory are bounded; streams are not.
+`/history/…`) are for users, by an access token or by their own. How to find them is told to everybody. Bodies that are
+kept in memory are bounded; streams are not.
 """
 
 from __future__ import annotations

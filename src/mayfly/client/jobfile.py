@@ -49,8 +49,8 @@ class JobFile:
         return f"{part.path}:{place[0]}: {fault.message}" if place else fault.message
 
     def check(self) -> CommandJob | None:
-        """The command job there is, if it is one: of a job made of a component, what it becomes; of one made of a component that only the server knows, as far as its own keys say. Raises Invalid with every
-        fault of the definition (`spec.job.parse`, `spec.component`, `spec.pipeline.parse`) and every local file or folder
+        """The command job there is, if it is one: of a job made of a component, what it becomes; of one made of a
+        component that only the server knows, as far as its own keys say. Raises Invalid with every fault of the definition (`spec.job.parse`, `spec.component`, `spec.pipeline.parse`) and every local file or folder
         that is not there: `FileNotFound`, `InputIsAFile`, `InputIsAFolder`."""
         return self._checked()[0]
 

@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+from mayfly.drivers.files import sync
 from mayfly.kit.clock import Clock
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -91,9 +92,12 @@ class Authority:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
+    """Whole or not at all, after a power loss too."""
     fresh = path.with_name(path.name + ".new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     fresh.rename(path)
+    sync(path.parent)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from mayfly.drivers.files import chunks, sync
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import NotFound
 
-_CHUNK = 1 << 20
 _PART = ".part"
 
 
@@ -28,7 +28,7 @@ class BlockFolder:
         folder = self._of(owner)
         if not folder.exists():
             folder.mkdir(exist_ok=True)
-            _sync_folder(self._folder)
+            sync(self._folder)
         return _Incoming(folder / name.hex())
 
     def sizes(self, owner: str) -> dict[bytes, int]:
@@ -44,7 +44,7 @@ class BlockFolder:
             file = (self._of(owner) / name.hex()).open("rb")
         except FileNotFoundError as error:
             raise NotFound("BlockNotFound", "There is no such block.") from error
-        return _chunks(file)
+        return chunks(file)
 
     def clear(self, owner: str) -> None:
         away = self._folder / f"{secrets.token_hex(8)}{_PART}"
@@ -83,24 +83,10 @@ class _Incoming:
         size = self._file.tell()
         self._file.close()
         self._part.rename(self._path)
-        _sync_folder(self._path.parent)
+        sync(self._path.parent)
         return size
 
     def drop(self) -> None:
         with suppress(OSError):
             self._file.close()
         self._part.unlink(missing_ok=True)
-
-
-def _chunks(file) -> Iterator[bytes]:
-    with file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

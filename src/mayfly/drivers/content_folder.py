@@ -8,34 +8,38 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mayfly.drivers.files import chunks, sync
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid, NotFound
 from mayfly.kit.ids import Digest
 from mayfly.transfer.removal import remove_tree
 
-_CHUNK = 1 << 20
 _HEX = frozenset("0123456789abcdef")
 _LOST_S = 24 * 3600
 _FRESH_S = 3600
 """Far below the grace of garbage collection (services.garbage)."""
+Settle = Callable[[Path, Iterable[str | Path]], None]
 
 
 class ContentFolder:
     """Implements `ports.content.ContentStore`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settle: Settle | None = None) -> None:
+        """`settle`: what makes paths durable; `sync_all` unless told."""
+        self._settle = settle or sync_all
         self._folder = folder
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
         _tidy(self._incoming)
         self._removing = threading.Lock()
+        self._settling = _Settling()
 
     def missing(self, digests: Iterable[Digest]) -> list[Digest]:
-        return [digest for digest in digests if not self._touched(self._path(digest))]
+        return [one for one in digests if one in self._settling or not self._touched(self._path(one))]
 
     def has(self, digest: Digest) -> bool:
         return self._path(digest).exists()
@@ -65,20 +69,22 @@ class ContentFolder:
                 with open(part, "wb", buffering=0) as file:
                     file.write(data)
                 kept[part] = path
-            _sync_all(folder, kept)
+            self._settle(folder, kept)
             parents = {path.parent for path in kept.values()}
             for parent in parents:
                 parent.mkdir(exist_ok=True)
-            for part, path in kept.items():
-                os.replace(part, path)  # noqa: PTH105 (a Path for each would cost as much as the move)
-            _sync_all(folder, [*parents, self._folder])
+            with self._settling.new(kept.values()):
+                for part, path in kept.items():
+                    with self._removing:
+                        os.replace(part, path)  # noqa: PTH105 (a Path for each would cost as much as the move)
+                self._settle(folder, [*parents, self._folder])
             if refused is not None:
                 raise refused
         finally:
             remove_tree(folder)
 
     def begin(self) -> _Incoming:
-        return _Incoming(self._incoming, self._path)
+        return _Incoming(self._incoming, self._path, self._removing, self._settling)
 
     def open(self, digest: Digest, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         try:
@@ -86,7 +92,7 @@ class ContentFolder:
         except FileNotFoundError as error:
             raise NotFound("ContentNotFound", f"There is no content {digest}.") from error
         file.seek(offset)
-        return _chunks(file, length)
+        return chunks(file, length)
 
     def size(self, digest: Digest) -> int:
         try:
@@ -132,14 +138,37 @@ class ContentFolder:
         return self._folder / digest[:2] / digest[2:]
 
 
+class _Settling:
+    """Content that has its name already and might lose it again with the power: nobody is told yet that it is here."""
+
+    def __init__(self) -> None:
+        self._digests: set[str] = set()
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._digests
+
+    @contextmanager
+    def new(self, paths: Collection[Path]) -> Iterator[None]:
+        """While they get their names, until these are durable. Whoever makes one durable has done it for all."""
+        names = {path: path.parent.name + path.name for path in paths}
+        self._digests.update(name for path, name in names.items() if not path.exists())
+        try:
+            yield
+        finally:
+            self._digests.difference_update(names.values())
+
+
 class _Incoming:
     """Implements `ports.content.Incoming`."""
 
-    def __init__(self, folder: Path, place: Callable[[str], Path]) -> None:
+    def __init__(
+        self, folder: Path, place: Callable[[str], Path], removing: threading.Lock, settling: _Settling
+    ) -> None:
         handle, name = tempfile.mkstemp(dir=folder)
         self._file = os.fdopen(handle, "wb")
         self._part: Path | None = Path(name)
         self._place = place
+        self._removing, self._settling = removing, settling
         self._found = hashlib.sha256()
         self._size = 0
 
@@ -160,10 +189,12 @@ class _Incoming:
         path = self._place(digest)
         if not path.parent.exists():
             path.parent.mkdir(exist_ok=True)
-            _sync_folder(path.parent.parent)
-        self._part.rename(path)
-        self._part = None
-        _sync_folder(path.parent)
+            sync(path.parent.parent)
+        with self._settling.new([path]):
+            with self._removing:
+                self._part.rename(path)
+            self._part = None
+            sync(path.parent)
         return digest, self._size
 
     def drop(self) -> None:
@@ -172,16 +203,6 @@ class _Incoming:
                 self._file.close()
             self._part.unlink(missing_ok=True)
             self._part = None
-
-
-def _chunks(file, left: int | None) -> Iterator[bytes]:
-    with file:
-        while left is None or left > 0:
-            chunk = file.read(_CHUNK if left is None else min(_CHUNK, left))
-            if not chunk:
-                return
-            left = None if left is None else left - len(chunk)
-            yield chunk
 
 
 def _tidy(folder: Path) -> None:
@@ -204,24 +225,16 @@ _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 """Linux only."""
 
 
-def _sync_all(folder: Path, paths: Iterable[str | Path]) -> None:
+def sync_all(folder: Path, paths: Iterable[str | Path]) -> None:
     """Return when these, which lie in the folder's file system, are durable."""
     if _syncfs is None:
         for path in paths:
-            _sync_folder(path)
+            sync(path)
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         if _syncfs(handle) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(folder: str | Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)

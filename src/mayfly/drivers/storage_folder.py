@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mayfly.drivers.files import chunks
 from mayfly.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from mayfly.ports.storage import Entry, Place
 from mayfly.transfer.removal import remove_tree
-
-_CHUNK = 1 << 20
 
 
 class FolderStorage:
@@ -45,7 +44,7 @@ class FolderStorage:
         except BaseException:
             file.close()
             raise
-        return _chunks(file, length)
+        return chunks(file, length)
 
     def write(self, place: Place, path: str, chunks: Iterable[bytes]) -> None:
         target = _target(place, path)
@@ -136,13 +135,3 @@ def _version(found: os.stat_result) -> str:
 
 def _changed(place: Place, path: str) -> Conflict:
     return Conflict("DataChanged", f"'{place.address}/{path}' has changed since it was listed.")
-
-
-def _chunks(file, left: int | None) -> Iterator[bytes]:
-    with file:
-        while left is None or left > 0:
-            chunk = file.read(_CHUNK if left is None else min(_CHUNK, left))
-            if not chunk:
-                return
-            left = None if left is None else left - len(chunk)
-            yield chunk

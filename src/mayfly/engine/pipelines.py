@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from mayfly.domain.job import Cause, JobState
 from mayfly.domain.pipeline import Cancel, End, Start, next_actions
 from mayfly.kit.ids import JobId
@@ -12,6 +14,10 @@ from mayfly.services.steps import Plan
 from mayfly.services.world import World
 from mayfly.store import jobs
 
+log = structlog.get_logger()
+
+_AGAIN_S = 5.0
+
 
 class Pipelines:
     """Killed at any line, it finds in the rows where it was: children are named by their steps."""
@@ -21,14 +27,20 @@ class Pipelines:
         self._plans: dict[JobId, Plan] = {}
 
     def work(self) -> float | None:
+        """One that fails for a fault of ours holds up no other, and is looked at again."""
         seen: set[JobId] = set()
+        stuck = False
         while fresh := [job for job in self._world.store.read(jobs.composites) if job not in seen]:
             for job in reversed(fresh):  # the inner ones first: what waits for them is then looked at in the same pass
-                self._advance(job)
+                try:
+                    self._advance(job)
+                except Exception:
+                    stuck = True
+                    log.exception("pipeline not advanced", job=job)
             seen.update(fresh)
         for gone in self._plans.keys() - seen:
             del self._plans[gone]
-        return None
+        return _AGAIN_S if stuck else None
 
     def _advance(self, job: JobId) -> None:
         """Until there is nothing to do but wait."""

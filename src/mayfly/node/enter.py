@@ -3,7 +3,8 @@
 Run as a script by the supervisor, `python -I -S enter.py <what to show> -- <command>`. As root it drops to the job's
 user; else it needs unprivileged user namespaces. Only the standard library. What to show, in order:
 `--link <target> <path>`, `--read <source> <path>`, `--write <source> <path>`, `--device <source> <path>`,
-`--overlay <options, places below /old> <path>`, `--base <options> <path>` (over a folder of the old root), `--shm <bytes>`, `--user <uid>` (0: stay who we are), `--folder <path>`.
+`--overlay <options, places below /old> <path>`, `--base <options> <path>` (over a folder of the old root),
+`--shm <bytes>`, `--user <uid>` (0: stay who we are), `--folder <path>`.
 """
 
 # ruff: noqa: PTH102, PTH103, PTH112, PTH120, PTH211

@@ -16,6 +16,7 @@ from mayfly.kit.errors import Fault, Invalid, MayflyError
 from mayfly.kit.ids import JobId
 from mayfly.services import components, inputs, outputs, places
 from mayfly.services import submit as command_submit
+from mayfly.services.environments import CONTEXT
 from mayfly.services.moves import move
 from mayfly.services.places import Place
 from mayfly.services.submit import Parent
@@ -74,7 +75,7 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     looked = _Looks(world, place, workspace, complete)
     for path, at, step in made.commands():
         try:
-            notes += [note for note in looked.at(step) if note not in notes]
+            notes += [note for note in looked.at(at, step) if note not in notes]
         except MayflyError as error:
             failures += [(error, fault) for fault in _told(error, at, step, path)]
     if len(failures) == 1:
@@ -95,13 +96,16 @@ class _Looks:
         self._submission = submission
         self._admitted: dict[str, list[str] | MayflyError] = {}
 
-    def at(self, step: Step) -> list[str]:
-        """The notes about it."""
+    def at(self, place: str, step: Step) -> list[str]:
+        """The notes about it. `place`: pointer of its level."""
         job = step.job
         assert isinstance(job, CommandJob)
         own = step.expanded.definition if step.expanded is not None else dict(step.definition)
-        plain = self._submission.model_copy(update={"definition": own, "uploads": {}, "files": []})
-        asked = codec.dump([own.get(key) for key in ("environment", "resources", "queue_settings", "compute")])
+        context = self._submission.uploads.get(place + step.back(CONTEXT))
+        uploads = {} if context is None else {CONTEXT: context}
+        plain = self._submission.model_copy(update={"definition": own, "uploads": uploads, "files": []})
+        keys = ("environment", "resources", "queue_settings", "compute")
+        asked = codec.dump([context, *(own.get(key) for key in keys)])
         if asked not in self._admitted:
             try:
                 admitted = command_submit.admit(self._world, self._place, self._workspace, plain, job)

@@ -24,9 +24,9 @@ from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
 PACKAGE_GONE = "EnvironmentPackageGone"
+"""A node's word: what the lock names cannot be had any more."""
 GONE = (PACKAGE_GONE, "ImageGone")
 """What the environment's plan names is not there any more."""
-"""A node's word: what the lock names cannot be had any more."""
 
 TIMED_OUT = Cause(
     "JobTimedOut",

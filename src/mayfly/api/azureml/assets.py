@@ -11,21 +11,20 @@ import yaml
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from mayfly.api.azureml import code
-from mayfly.api.azureml.here import WS, Here, id_of
+from mayfly.api.azureml.here import WS, Here, id_of, which_of
 from mayfly.api.workspace import Name, user
 from mayfly.domain.references import AssetKind
 from mayfly.kit.errors import Invalid
-from mayfly.services import assets, components, registered, registering, verbatim
+from mayfly.services import assets, components, datastores, places, registered, registering, verbatim
 from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
 from mayfly.services.world import World
-from mayfly.store.assets import AssetRow, Which
+from mayfly.store.assets import AssetRow
 from mayfly.wire.assets import AssetNew
 from mayfly.wire.azureml.resources import Body as Told
 from mayfly.wire.azureml.resources import labels_of, page, properties_of, resource
 from mayfly.wire.mayfly import Submission
 
-_VIEWS: Mapping[str, Which] = {"activeonly": "active", "archivedonly": "archived", "all": "all"}
 _MOST = 100
 
 Register = Callable[[World, str, Place, str, str, Told], tuple[AssetRow, bool]]
@@ -91,7 +90,7 @@ def _versions(routes: APIRouter, here: Here, of: Collection) -> None:
         top: Annotated[int, Query(alias="$top", ge=1)] = _MOST,
         skip: Annotated[str, Query(alias="$skip")] = "",
     ) -> Told:
-        place, which = Place(subscription, group, workspace), _VIEWS.get(view.lower(), "active")
+        place, which = Place(subscription, group, workspace), which_of(view)
         most = min(top, _MOST)
         found = here.listed(
             lambda: assets.version_rows(here.world, place, of.kind, name, most + 1, skip or None, which)
@@ -126,7 +125,7 @@ def _names(routes: APIRouter, here: Here, of: Collection) -> None:
         view: Annotated[str, Query(alias="listViewType")] = "ActiveOnly",
         skip: Annotated[str, Query(alias="$skip")] = "",
     ) -> Told:
-        place, which = Place(subscription, group, workspace), _VIEWS.get(view.lower(), "active")
+        place, which = Place(subscription, group, workspace), which_of(view)
         found = here.listed(lambda: assets.page(here.world, place, of.kind, _MOST, skip or None, which).assets)
         bodies = [_name_body(here, of, place, one.name) for one in found]
         next_link = _next(here, request, view, found[-1].name) if len(found) == _MOST else None
@@ -175,6 +174,10 @@ def _name_body(here: Here, of: Collection, place: Place, name: str) -> Told:
 def _environment(world: World, who: str, place: Place, name: str, version: str, said: Told) -> tuple[AssetRow, bool]:
     build = said.get("build")
     conda = said.get("condaFile")
+    sent = None
+    if isinstance(build, Mapping):
+        address = str(build.get("contextUri") or "")
+        sent = datastores.addressed(world, places.create(world, place)[0].id, address)
     definition = {
         "image": said.get("image"),
         "conda_file": _yaml(conda) if isinstance(conda, str) and conda.strip() else None,
@@ -191,6 +194,7 @@ def _environment(world: World, who: str, place: Place, name: str, version: str, 
         description=said.get("description"),
         tags=labels_of(said.get("tags")),
         properties=labels_of(said.get("properties")),
+        tree=None if sent is None else sent[1],
     )
     return registered.register(world, who, place, asset)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from mayfly.services.accesstokens import AccessTokens
 from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
 from mayfly.services.world import World
+from mayfly.store.assets import Which
 from mayfly.wire.azureml.resources import PROVIDER, workspace_id
 
 WORKSPACES = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces"
@@ -22,6 +23,7 @@ WS = f"{WORKSPACES}/{{workspace}}"
 HISTORY = f"/history/v1.0{WS}"
 
 Found = TypeVar("Found")
+_VIEWS: Mapping[str, Which] = {"activeonly": "active", "archivedonly": "archived", "all": "all"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class Here:
             if error.code == "WorkspaceNotFound" and self.world.embedded:
                 return []
             raise
+
+
+def which_of(view: str) -> Which:
+    """What a `listViewType` asks for."""
+    return _VIEWS.get(view.lower(), "active")
 
 
 def id_of(place: Place, *parts: str) -> str:

@@ -116,8 +116,8 @@ def router(here: Here) -> APIRouter:
 def _logs(here: Here, base: str, row: JobRow) -> dict[str, str]:
     world = here.world
     now = world.clock.now()
-    names = [one.name for one in logs.files(world, row.job.id)]
-    return {name: base + capabilities.path_of(world.tokens, row.job.id, name, now) for name in names}
+    names = [one.name for one in logs.files(world, row.ran_as)]
+    return {name: base + capabilities.path_of(world.tokens, row.ran_as, name, now) for name in names}
 
 
 def _run(row: JobRow) -> Told:

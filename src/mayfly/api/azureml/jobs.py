@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from mayfly.api.azureml import code, command, computes, operations
-from mayfly.api.azureml.here import WS, Here, id_of
+from mayfly.api.azureml.here import WS, Here, id_of, which_of
 from mayfly.api.workspace import Name, user
 from mayfly.kit.errors import Conflict, Invalid, NotFound
 from mayfly.services import jobs, submissions, verbatim
@@ -23,7 +23,6 @@ from mayfly.wire.mayfly import Submission
 
 NOT_YET = "JobTypeNotSupported"
 _PAGE = 100
-_VIEWS: Mapping[str, Which] = {"activeonly": "active", "archivedonly": "archived", "all": "all"}
 _OURS = ("mayfly.notes", "mayfly.notRespondingSince", "mayfly.error")
 """Properties that these doors add, and take no notice of when they come back."""
 
@@ -66,7 +65,7 @@ def router(here: Here) -> APIRouter:
         skip: Annotated[str, Query(alias="$skip")] = "",
     ) -> Told:
         place = Place(subscription, group, workspace)
-        which = _VIEWS.get(view.lower(), "active")
+        which = which_of(view)
         found = here.listed(lambda: jobs.rows(here.world, place, _PAGE + 1, skip or None, which))
         kept = {row.name: row for row in verbatim.listing(here.world, place, "jobs")}
         bodies = [_body(place, row, kept.pop(row.name, None)) for row in found[:_PAGE]]

@@ -99,7 +99,7 @@ def _unknown(call: Call, methods: set[str]) -> MayflyError:
         return Invalid("UnsupportedHttpVerb", f"{call.method} is not for what lies at this address.")
     return Invalid(
         "InvalidQueryParameterValue",
-        f"{call.method} with comp={call.query.get('comp')} is not understood here: Mayfly keeps blocks blobs, without "
+        f"{call.method} with comp={call.query.get('comp')} is not understood here: Mayfly keeps block blobs, without "
         "snapshots, versions, leases, tags or tiers.",
     )
 
