@@ -76,7 +76,7 @@ def _build(world: World, wanted: Container, name: str | None) -> Chosen:
         )
     check_context(world, wanted)
     note = f"Built from {wanted.dockerfile}: {_SYSTEM}."
-    kept = _kept(name or "a Dockerfile", note, context=wanted.context, dockerfile=wanted.dockerfile)
+    kept = _kept(name or "built image", note, context=wanted.context, dockerfile=wanted.dockerfile)
     return Chosen(_digest("build", wanted.context, wanted.dockerfile), "build", kept, None, (note,))
 
 
