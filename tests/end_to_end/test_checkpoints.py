@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from mayfly.testing.embedded import HELLO, Embedded, Make
-from mayfly.testing.nodes import until
+from mayfly.testing.nodes import kill, until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.fault]
 
@@ -30,9 +28,7 @@ def _saved(one: Embedded, name: str) -> bool:
 
 def _lose_node(one: Embedded) -> None:
     (node,) = one.nodes()
-    for pid in (one.watchdog(node), one.agent(node), one.supervisor(node), one.user_process(node)):
-        assert pid
-        os.kill(pid, signal.SIGKILL)
+    kill(one.watchdog(node), one.agent(node), one.supervisor(node), one.user_process(node))
 
 
 def test_a_spot_job_goes_on_from_its_checkpoint(fresh: Make, tmp_path: Path) -> None:

@@ -11,19 +11,12 @@ from collections.abc import Callable
 
 import pytest
 
-from mayfly.testing.embedded import Embedded, Make, alive, counting, numbered
-from mayfly.testing.nodes import until
+from mayfly.testing.embedded import Embedded, Make, counting, numbered
+from mayfly.testing.nodes import alive, kill, until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.fault]
 
 LINES = 30
-
-
-def kill(*pids: int) -> None:
-    for pid in pids:
-        assert pid
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: not any(alive(pid) for pid in pids))
 
 
 def _server(one: Embedded, node: str) -> None:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from mayfly.testing.embedded import HELLO, Make, alive
-from mayfly.testing.nodes import until
+from mayfly.testing.embedded import HELLO, Make
+from mayfly.testing.nodes import alive, until
 
 pytestmark = pytest.mark.end_to_end
 

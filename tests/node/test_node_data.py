@@ -10,7 +10,7 @@ import pytest
 
 from mayfly.node.steps import DATA_STEPS
 from mayfly.testing.agentserver import Outside
-from mayfly.testing.nodes import Nodes, assignment, until
+from mayfly.testing.nodes import Nodes, assignment, kill, until
 from mayfly.transfer.unmounting import mounts_below
 from mayfly.wire import agent as wire
 
@@ -238,8 +238,7 @@ def test_no_mount_is_left_when_all_of_a_node_is_killed(nodes: Nodes) -> None:
     nodes.server.wait(lambda: "begun" in nodes.server.log("j"))
     watchdog, agent = nodes.watchdog(node).pid, nodes.agent_pid(node)
     mount = until(lambda: _mount_server(nodes, node))
-    for pid in (watchdog, agent, mount, *nodes.processes(node, "j")):
-        os.kill(pid, signal.SIGKILL)
+    kill(watchdog, agent, mount, *nodes.processes(node, "j"))
     assert mounts_below(nodes.folder(node))
     nodes.watchdog(node).wait()
     nodes.start(node)

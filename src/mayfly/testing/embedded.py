@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from sqlalchemy import select
 from mayfly.store.sanity import sanity_check
 from mayfly.store.tables import nodes
 from mayfly.store.unit import Store, database_url
-from mayfly.testing.nodes import children, until
+from mayfly.testing.nodes import alive, children, kill, until
 
 ENDED = ("Completed", "Failed", "Canceled")
 HELLO: dict[str, Any] = {"command": "echo hello", "environment": {"image": "library/python:latest"}}
@@ -101,8 +100,7 @@ class Embedded:
     def kill_server(self) -> None:
         """As a power cut would."""
         pid = self.record["pid"]
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: not alive(pid))
+        kill(pid)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call a door of the workspace, or (`/mayfly/…`) of the server; what it answers."""
@@ -273,9 +271,7 @@ class Embedded:
     def end_all(self) -> None:
         """Kill whatever is left."""
         for pid in self.processes():
-            for one in [pid, *children(pid)]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one, signal.SIGKILL)
+            kill(pid, *children(pid))
 
 
 Make = Callable[..., Embedded]
@@ -287,11 +283,3 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").rstrip("\0")
     except OSError:
         return ""
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mayfly.testing.agentserver import AgentServer
+from mayfly.transfer.unmounting import unmount_below
 from mayfly.wire import agent as wire
 
 
@@ -97,12 +99,12 @@ class Nodes:
             try:
                 watchdog.wait(15)
             except subprocess.TimeoutExpired:
-                for pid in [watchdog.pid, *children(watchdog.pid)]:
-                    os.kill(pid, signal.SIGKILL)
+                kill(watchdog.pid, *children(watchdog.pid))
                 watchdog.wait()
             complaints = self.log(node)
             assert "Traceback" not in complaints, complaints
         self.server.stop()
+        unmount_below(self.state)
 
 
 def children(pid: int) -> list[int]:
@@ -114,6 +116,23 @@ def children(pid: int) -> list[int]:
         except OSError:
             continue
     return sorted(found)
+
+
+def kill(*pids: int) -> None:
+    """As a power cut would; one that the end of another took along is gone already."""
+    for pid in pids:
+        assert pid
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in pids))
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 20.0, pause_s: float = 0.01) -> Any:
