@@ -57,3 +57,28 @@ def test_a_table_that_holds_itself_ends_the_job_with_its_reason(shared: Embedded
     said = shared.run("job", "create", "-f", str(path), "--stream")
     assert said.status != 0
     assert "MltableCircular" in said.out + said.err and "leads back to the table itself" in said.out + said.err
+
+
+def test_a_table_names_what_lies_in_the_workspaces_own_storage(shared: Embedded) -> None:
+    own = "azureml://datastores/workspaceblobstore/paths/tables"
+    made = shared.submit(
+        {
+            **HELLO,
+            "command": "cd ${{outputs.place}}; mkdir more; echo n > a.csv; echo 1 >> a.csv; cp a.csv more/b.csv",
+            "outputs": {"place": {"path": f"{own}/"}},
+        }
+    )
+    assert shared.wait(made)["status"] == "Completed"
+    path = shared.write(
+        {
+            **HELLO,
+            "command": "cat ${{inputs.rows}}/*",
+            "inputs": {"rows": {"type": "mltable", "mode": "eval_mount", "path": "./rows"}},
+        }
+    )
+    (path.parent / "rows").mkdir()
+    table = f"paths: [{{file: '{own}/a.csv'}}, {{folder: '{own}/more'}}]\ntransformations: [read_delimited]\n"
+    (path.parent / "rows" / "MLTable").write_text(table)
+    said = shared.run("job", "create", "-f", str(path), "--stream")
+    assert said.status == 0, said.out + said.err
+    assert "n\n1\n1\n" in said.out

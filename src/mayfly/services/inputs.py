@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mayfly.kit.errors import Forbidden, Invalid, MayflyError
+from mayfly.kit.errors import Conflict, Forbidden, Invalid, MayflyError, NotFound
+from mayfly.kit.ids import Digest
 from mayfly.services import data, datastores, outputs
 from mayfly.services.data import Found
 from mayfly.services.datastores import Outside
@@ -18,6 +19,7 @@ from mayfly.spec.models import DataInput
 from mayfly.store import codec, workspaces
 from mayfly.store.lineage import Link
 from mayfly.wire import agent
+from mayfly.wire.agent import Tree
 from mayfly.wire.mayfly import Submission
 
 MOST_FILES = 1_000_000
@@ -119,9 +121,13 @@ def links(found: Mapping[str, Source]) -> list[Link]:
 
 
 def listing(world: World, node: str, ask: agent.DataAsk) -> agent.DataListing:
-    """What lies behind an input elsewhere. Raises Forbidden `AttemptFenced`, `InputOfAnother`, Invalid `TooManyFiles`,
-    and what the storage raises."""
-    place = datastores.opened(world, _outside(world, node, ask.fence, ask.input, ask.address))
+    """What lies behind an input elsewhere, or at an address that its MLTable names. Raises Forbidden `AttemptFenced`,
+    `InputOfAnother`, Invalid `TooManyFiles`, and what the storage raises."""
+    there = _there(world, node, ask.fence, ask.input, ask.address)
+    if isinstance(there, Tree):
+        held = (agent.DataEntry(path=one.path, size=one.size, version=one.digest) for one in there.entries)
+        return agent.DataListing(entries=tuple(held))
+    place = datastores.opened(world, there)
     entries = []
     for entry in world.storage.list(place):
         if len(entries) >= MOST_FILES:
@@ -141,9 +147,12 @@ def read(
     version: str,
     address: str = "",
 ) -> Iterator[bytes]:
-    """The bytes of one file of an input elsewhere. Raises as `listing`, and Conflict `DataChanged`; all but the last
-    before anything is given."""
-    place = datastores.opened(world, _outside(world, node, fence, name, address))
+    """The bytes of one file of `listing`. Raises as that does, Conflict `DataChanged` and NotFound `DataNotFound`; all
+    but the last bytes' before anything is given."""
+    there = _there(world, node, fence, name, address)
+    if isinstance(there, Tree):
+        return world.content.open(_held(there, path, version, address), offset, length)
+    place = datastores.opened(world, there)
     if ".." in path.split("/"):
         raise Invalid("AddressInvalid", f"{path!r} is no path below an input.")
     pieces = world.storage.read(place, path, offset, length, version)
@@ -156,26 +165,29 @@ def read(
     return chunks()
 
 
-def _outside(world: World, node: str, fence: agent.Fence, name: str, address: str = "") -> Outside:
+def _held(tree: Tree, path: str, version: str, address: str) -> Digest:
+    entry = next((one for one in tree.entries if one.path == path), None)
+    if entry is None:
+        raise NotFound("DataNotFound", f"There is no file {path!r} at '{address}'.")
+    if version not in ("", entry.digest):
+        raise Conflict("DataChanged", f"{path!r} at '{address}' was changed while it was read.")
+    return Digest(entry.digest)
+
+
+def _there(world: World, node: str, fence: agent.Fence, name: str, address: str) -> Outside | Tree:
     """`address`: one that the input's MLTable names. The node evaluates the table, the server opens the address with
-    the keys of the job's workspace, as it would for an input of its own."""
+    the keys of the job's workspace, or its own store, as it would for an input of its own."""
     row = outputs.live(world, node, fence)
     work = codec.load(row.work)
-    if address:
-        mine = next((one for one in work["inputs"] if one["name"] == name), None)
-        if mine is None or mine["mode"] not in EVALUATED:
-            raise Forbidden("InputOfAnother", f"The job has no input '{name}' that names other addresses.")
-        workspace = world.store.read(lambda connection: workspaces.get(connection, row.workspace))
-        place = Place(workspace.subscription, workspace.resource_group, workspace.name)
-        outside = data.find(world, place, address).outside
-        if outside is None:
-            raise Invalid(
-                "MltablePathHeld",
-                f"'{address}' is held by this server, and an MLTable reads beside its own folder only what lies elsewhere.",
-                remedy="Put the files into the table's folder, or give them to the job as an input of their own.",
-            )
-        return outside
-    found = work.get("sources", {}).get(name)
-    if found is None:
-        raise Forbidden("InputOfAnother", f"The job has no input '{name}' elsewhere.")
-    return Outside(**found)
+    if not address:
+        found = work.get("sources", {}).get(name)
+        if found is None:
+            raise Forbidden("InputOfAnother", f"The job has no input '{name}' elsewhere.")
+        return Outside(**found)
+    mine = next((one for one in work["inputs"] if one["name"] == name), None)
+    if mine is None or mine["mode"] not in EVALUATED:
+        raise Forbidden("InputOfAnother", f"The job has no input '{name}' that names other addresses.")
+    workspace = world.store.read(lambda connection: workspaces.get(connection, row.workspace))
+    place = Place(workspace.subscription, workspace.resource_group, workspace.name)
+    named = data.find(world, place, address)
+    return named.outside or world.trees.read(world.content, named.tree)
