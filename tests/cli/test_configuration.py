@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from cli_runner import Mayfly
 
 from mayfly.cli.app import place_of
 from mayfly.client import configuration
@@ -48,3 +50,16 @@ def test_an_option_wins_then_the_file_then_what_is_built_in(tmp_path: Path) -> N
     configuration.put(tmp_path, "defaults.workspace", "mine")
     assert place_of(settings, None, "group", None) == Place("local", "group", "mine")
     assert place_of(settings, None, None, "other").workspace == "other"
+
+
+def test_a_registry_is_added_listed_and_removed(tmp_path: Path, mayfly: Mayfly) -> None:
+    folder = tmp_path / "it's shared"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "iris.yml").write_text("name: iris\ntype: uri_file\npath: iris.csv\n")
+    assert "1 data" in mayfly("registry", "add", "lab", str(folder)).out
+    assert json.loads(mayfly("registry", "list", "-o", "json").out)[0]["folder"] == str(folder)
+    assert "data/iris.yml" in mayfly("registry", "show", "lab").out
+    assert "'lab'" in mayfly("registry", "remove", "labs").err
+    assert mayfly("registry", "remove", "lab").status == 0
+    assert mayfly("registry", "add", "lab", str(tmp_path / "none")).status == 2
+    assert json.loads(mayfly("registry", "list", "-o", "json").out) == []

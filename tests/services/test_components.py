@@ -105,3 +105,16 @@ def test_a_registry_is_a_folder_whose_newest_version_is_the_latest(stage: Scene,
     with pytest.raises(NotFound) as raised:
         run(stage, "azureml://registries/mine/components/train/versions/2")
     assert "1.9, 1.10" in str(raised.value.remedy)
+
+
+def test_a_registry_reads_nothing_outside_of_its_folder(stage: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "registry"
+    (folder / "components").mkdir(parents=True)
+    (tmp_path / "secret").mkdir()
+    (folder / "components" / "c.yml").write_text(
+        "name: train\ncommand: ls\ncode: ../../secret\nenvironment: {image: library/python:latest}\n"
+    )
+    stage.world = dataclasses.replace(stage.world, settings=lambda: Settings(registries={"mine": str(folder)}))
+    with pytest.raises(Invalid) as raised:
+        run(stage, "azureml://registries/mine/components/train/labels/latest", inputs={})
+    assert (raised.value.code, raised.value.pointer) == ("RegistryPathOutside", "/component")

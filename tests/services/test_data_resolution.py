@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -250,3 +251,28 @@ def test_keys_are_sealed_and_never_shown(stage: Scene) -> None:
     datastores.delete(stage.world, HERE, "b")
     with pytest.raises(NotFound):
         datastores.show(stage.world, HERE, "b")
+
+
+def test_data_and_models_of_a_registry_are_its_files(stage: Scene, tmp_path: Path) -> None:
+    for name, text in {
+        "data/iris.yml": "name: iris\nversion: 1\ntype: uri_file\npath: files/iris.csv\n",
+        "data/files/iris.csv": "1",
+        "data/all.yml": "name: all\ntype: uri_folder\npath: files\n",
+        "data/own.yml": "name: own\ntype: uri_folder\npath: azureml:words:1\n",
+        "models/net.yml": "name: net\ntype: custom_model\npath: ./weights\n",
+        "models/weights/w": "2",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    stage.world = dataclasses.replace(stage.world, settings=lambda: Settings(registries={"lab": str(tmp_path)}))
+    words = NewAsset(AssetKind.DATA, "words", "1", "uri_folder", {}, tree=stage.upload(w=b"3"))
+    assets.register(stage.world, "ann", HERE, words)
+    at = "azureml://registries/lab"
+    one = read(stage, "one", {"type": "uri_file", "path": f"{at}/data/iris/versions/1"})
+    assert (one.is_file, paths(stage, one.tree)) == (True, ["iris.csv"])
+    assert paths(stage, read(stage, "all", {"path": f"{at}/data/all/labels/latest"}).tree) == ["iris.csv"]
+    assert paths(stage, read(stage, "own", {"path": f"{at}/data/own/labels/latest"}).tree) == ["w"]
+    model = {"type": "custom_model", "path": f"{at}/models/net/labels/latest"}
+    assert paths(stage, read(stage, "net", model).tree) == ["w"]
+    wrong = refused(stage, inputs={"x": {"path": f"{at}/data/iris/versions/2"}})
+    assert (wrong.code, wrong.pointer) == ("RegistryAssetNotFound", "/inputs/x/path")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from mayfly.node import cache
 from mayfly.services import assets, environments, jobs, pruning, registered, submit
 from mayfly.services.assets import NewAsset
 from mayfly.services.nodes import WishBook
+from mayfly.spec.settings import Settings
 from mayfly.store import environments as rows
 from mayfly.testing.agent import Part, parts_of
 from mayfly.testing.nodes import until
@@ -214,3 +216,24 @@ def test_what_no_job_has_used_for_long_is_pruned(stage: Scene) -> None:
     cache.pin(gone[0], pins)
     assert pruning.prune(stage.world, days=30).locks == 0
     assert made(stage, "numpy") == old
+
+
+def test_an_environment_of_a_registry_is_read_from_its_folder(stage: Scene, tmp_path: Path) -> None:
+    place = tmp_path / "environments"
+    (place / "context").mkdir(parents=True)
+    (place / "context" / "Dockerfile").write_text("FROM scratch\n")
+    (place / "conda.yml").write_text("dependencies: [pip, {pip: [numpy]}]\n")
+    (place / "mine.yml").write_text("name: mine\nversion: 4\nimage: python:latest\nconda_file: conda.yml\n")
+    (place / "built.yml").write_text("name: built\nbuild: {path: context}\n")
+    (place / "ours.yml").write_text("name: sklearn-1.5\nimage: python:latest\nconda_file: conda.yml\n")
+    settings = Settings(registries={"lab": str(tmp_path), "azureml": str(tmp_path)})
+    stage.world = dataclasses.replace(stage.world, settings=lambda: settings)
+    at = "azureml://registries/lab/environments"
+    assert name_of(stage, f"{at}/mine/versions/4") == ("lab/mine:4", ["numpy"])
+    assert name_of(stage, f"{at}/sklearn-1.5/labels/latest") == ("lab/sklearn-1.5:1", ["numpy"])
+    assert name_of(stage, "azureml://registries/azureml/environments/sklearn-1.5/labels/latest")[0] == "sklearn-1.5"
+    assert name_of(stage, "azureml://registries/other/environments/sklearn-1.5/labels/latest")[0] == "sklearn-1.5"
+    assert registered.meant(stage.world, HERE, f"{at}/built/labels/latest").name == "lab/built:1"
+    with pytest.raises(Invalid) as refused:
+        environments.wish(stage.world, f"{at}/mine/versions/5", HERE)
+    assert (refused.value.code, refused.value.pointer) == ("EnvironmentUnknown", "/environment")

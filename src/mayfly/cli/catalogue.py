@@ -98,6 +98,15 @@ COMMANDS: dict[str, Entry] = {
             "show": Entry("Show one workspace.", "mayfly.cli.housekeeping:show"),
         },
     ),
+    "registry": Entry(
+        "Name folders of shared assets (azureml://registries/…).",
+        entries={
+            "add": Entry("Give a folder of asset files a registry's name.", "mayfly.cli.registry:add"),
+            "list": Entry("List the registries.", "mayfly.cli.registry:list_registries"),
+            "show": Entry("List the assets of one.", "mayfly.cli.registry:show"),
+            "remove": Entry("Take a registry's name away.", "mayfly.cli.registry:remove"),
+        },
+    ),
     "gc": Entry("Give up content that nothing needs.", "mayfly.cli.housekeeping:gc"),
     "compute": Entry(
         "Look at the sizes that jobs can have.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +17,14 @@ from mayfly.kit.ids import Digest
 from mayfly.services import assets, registries
 from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
-from mayfly.services.registries import RegistryAsset
 from mayfly.services.world import World
 from mayfly.spec import component, document, expansion, holders, pipeline
-from mayfly.spec.fields import Refers, local, refers
+from mayfly.spec.fields import Refers, refers
 from mayfly.spec.job import LocalPath, invalid
 from mayfly.spec.level import is_reference
 from mayfly.store.assets import AssetRow
 from mayfly.transfer import ignore, includes, trees
+from mayfly.transfer.registry import RegistryAsset
 from mayfly.transfer.trees import Scan
 from mayfly.wire.mayfly import Submission
 
@@ -194,7 +193,7 @@ def _find(world: World, place: Place, written: Any) -> Found:
     with _moved(lambda _pointer: _PLACE, always=True):
         reference = parse_reference(written)
         if isinstance(reference, RegistryReference):
-            return _of_registry(world, registries.find(world, reference), reference)
+            return _of_registry(world, registries.find(world, reference))
         if not isinstance(reference, AssetReference):
             raise Invalid(
                 "ComponentInvalid",
@@ -208,47 +207,30 @@ def _find(world: World, place: Place, written: Any) -> Found:
     return Found(row.definition["component"], uploads, f"{row.name}:{row.version}")
 
 
-def _of_registry(world: World, asset: RegistryAsset, reference: RegistryReference) -> Found:
+def _of_registry(world: World, asset: RegistryAsset) -> Found:
     """From the registry's folder: what it names is read and kept as if it had been sent."""
-    folder = asset.path.parent
-    body = dict(asset.body)
-    environment = body.get("environment")
-    if isinstance(environment, str) and environment[:5].lower() == "file:":
-        path = folder / local(environment)
-        told = component.rebased({"environment": _yaml(path)}, lambda text: os.path.relpath(path.parent / text, folder))
-        environment = told["environment"]
-    if isinstance(environment, dict) and isinstance(environment.get("conda_file"), str):
-        environment = {**environment, "conda_file": _yaml(folder / environment["conda_file"])}
-    body["environment"] = environment
+    body = {**asset.body, "environment": asset.environment(asset.body.get("environment"))}
     known, uploads = component.read(body), {}
-    beside = [folder / one for one in known.fields.additional_includes]
+    beside = [asset.place(one) for one in known.fields.additional_includes]
+
+    def code(place: Path) -> Scan:
+        return registries.scan(world, place, ignore.load(place))
+
     with tempfile.TemporaryDirectory(prefix="mayfly-") as scratch:
         for pointer, wanted in component.local_paths(body).items():
             if refers(wanted.path) is not Refers.LOCAL:
                 continue
-            scan = _scan(folder / local(wanted.path)) if wanted.path else Scan(trees.EMPTY)
+            place = asset.beside(wanted.path or ".")
             if pointer == "/code":
-                scan = includes.added(scan, beside, _scan, Path(scratch), None)
-            for digest, place in scan.files.items():
-                if world.content.missing([digest]):
-                    with open(place, "rb") as file:
-                        world.content.put(digest, iter(lambda file=file: file.read(trees.CHUNK), b""))
-            world.content.put(scan.digest, [trees.canonical(scan.tree)])
-            uploads[pointer] = scan.digest
-    return Found(known.body, uploads, f"{reference.registry}/{reference.name}:{asset.version}")
-
-
-def _scan(folder: Path) -> Scan:
-    if folder.is_file():
-        return trees.tree_of_file(folder)
-    return trees.scan(folder, ignore.load(folder).ignored, links="inside")
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        return document.load(path.read_bytes(), str(path)).data
-    except OSError as error:
-        raise Invalid("ComponentInvalid", f"'{path}' cannot be read: {error.strerror or error}.") from error
+                found = includes.added(
+                    code(place) if wanted.path else Scan(trees.EMPTY), beside, code, Path(scratch), None
+                )
+            elif wanted.kind == "build":
+                found = registries.scan(world, place, ignore.load_context(place, wanted.dockerfile))
+            else:
+                found = registries.scan(world, place)
+            uploads[pointer] = registries.keep(world, found)
+    return Found(known.body, uploads, asset.named)
 
 
 @contextmanager

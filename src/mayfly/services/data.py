@@ -17,11 +17,12 @@ from mayfly.domain.references import (
 )
 from mayfly.kit.errors import Conflict, Invalid, MayflyError, NotFound, nearest
 from mayfly.kit.ids import Digest
-from mayfly.services import artifacts, assets, datastores, places
+from mayfly.services import artifacts, assets, datastores, places, registries
 from mayfly.services import jobs as job_service
 from mayfly.services.datastores import Outside
 from mayfly.services.places import Place
 from mayfly.services.world import World
+from mayfly.spec.fields import Refers, refers
 from mayfly.spec.settings import mapped
 from mayfly.store import codec, results
 from mayfly.store.assets import AssetRow
@@ -52,7 +53,7 @@ def find(world: World, place: Place, text: str, *, type: str = "uri_folder") -> 
     """What `text` refers to, for an input or asset of that type. It is there: a place elsewhere was asked, with its key.
 
     Raises Invalid `ReferenceInvalid`, `AddressInvalid`, `AddressHasCredentials`, `PathLeavesDatastore`; NotFound
-    `DataNotFound`, `DatastoreNotFound`, `JobNotFound`, `OutputNotFound`, those of `assets.find`; Forbidden
+    `DataNotFound`, `DatastoreNotFound`, `JobNotFound`, `OutputNotFound`, those of `assets.find`, `registries.find`; Forbidden
     `DataForbidden`; Unavailable `StorageUnreachable`; Conflict `JobNotEnded`."""
     reference = references.parse(text)
     local = mapped(world.settings().uri_map, text) or _mapped_bare(world, text)
@@ -71,12 +72,8 @@ def find(world: World, place: Place, text: str, *, type: str = "uri_folder") -> 
             return Found(text, found.is_file, str(found.tree))
         case RemoteReference(address):
             return _remote(world, place, address, type)
-        case RegistryReference(registry=registry):
-            raise NotFound(
-                "RegistryNotFound",
-                f"There is no registry '{registry}' with data or models here.",
-                remedy="Register it in this workspace: mayfly data create, or map its address to a path (uri_map).",
-            )
+        case RegistryReference():
+            return _of_registry(world, place, reference, text)
         case LocalReference():
             raise Invalid("UploadMissing", f"The files of '{text}' were not sent.")
 
@@ -112,6 +109,17 @@ def _asset(world: World, place: Place, reference: AssetReference, type: str) -> 
 
 def _other(kind: AssetKind) -> AssetKind:
     return AssetKind.DATA if kind is AssetKind.MODEL else AssetKind.MODEL
+
+
+def _of_registry(world: World, place: Place, reference: RegistryReference, text: str) -> Found:
+    if reference.kind not in (AssetKind.DATA, AssetKind.MODEL):
+        raise Invalid("ReferenceInvalid", f"'{text}' names no data, but a registry's {reference.kind.value}.")
+    asset = registries.find(world, reference)
+    path, type = str(asset.body.get("path") or ""), str(asset.body.get("type") or "")
+    if refers(path) is not Refers.LOCAL:
+        return replace(find(world, place, path, type=type or "uri_folder"), reference=text, type=type)
+    there = asset.beside(path)
+    return Found(text, there.is_file(), registries.keep(world, registries.scan(world, there)), type=type)
 
 
 def _datastore(world: World, place: Place, reference: DatastoreReference, type: str) -> Found:

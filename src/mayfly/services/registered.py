@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from mayfly.domain import curated, references
 from mayfly.domain import environments as rules
-from mayfly.domain import references
-from mayfly.domain.references import AssetKind, AssetReference
+from mayfly.domain.references import AssetKind, AssetReference, RegistryReference
 from mayfly.kit.errors import Fault, Invalid, NotFound
-from mayfly.services import assets, containers
+from mayfly.services import assets, containers, registries
 from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.store.assets import AssetRow
+from mayfly.transfer import ignore
 
 _RESERVED = re.compile(r"(azureml-|microsoft)", re.IGNORECASE)
 _MEANT = ("image", "conda_file", "build")
@@ -58,10 +60,12 @@ def register(world: World, who: str, place: Place, asset: NewAsset) -> tuple[Ass
 
 
 def meant(world: World, place: Place, environment: str | Mapping[str, Any]) -> Meant:
-    """Look a reference up in the workspace; what is not there may still be a curated environment. Raises Invalid
-    `EnvironmentUnknown` for a version or label that a registered one does not have."""
+    """Look a reference up in its workspace or registry; what is not there may still be a curated environment. Raises
+    Invalid `EnvironmentUnknown` for a version or label that a registered one does not have."""
     reference = _named(environment) if isinstance(environment, str) else None
-    if reference is None:
+    if isinstance(reference, RegistryReference):
+        return _of_registry(world, reference) or Meant(environment)
+    if not isinstance(reference, AssetReference):
         return Meant(environment)
     try:
         row = assets.find_reference(world, place, AssetKind.ENVIRONMENT, reference)
@@ -72,16 +76,36 @@ def meant(world: World, place: Place, environment: str | Mapping[str, Any]) -> M
     return Meant(row.definition, f"{row.name}:{row.version}")
 
 
-def _named(text: str) -> AssetReference | None:
-    """What a workspace may hold under that reference; None: a registry's, a file, or nothing readable."""
+def _of_registry(world: World, reference: RegistryReference) -> Meant | None:
+    """None: one of those that are shipped is meant, or one that nobody knows."""
+    is_shipped = curated.find(reference.name) is not None
+    if reference.registry not in world.settings().registries or (is_shipped and reference.registry == "azureml"):
+        return None
+    try:
+        asset = registries.find(world, reference)
+        definition = {key: asset.body[key] for key in _MEANT if asset.body.get(key) is not None}
+        definition = asset.environment(definition)
+        build, tree = definition.get("build"), None
+        if build is not None:
+            context = Path(build["path"])
+            left_out = ignore.load_context(context, str(build.get("dockerfile_path") or "Dockerfile"))
+            tree = registries.keep(world, registries.scan(world, context, left_out))
+        return Meant(rules.with_context(definition, tree), asset.named)
+    except NotFound as error:
+        if is_shipped:
+            return None
+        raise Invalid("EnvironmentUnknown", error.message, remedy=error.remedy, pointer=rules.POINTER) from error
+
+
+def _named(text: str) -> references.Reference | None:
+    """What that refers to; None: nothing readable."""
     text = text.strip()
     if not text.lower().startswith("azureml:"):
         text = f"azureml:{text}"
     try:
-        found = references.parse(text)
+        return references.parse(text)
     except Invalid:
         return None
-    return found if isinstance(found, AssetReference) else None
 
 
 def _rebased(error: Invalid) -> Invalid:

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mayfly.domain.references import AssetKind, RegistryReference
-from mayfly.kit.errors import Invalid, NotFound, nearest
+from mayfly.domain.references import RegistryReference
+from mayfly.kit.errors import NotFound, nearest
 from mayfly.services.world import World
-from mayfly.spec import document
+from mayfly.transfer import registry, trees
+from mayfly.transfer.ignore import IgnoreRules
+from mayfly.transfer.registry import RegistryAsset
+from mayfly.transfer.stats import StatCache
+from mayfly.transfer.trees import Scan
 
-_MOST = 5_000
-_SCHEMA = re.compile(r"/(\w+)\.schema\.json\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryAsset:
-    path: Path
-    """Its file; paths in it are relative to that."""
-    body: dict[str, Any]
-    version: str
+_STATS = "registries.stats.json"
+"""In the state folder: what was hashed before."""
 
 
 def find(world: World, reference: RegistryReference) -> RegistryAsset:
@@ -36,9 +29,9 @@ def find(world: World, reference: RegistryReference) -> RegistryAsset:
             f"There is no registry '{reference.registry}' here.",
             remedy=f"Did you mean '{near}'?"
             if near
-            else f"Name a folder with its assets: mayfly config set registries.{reference.registry} /path/to/folder",
+            else f"Name a folder with its assets: mayfly registry add {reference.registry} /path/to/folder",
         )
-    found = list(_assets(Path(folder), reference.kind))
+    found = list(registry.assets(reference.registry, Path(folder), reference.kind))
     named = [one for one in found if one.body["name"] == reference.name]
     wanted = [one for one in named if reference.version in (None, one.version)]
     if reference.label not in (None, "latest") or not wanted:
@@ -53,26 +46,25 @@ def find(world: World, reference: RegistryReference) -> RegistryAsset:
     return max(wanted, key=lambda one: _order(one.version))
 
 
-def _assets(folder: Path, kind: AssetKind) -> Iterator[RegistryAsset]:
-    """Every file of that kind below the folder; what cannot be read is none."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".yml", ".yaml"))[:_MOST]
-    for path in paths:
-        try:
-            body = document.load(path.read_bytes(), str(path)).data
-        except (Invalid, OSError):
-            continue
-        if isinstance(body.get("name"), str) and _is(body, path.relative_to(folder), kind):
-            yield RegistryAsset(path, body, str(body.get("version", "1")))
+def scan(world: World, place: Path, rules: IgnoreRules | None = None) -> Scan:
+    """The files at a place of a registry but those that the rules leave out. Raises as `trees.scan` and
+    `trees.tree_of_file` do."""
+    stats = StatCache(Path(world.state_folder) / _STATS)
+    if place.is_file():
+        found = trees.tree_of_file(place, cache=stats)
+    else:
+        found = trees.scan(place, rules and rules.ignored, links="inside", cache=stats)
+    stats.save()
+    return found
 
 
-def _is(body: dict[str, Any], path: Path, kind: AssetKind) -> bool:
-    """By its schema, else by the folder it lies in (`components/…`), else by what it has."""
-    schema = _SCHEMA.search(str(body.get("$schema", "")))
-    if schema is not None:
-        return schema[1].lower().endswith(kind.value)
-    if (collection := path.parts[0].lower()) in ("components", "environments", "models", "data"):
-        return collection.rstrip("s") == kind.value
-    return kind is AssetKind.COMPONENT and "command" in body and "environment" in body
+def keep(world: World, found: Scan) -> str:
+    """Keep scanned files as if they had been sent; the digest of their tree."""
+    for digest in world.content.missing(found.files):
+        with open(found.files[digest], "rb") as file:
+            world.content.put(digest, iter(lambda file=file: file.read(trees.CHUNK), b""))
+    world.content.put(found.digest, [trees.canonical(found.tree)])
+    return found.digest
 
 
 def _order(version: str) -> list[tuple[int, int | str]]:
