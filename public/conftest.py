@@ -41,6 +41,7 @@ def server(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     datasets.mkdir()
     shutil.copy(HERE.parent / "examples" / "iris" / "iris.csv", datasets / "iris.csv")
     _diabetes(datasets / "diabetes.csv")
+    (datasets / "Titanic.csv").write_text("PassengerId,Survived,Age\n1,0,22\n2,1,38\n", encoding="utf-8")
     found.folder.mkdir(mode=0o700)
     settings = {"uri_map": dict.fromkeys(EXPECTED["uri_map"], str(datasets))}
     (found.folder / "config.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")

@@ -77,6 +77,19 @@ def test_everything_wrong_is_in_one_answer(stage: Scene) -> None:
     assert found == {"/jobs/a/resources/instance_type", "/jobs/b/inputs/x/path"}
 
 
+def test_what_another_step_will_write_need_not_be_there(stage: Scene) -> None:
+    place = "azureml://datastores/workspaceblobstore/paths/kept"
+    folder = {"type": "uri_folder", "path": f"{place}/here/x"}
+    reads = {"command": "ls ${{inputs.d}}", "environment": ENVIRONMENT, "inputs": {"d": folder}}
+    writes = {"command": "true", "environment": ENVIRONMENT, "outputs": {"o": {"path": f"{place}/here"}}}
+    said = notes(stage, {"a": writes, "b": {**reads, "depends_on": ["a"]}})
+    assert f"b: inputs.d: nothing is at {place}/here/x before the step 'a' has written there" in said
+    for elsewhere in ({"o": {"path": f"{place}/there"}}, {"o": {"path": f"{place.replace('kept', '')}${{{{name}}}}"}}):
+        with pytest.raises(MayflyError) as raised:
+            notes(stage, {"a": {**writes, "outputs": elsewhere}, "b": reads})
+        assert (raised.value.code, raised.value.pointer) == ("DataNotFound", "/jobs/b/inputs/d/path")
+
+
 # --- running ----------------------------------------------------------------------------------------------------------
 
 WRITES = {"command": "true", "environment": ENVIRONMENT, "outputs": {"o": None}}
@@ -177,6 +190,15 @@ def test_data_flows_through_nested_pipelines_to_their_outputs(stage: Scene) -> N
     assert found.tree == stage.upload(y=b"2")
     assert [one.name for one in jobs.page(stage.world, HERE, 9, None, None).jobs] == ["whole"]
     assert [one.step for one in jobs.page(stage.world, HERE, 9, None, None, parent="whole").jobs] == ["inner", "prep"]
+
+
+def test_the_steps_of_every_level_are_shown_as_they_were_written(stage: Scene) -> None:
+    inner = {"type": "pipeline", "jobs": {"z": WRITES, "a": {**WRITES, "depends_on": ["z"]}}}
+    flow = Flow(stage, {"type": "pipeline", "jobs": {"y": {"type": "pipeline", "component": inner}, "b": inner}})
+    assert [(one.name, [s.name for s in one.steps]) for one in flow.view().steps] == [
+        ("y", ["z", "a"]),
+        ("b", ["z", "a"]),
+    ]
 
 
 def test_a_pipeline_that_cannot_be_read_holds_up_no_other(stage: Scene) -> None:

@@ -168,7 +168,7 @@ def test_what_azure_takes_is_taken(text: str) -> None:
         ("environment_variables: {a: [1]}", "WrongType", "/environment_variables/a", "a list"),
         ("environment_variables: {'a=b': 1}", "NameInvalid", "/environment_variables/a=b", "variable"),
         ("type: pipeline", "JobTypeNotSupported", "/type", "pipeline"),
-        ("type: sweep", "JobTypeNotSupported", "/type", "sweep"),
+        ("type: sweep", "JobTypeNotSupported", "/type", "command and pipeline run"),
         ("type: parallel", "JobTypeNotSupported", "/type", "pipeline"),
         ("type: comand", "JobTypeUnknown", "/type", "'command'"),
         ("type: 3", "JobTypeUnknown", "/type", "Unsupported job type: 3"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from mayfly.domain import references
 from mayfly.domain.compute import ResourceRequest
 from mayfly.domain.job import Job
 from mayfly.domain.life import Begun
 from mayfly.domain.queue import ClassKey
+from mayfly.domain.references import DatastoreReference
 from mayfly.kit.errors import Fault, Invalid, MayflyError
 from mayfly.kit.ids import JobId
 from mayfly.services import components, inputs, outputs, places
@@ -25,6 +28,7 @@ from mayfly.spec import job as command
 from mayfly.spec import pipeline as spec
 from mayfly.spec.document import escape
 from mayfly.spec.job import CommandJob
+from mayfly.spec.models import DataInput
 from mayfly.spec.normal import definition_digest
 from mayfly.spec.pipeline import STAND_IN, Pipeline, Step
 from mayfly.store import codec, jobs
@@ -72,10 +76,10 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     workspace, said = places.create(world, place)
     notes = [*made.notes(), *([said] if said else [])]
     failures: list[tuple[MayflyError, Fault]] = []
-    looked = _Looks(world, place, workspace, complete)
+    looked = _Looks(world, place, workspace, complete, _laid(made))
     for path, at, step in made.commands():
         try:
-            notes += [note for note in looked.at(at, step) if note not in notes]
+            notes += [note for note in looked.at(path, at, step) if note not in notes]
         except MayflyError as error:
             failures += [(error, fault) for fault in _told(error, at, step, path)]
     if len(failures) == 1:
@@ -89,14 +93,17 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
 class _Looks:
     """Looking at steps as far as they do not wait for others. Steps that ask for the same are looked at once."""
 
-    def __init__(self, world: World, place: Place, workspace: Workspace, submission: Submission) -> None:
+    def __init__(
+        self, world: World, place: Place, workspace: Workspace, submission: Submission, laid: list[_Laid]
+    ) -> None:
         self._world = world
         self._place = place
         self._workspace = workspace
         self._submission = submission
+        self._laid = laid
         self._admitted: dict[str, list[str] | MayflyError] = {}
 
-    def at(self, place: str, step: Step) -> list[str]:
+    def at(self, path: str, place: str, step: Step) -> list[str]:
         """The notes about it. `place`: pointer of its level."""
         job = step.job
         assert isinstance(job, CommandJob)
@@ -117,8 +124,65 @@ class _Looks:
             raise notes
         outputs.targets(self._world, self._workspace, step.name, job.outputs)
         elsewhere = {name: one for name, one in job.data_inputs.items() if not _comes_later(job, name)}
-        found = inputs.sources(self._world, self._place, plain, elsewhere)
-        return [*notes, *(f"{step.name}: {one.note}" for one in found.values() if one.note)]
+        awaited = self._awaited(path, plain, elsewhere)
+        found = inputs.sources(
+            self._world, self._place, plain, {name: one for name, one in elsewhere.items() if name not in awaited}
+        )
+        said = [*(one.note for one in found.values() if one.note), *awaited.values()]
+        return [*notes, *(f"{step.name}: {note}" for note in said)]
+
+    def _awaited(self, path: str, plain: Submission, given: Mapping[str, DataInput]) -> dict[str, str]:
+        """Inputs whose place holds nothing yet and is where another step will write → the note about it. They are found
+        when the step begins."""
+        found = {}
+        for name, one in given.items():
+            writer = next((laid.step for laid in self._laid if laid.step != path and laid.meets(one.path)), None)
+            if writer is None:
+                continue
+            try:
+                inputs.sources(self._world, self._place, plain, {name: one})
+            except MayflyError as error:
+                if error.code == "DataNotFound":
+                    found[name] = (
+                        f"inputs.{name}: nothing is at {one.path} before the step '{writer}' has written there"
+                    )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """Where in a datastore a step will write, as far as it is known before it has a name."""
+
+    step: str
+    datastore: str
+    parts: tuple[str, ...]
+
+    def meets(self, path: str | None) -> bool:
+        """Whether what is written there will lie at, below or around that path."""
+        where = _in_datastore(path)
+        if where is None or where.datastore != self.datastore:
+            return False
+        return all(mine == other for mine, other in zip(self.parts, where.path.split("/"), strict=False))
+
+
+def _laid(made: Pipeline) -> list[_Laid]:
+    found = []
+    for path, _, step in made.commands():
+        assert isinstance(step.job, CommandJob)
+        for output in step.job.outputs.values():
+            known, expression, _ = (output.path or "").partition("${{")
+            where = _in_datastore(known.rpartition("/")[0] if expression else known)
+            if where is not None and where.path:
+                found.append(_Laid(path, where.datastore, tuple(where.path.split("/"))))
+    return found
+
+
+def _in_datastore(path: str | None) -> DatastoreReference | None:
+    try:
+        reference = references.parse(path or "")
+    except Invalid:
+        return None
+    return reference if isinstance(reference, DatastoreReference) else None
 
 
 def _comes_later(job: CommandJob, name: str) -> bool:
@@ -181,7 +245,7 @@ def _row(world: World, submitter: str, prepared: Prepared) -> JobRow:
         submitter=submitter,
         definition_digest=definition_digest(normal),
         body=submission.model_dump_json(),
-        spec=codec.dump(kept),
+        spec=json.dumps(kept, ensure_ascii=False),  # in the order it was written: that is how its steps are shown
         work=codec.dump(_work(made, submission)),
         notes=prepared.notes,
         request=codec.request_json(request),

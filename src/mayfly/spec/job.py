@@ -150,11 +150,13 @@ def _check_type(kind: Any) -> None:
         return
     if isinstance(kind, str) and kind.lower() in (*_OTHER_TYPES, "parallel"):
         what = (
-            "A parallel job is a step of a pipeline, and pipelines cannot run yet."
+            "A parallel job is a step of a pipeline, and such steps cannot run yet."
             if kind.lower() == "parallel"
             else f"Jobs of type {kind.lower()} cannot run yet."
         )
-        raise Invalid("JobTypeNotSupported", what, pointer="/type", remedy="Jobs of type command run.")
+        raise Invalid(
+            "JobTypeNotSupported", what, pointer="/type", remedy="Jobs of the types command and pipeline run."
+        )
     close = nearest(str(kind), ["command", *_OTHER_TYPES])
     raise Invalid(
         "JobTypeUnknown",
