@@ -191,6 +191,22 @@ def test_what_a_table_names_elsewhere_is_read_for_inputs_that_are_evaluated(stag
         assert caught.value.code == code
 
 
+def test_the_address_of_what_was_sent_can_be_read(stage: Scene) -> None:
+    given = {
+        "a": {"path": "./my/words", "mode": "direct"},
+        "b": {"path": "b.txt", "type": "uri_file", "mode": "direct"},
+    }
+    tree, file = stage.upload(w=b"1"), stage.upload(**{"b.txt": b"2"})
+    ask = stage.submission(name="one", inputs=given)
+    sent = {"uploads": {**ask.uploads, "/inputs/a/path": tree, "/inputs/b/path": file}, "files": ["/inputs/b/path"]}
+    submit.submit(stage.world, "ann", HERE, ask.model_copy(update=sent))
+    first, second = (wire.DataInput(**one) for one in told(stage, "one")["inputs"])
+    assert first.address == f"{BLOB}/LocalUpload/{tree}/words"
+    assert paths(stage, read(stage, "two", {"path": first.address}).tree) == ["w"]
+    again = read(stage, "three", {"path": second.address, "type": "uri_file"})
+    assert (again.is_file, paths(stage, again.tree)) == (True, ["b.txt"])
+
+
 def test_a_mapped_prefix_is_read_here(stage: Scene, tmp_path: Path) -> None:
     (tmp_path / "iris.csv").write_bytes(b"1")
     settings = Settings(uri_map={"wasbs://data@far.blob.core.windows.net/": str(tmp_path)})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Conflict, Forbidden, Invalid, MayflyError, NotFound
 from mayfly.kit.ids import Digest
 from mayfly.services import data, datastores, outputs
@@ -14,10 +16,14 @@ from mayfly.services.datastores import Outside
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Refers, refers
+from mayfly.spec.fields import Refers, local, refers
 from mayfly.spec.models import DataInput
 from mayfly.store import codec, workspaces
+from mayfly.store import datastores as placements
+from mayfly.store.datastores import Placement
+from mayfly.store.jobs import JobRow
 from mayfly.store.lineage import Link
+from mayfly.store.unit import Unit
 from mayfly.wire import agent
 from mayfly.wire.agent import Tree
 from mayfly.wire.mayfly import Submission
@@ -96,9 +102,24 @@ def told(name: str, source: Source) -> dict[str, Any]:
 def _address(found: Found) -> str:
     if found.asset is not None and found.asset.place:
         return found.asset.place
-    if found.tree and "://" not in found.reference and not found.reference.startswith(("azureml:", "runs:")):
-        return f"azureml://datastores/{datastores.DEFAULT}/paths/LocalUpload/{found.tree}"
-    return found.reference
+    sent = _sent(found)
+    return f"azureml://datastores/{datastores.DEFAULT}/paths/{sent}" if sent else found.reference
+
+
+def _sent(found: Found) -> str:
+    """Where in the default datastore the files that came with the job lie; '' for what lay somewhere before."""
+    if not found.tree or refers(found.reference) is not Refers.LOCAL:
+        return ""
+    name = posixpath.basename(posixpath.normpath(local(found.reference).replace("\\", "/")))
+    return f"LocalUpload/{found.tree}/{name.lstrip('.')}".rstrip("/")
+
+
+def lay(unit: Unit, job: JobRow, found: Mapping[str, Source], now: Millis) -> None:
+    """In the unit that keeps a job: what it gets the address of, and sent itself, can be read there."""
+    for one in found.values():
+        if one.given.mode == "direct" and (path := _sent(one.found)):
+            laid = Placement(path, one.found.tree, one.found.is_file)
+            placements.place(unit, job.workspace, datastores.DEFAULT, laid, now, job=job.job.id, attempt=0)
 
 
 def kept(found: Mapping[str, Source]) -> dict[str, dict[str, str]]:

@@ -149,6 +149,7 @@ def submit(
         environment.keep(unit, world)
         sequence = jobs.add(unit, row)
         lineage.add(unit, row.workspace, row.job.id, inputs.links(prepared.sources))
+        inputs.lay(unit, row, prepared.sources, row.job.created_at)
         unit.passing("job accepted")
         unit.wake("scheduling", "environments")
         return replace(row, sequence=sequence), True
