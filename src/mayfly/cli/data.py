@@ -72,9 +72,8 @@ def _content(run: Run, doors: Doors, file: assetfile.AssetFile, asset: DataAsset
     if refers(asset.path) is not Refers.LOCAL:
         return {"path": asset.path}
     with Upload(run.screen) as progress:
-        digest, is_file = sending.send_path(
-            file.local(asset.path), asset.type, doors, progress, cache_folder(run.environ) / "digests.json"
-        )
+        path, cache = file.local(asset.path), cache_folder(run.environ) / "digests.json"
+        digest, is_file = sending.send_path(path, asset.type, doors, progress, cache, progress.looking)
     return {"upload": digest, "is_file": is_file}
 
 

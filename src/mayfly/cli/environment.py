@@ -180,6 +180,7 @@ def _sent(run: Run, doors: Doors, asset: EnvironmentAsset, file: AssetFile) -> s
             doors,
             progress,
             cache_folder(run.environ) / "digests.json",
+            progress.looking,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mayfly.client.snapshot import ContentDoors, Progress, scan_context, send
+from mayfly.client.snapshot import ContentDoors, Looking, Progress, scan_context, send
 from mayfly.kit.errors import Fault, Invalid, MayflyError
 from mayfly.transfer import trees
 from mayfly.transfer.stats import StatCache
@@ -12,7 +12,9 @@ from mayfly.transfer.stats import StatCache
 POINTER = "/path"
 
 
-def send_path(path: Path, type: str, doors: ContentDoors, progress: Progress, cache: Path) -> tuple[str, bool]:
+def send_path(
+    path: Path, type: str, doors: ContentDoors, progress: Progress, cache: Path, looking: Looking
+) -> tuple[str, bool]:
     """Send what the server lacks; the digest of the tree, and whether it is a single file.
 
     Raises Invalid, with a pointer to `/path`: `FileNotFound`, `InputIsAFile`, `InputIsAFolder` when it is not what `type`
@@ -27,7 +29,7 @@ def send_path(path: Path, type: str, doors: ContentDoors, progress: Progress, ca
         raise _wrong("MltableMissing", f"There is no file 'MLTable' in '{path}'.", "Write one, or use uri_folder.")
     stats = StatCache(cache)
     try:
-        scan = trees.tree_of_file(path, cache=stats) if path.is_file() else trees.scan(path, cache=stats)
+        scan = trees.tree_of_file(path, cache=stats) if path.is_file() else trees.scan(path, cache=stats, seen=looking)
     except MayflyError as error:
         raise _wrong(error.code, error.message, error.remedy) from error
     stats.save()
@@ -35,14 +37,16 @@ def send_path(path: Path, type: str, doors: ContentDoors, progress: Progress, ca
     return scan.digest, path.is_file()
 
 
-def send_context(folder: Path, dockerfile: str, doors: ContentDoors, progress: Progress, cache: Path) -> str:
+def send_context(
+    folder: Path, dockerfile: str, doors: ContentDoors, progress: Progress, cache: Path, looking: Looking
+) -> str:
     """Send what the server lacks of an environment's build context; the digest of its tree. Raises Invalid, with a
     pointer to `/build/path`."""
     stats = StatCache(cache)
     try:
         if not folder.is_dir():
             raise Invalid("FileNotFound", f"There is no folder '{folder}'.", remedy="Paths are relative to the file.")
-        scan = scan_context(folder, dockerfile, stats)
+        scan = scan_context(folder, dockerfile, stats, looking)
     except MayflyError as error:
         raise _wrong(error.code, error.message, error.remedy, "/build/path") from error
     stats.save()

@@ -28,6 +28,8 @@ ROUNDS = 3
 
 Progress = Callable[[str, int, int], None]
 """What is sent ('code', 'inputs.data'), bytes so far, bytes in all."""
+Looking = Callable[[int], None]
+"""How many files were looked at so far; told now and then."""
 
 
 class ContentDoors(Protocol):
@@ -45,7 +47,7 @@ def prepare(
     *,
     cache: Path | None = None,
     say: Callable[[str], None] = lambda _note: None,
-    looking: Callable[[int], None] = lambda _files: None,
+    looking: Looking = lambda _files: None,
     working_folder: Path | None = None,
 ) -> Submission:
     """Check the file, send what is missing, and give the request to make.
@@ -85,7 +87,7 @@ def prepare(
 
 
 def scan_code(
-    folder: Path, stats: StatCache | None = None, looking: Callable[[int], None] = lambda _files: None
+    folder: Path, stats: StatCache | None = None, looking: Looking = lambda _files: None
 ) -> tuple[Scan, list[str]]:
     """The snapshot of a code folder, and the notes about it. Links out of it are refused."""
     rules = ignore.load(folder)
@@ -105,7 +107,7 @@ def scan_context(
     folder: Path,
     dockerfile: str,
     stats: StatCache | None = None,
-    looking: Callable[[int], None] = lambda _files: None,
+    looking: Looking = lambda _files: None,
 ) -> Scan:
     """A build context, without what its `.dockerignore` names. Links out of it are refused. Raises Invalid
     `DockerfileMissing` and what `trees.scan` raises."""
@@ -205,7 +207,7 @@ class _Look:
 
     stats: StatCache | None
     say: Callable[[str], None]
-    looking: Callable[[int], None]
+    looking: Looking
 
     def code(self, place: Path) -> Scan:
         if place.is_file():
