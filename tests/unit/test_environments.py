@@ -114,7 +114,7 @@ def test_conda_files(dependencies: list[Any], python: str | None, requirements: 
         (conda("numpy=[1]"), "CondaDependencyInvalid", "/conda_file/dependencies/0"),
         (conda({"pip": ["ok", "-r requirements.txt"]}), "PipLineNotSupported", "/conda_file/dependencies/0/pip/1"),
         (conda({"pip": ["-e ."]}), "PipLineNotSupported", "/conda_file/dependencies/0/pip/0"),
-        (conda({"pip": ["--extra-index-url x"]}), "PipLineNotSupported", "/conda_file/dependencies/0/pip/0"),
+        (conda({"pip": ["--extra-index-url x y"]}), "PipLineNotSupported", "/conda_file/dependencies/0/pip/0"),
         (conda({"pip": ["git+https://example.org/x"]}), "PipLineNotSupported", "/conda_file/dependencies/0/pip/0"),
         (conda({"pip": ["numpy=1.2"]}), "PipLineInvalid", "/conda_file/dependencies/0/pip/0"),
         (conda({"pip": [3]}), "PipLineInvalid", "/conda_file/dependencies/0/pip/0"),
@@ -124,6 +124,16 @@ def test_refused(environment: Any, code: str, pointer: str):
     with pytest.raises(Invalid) as refused:
         understand(environment)
     assert (refused.value.code, refused.value.pointer) == (code, f"/environment{pointer}")
+
+
+@pytest.mark.parametrize(
+    "line", ["--extra-index-url https://me:secret@whl.example/cpu?key=secret", "-i https://whl.example/cpu", "-f=x"]
+)
+def test_another_index_is_said_to_be_left_out(line: str):
+    found = understand(conda({"pip": [line, "torch"]}))
+    assert found.requirements == ("torch",)
+    assert sum("is not followed" in note for note in found.notes) == 1
+    assert "secret" not in str(found.notes)
 
 
 def test_every_fault_of_a_conda_file_is_told_at_once():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mayfly.domain.conda_names import NATIVE, OTHER_NAME, SAME_NAME
+from mayfly.domain.references import shown
 from mayfly.kit.errors import Fault
 
 _SPEC = re.compile(
@@ -23,6 +24,9 @@ _REQUIREMENT = re.compile(
 
 _ODD = re.compile(r"[^\S \t]|[\x00-\x08\x0e-\x1f\x7f\x85]|\s--|.{1000}")
 """What could begin a line, and so an option, for who reads the list; and what is no requirement for its length."""
+_INDEX = re.compile(
+    r"(?P<option>-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host)[\s=]\s*(?P<where>\S{1,200})\Z"
+)
 
 
 @dataclass(slots=True)
@@ -135,6 +139,11 @@ def _pin(text: str) -> str | None:
 
 def _pip(wishes: Wishes, entry: Any, place: str) -> None:
     line = re.sub(r"(?:\A|\s)#.*", "", str(entry)).strip()
+    if (index := _INDEX.match(line)) is not None:
+        where = shown(index["where"])
+        note = f"{index['option']} {where} is not followed: packages come by the server's own pip or uv configuration."
+        wishes.notes = (*wishes.notes, note)
+        return
     if not isinstance(entry, str) or _ODD.search(line) or _REQUIREMENT.match(line) is None:
         if line or not isinstance(entry, str):
             _fault(wishes, *_pip_fault(line, place))
@@ -148,9 +157,6 @@ def _pip_fault(line: str, place: str) -> tuple[str, str, str, str]:
         return code, f"'{line}' names another file.", place, "Write that file's lines here in its place."
     if line.startswith(("-e", "--editable", ".", "/", "file:")):
         return code, f"'{line}' names a local folder or file.", place, "Put the package into the job's code folder."
-    if line.startswith(("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host")):
-        remedy = "Remove the line; set the index in the server's own pip or uv configuration, where every job uses it."
-        return code, f"'{line}' chooses a package index.", place, remedy
     if line.startswith("-"):
         return code, f"'{line}' is an option of pip.", place, "Remove the line."
     if "://" in line or " @ " in line:
