@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_runner import Mayfly
 
-from mayfly.cli.app import spread_sets
+from mayfly.cli.app import spread_lists
 from mayfly.testing.scripted_server import Call, Reply, Script, events, job_view, refusal
 from mayfly.transfer import packs
 
@@ -34,7 +34,7 @@ resources: {instance_count: 1}
     ],
 )
 def test_one_set_may_take_several_values_as_az_does(given: list[str], meant: list[str]) -> None:
-    assert spread_sets(given) == meant
+    assert spread_lists(given) == meant
 
 
 @pytest.fixture

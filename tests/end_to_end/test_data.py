@@ -22,7 +22,10 @@ def test_what_has_a_name_is_read_written_and_traced(shared: Embedded) -> None:
     (place / "outside" / "in" / "f.txt").write_text("hey\n")
     (place / "data.yml").write_text("name: mine\ntype: uri_folder\npath: data\n")
     (place / "store.yml").write_text(f"name: fold\ntype: folder\npath: {place / 'outside'}\n")
-    assert shared.json("data", "create", "-f", str(place / "data.yml"))["version"] == "1"
+    made = shared.json(
+        "data", "create", "-f", str(place / "data.yml"), "--tags", "a=b", "c=d", "--set", "description=x"
+    )
+    assert (made["version"], made["tags"], made["description"]) == ("1", {"a": "b", "c": "d"}, "x")
     assert shared.json("data", "create", "-n", "one", "--path", str(place / "data/a.csv"), "-t", "uri_file")["is_file"]
     assert shared.json("model", "create", "-n", "net", "--path", str(place / "data"))["type"] == "custom_model"
     shared.json("datastore", "create", "-f", str(place / "store.yml"))

@@ -22,7 +22,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock) -> int:
     """Run one command; its exit status. Every failure is said on standard error, as JSON where `-o json` asks so."""
-    args = spread_sets(list(args)[1:] if list(args[:1]) == ["ml"] else args)
+    args = spread_lists(list(args)[1:] if list(args[:1]) == ["ml"] else args)
     try:
         status = _root(environ, clock).main(args, prog_name="mayfly", standalone_mode=False)
         return status if isinstance(status, int) else 0
@@ -46,14 +46,18 @@ def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock) -> int:
         return show.open_screen(environ, _asked_format(args)).problem(Broken("FileUnusable", words))
 
 
-def spread_sets(args: Sequence[str]) -> list[str]:
+_LISTS = ("--set", "--tags")
+
+
+def spread_lists(args: Sequence[str]) -> list[str]:
     """`--set a=1 b=2`, as `az` takes it, is `--set a=1 --set b=2`."""
     spread: list[str] = []
-    taking = False
+    taking = ""
     for word in args:
-        if taking and "=" in word and not word.startswith("-") and spread[-1] != "--set":
-            spread.append("--set")
-        taking = word == "--set" or (taking and "=" in word and not word.startswith("-"))
+        more = taking and "=" in word and not word.startswith("-")
+        if more and spread[-1] != taking:
+            spread.append(taking)
+        taking = word if word in _LISTS else taking if more else ""
         spread.append(word)
     return spread
 

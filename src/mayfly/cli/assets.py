@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,26 @@ _LIST = (
     Column("description"),
 )
 
+_FILE = (
+    click.option("--file", "-f", type=click.Path(path_type=Path), metavar="FILE", help="The asset's YAML file."),
+    click.option("--name", "-n", metavar="NAME", help="Its name, in place of the file's."),
+    click.option("--version", "-v", metavar="VERSION", help="Its version; without one, the next number."),
+    click.option("--description", metavar="TEXT", help="What it is."),
+    click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Change a value of the file."),
+    click.option("--tags", multiple=True, metavar="K=V", help="May be repeated."),
+)
+
 
 def file_options(function: Any) -> Any:
-    """Decorator: `--file`, `--name`, `--version`, `--description`, `--set`."""
-    for option in reversed(
-        (
-            click.option(
-                "--file", "-f", type=click.Path(path_type=Path), metavar="FILE", help="The asset's YAML file."
-            ),
-            click.option("--name", "-n", metavar="NAME", help="Its name, in place of the file's."),
-            click.option("--version", "-v", metavar="VERSION", help="Its version; without one, the next number."),
-            click.option("--description", metavar="TEXT", help="What it is."),
-            click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Change a value of the file."),
-        )
-    ):
-        function = option(function)
-    return function
+    """Decorator: `--file`, `--name`, `--version`, `--description`, `--set`, `--tags`; the last two both as `sets`."""
+
+    @wraps(function)
+    def merged(*args: Any, sets: tuple[str, ...], tags: tuple[str, ...], **given: Any) -> Any:
+        return function(*args, sets=(*sets, *(f"tags.{tag}" for tag in tags)), **given)
+
+    for option in reversed(_FILE):
+        merged = option(merged)
+    return merged
 
 
 def one(kind: str) -> Callable[[Any], Any]:

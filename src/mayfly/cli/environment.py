@@ -33,6 +33,8 @@ _ENDED = ("ready", "failed", "dropped")
 @click.option(
     "--conda-file", "-c", type=click.Path(path_type=Path), metavar="FILE", help="Its packages, as conda has it."
 )
+@click.option("--build-context", "-b", type=click.Path(path_type=Path), metavar="DIR", help="The folder to build from.")
+@click.option("--dockerfile-path", "-d", metavar="FILE", help="With --build-context: its Dockerfile, relative to that.")
 def create(
     run: Run,
     file: Path | None,
@@ -42,10 +44,16 @@ def create(
     sets: tuple[str, ...],
     image: str | None,
     conda_file: Path | None,
+    build_context: Path | None,
+    dockerfile_path: str | None,
 ) -> None:
     """Register an environment under a name. A version means one definition for ever."""
     packages = str(conda_file.absolute()) if conda_file else None
-    options = {"name": name, "version": version, "description": description, "image": image, "conda_file": packages}
+    options: dict[str, Any] = {"name": name, "version": version, "description": description}
+    options |= {"image": image, "conda_file": packages}
+    if build_context is not None:
+        context = {"path": str(build_context.absolute()), "dockerfile_path": dockerfile_path}
+        options["build"] = {key: value for key, value in context.items() if value is not None}
     asset, path = _read(run, file, options, sets)
     doors = run.doors()
     body = {

@@ -36,7 +36,7 @@ _LIST = (
 @click.option("--all-results", type=bool, is_flag=True, help="All jobs there are.")
 @click.option("--include-archived", is_flag=True, help="Archived ones too.")
 @click.option("--archived-only", is_flag=True, help="Only archived ones.")
-@click.option("--parent-job-name", "parent", metavar="NAME", help="The steps of this pipeline.")
+@click.option("--parent-job-name", "-p", "parent", metavar="NAME", help="The steps of this pipeline.")
 def list_jobs(
     run: Run,
     max_results: int,
