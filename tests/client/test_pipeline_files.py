@@ -107,3 +107,15 @@ def test_a_pipeline_component_is_read_by_itself(place: Path) -> None:
     (place / "parts/inner.yml").write_text("name: inner\n" + INNER)
     found = jobfile.read_component(place / "parts/inner.yml").checked_paths()
     assert sorted(found) == ["/component/jobs/fit/component/code", "/component/jobs/fit/inputs/data/path"]
+
+
+def test_for_one_step_only_its_own_files_are_wanted(place: Path) -> None:
+    job = jobfile.read(place / "jobs" / "job.yml")
+    assert sorted(job.narrowed("one", "", named=False).checked_paths()) == [
+        "/inputs/table/path",
+        "/jobs/one/component/code",
+    ]
+    assert sorted(job.narrowed("two.fit", "", named=False).checked_paths()) == [
+        "/jobs/two/component/jobs/fit/component/code",
+        "/jobs/two/component/jobs/fit/inputs/data/path",
+    ]

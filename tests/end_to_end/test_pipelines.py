@@ -63,6 +63,11 @@ def test_a_pipeline_is_followed_shown_and_downloaded(shared: Embedded, tmp_path:
     assert (tmp_path / "named-outputs/o/x").read_text() == "one\ntwo\n"
     wrong = shared.run("job", "download", "-n", "chain", "--step", "b/on", "-p", str(tmp_path))
     assert wrong.status == 4 and "Did you mean 'b/in'?" in wrong.err
+    again = ("--only", "c", "--inputs-from", "chain", "--name", "alone", "--stream")
+    said = shared.run("job", "create", "-f", str(shared.write({**WHOLE, "name": "chain"})), *again)
+    assert said.status == 0, said.err
+    assert shared.run("job", "download", "-n", "alone", "--all", "-p", str(tmp_path / "alone")).status == 0
+    assert (tmp_path / "alone/named-outputs/o/x").read_text() == "one\ntwo\nthree\n"
     assert [one["step"] for one in shared.json("job", "list", "--parent-job-name", "chain")] == ["c", "b", "a"]
     assert "waits" not in shared.run("job", "show", "-n", "chain").out
     assert "3 of 3 steps are over" in shared.run("job", "explain", "-n", "chain").out

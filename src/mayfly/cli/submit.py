@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mayfly.cli import report, text
-from mayfly.cli.app import command
+from mayfly.cli.app import command, completing
 from mayfly.cli.progress import Upload
 from mayfly.cli.run import Run
 from mayfly.cli.watch import watch
@@ -24,27 +26,41 @@ _SET = click.option(
     "--set", "sets", multiple=True, metavar="A.B=C", help="Change a value of the file; may be repeated."
 )
 _NAME = click.option("--name", "-n", metavar="NAME", help="The job's name; a new one is made without it.")
+_ONLY = click.option(
+    "--only", metavar="STEP", default="", help="Only this step of a pipeline, by itself: 'train', 'outer/train'."
+)
+_INPUTS_FROM = click.option(
+    "--inputs-from",
+    metavar="JOB",
+    default="",
+    shell_complete=completing("job"),
+    help="With --only: what the step reads of other steps is what this pipeline job's steps made.",
+)
+
+
+def _file_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed((_FILE, _SET, _NAME, _ONLY, _INPUTS_FROM)):
+        function = option(function)
+    return function
 
 
 @command("create")
-@_FILE
-@_SET
-@_NAME
+@_file_options
 @click.option("--stream", "-s", is_flag=True, help="Follow the job's log until it ends, then report.")
-def create(run: Run, file: Path, sets: tuple[str, ...], name: str | None, stream: bool) -> int:
+def create(
+    run: Run, file: Path, sets: tuple[str, ...], name: str | None, only: str, inputs_from: str, stream: bool
+) -> int:
     """Submit a job file. Its code and local inputs are uploaded, as far as the server lacks them."""
-    job_file, doors = _read(run, file, sets, name), run.doors()
+    job_file, doors = _read(run, file, sets, name, only, inputs_from), run.doors()
     job = doors.submit(prepare(run, job_file, doors))
     return accepted(run, doors, job, stream)
 
 
 @command("validate")
-@_FILE
-@_SET
-@_NAME
-def validate(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> None:
+@_file_options
+def validate(run: Run, file: Path, sets: tuple[str, ...], name: str | None, only: str, inputs_from: str) -> None:
     """Check a job file without submitting it, and say what is accepted but not yet enforced."""
-    job_file, doors = _read(run, file, sets, name), run.doors()
+    job_file, doors = _read(run, file, sets, name, only, inputs_from), run.doors()
     view = doors.validate(prepare(run, job_file, doors))
 
     def human() -> list[str]:
@@ -54,21 +70,21 @@ def validate(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> N
 
 
 @command("plan")
-@_FILE
-@_SET
-@_NAME
-def plan(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> None:
+@_file_options
+def plan(run: Run, file: Path, sets: tuple[str, ...], name: str | None, only: str, inputs_from: str) -> None:
     """Show which size a job would get and why, what it would cost, and whether it would start now. Makes no job."""
-    job_file, doors = _read(run, file, sets, name), run.doors()
+    job_file, doors = _read(run, file, sets, name, only, inputs_from), run.doors()
     view = doors.plan(prepare(run, job_file, doors))
     run.screen.data(view, lambda: _planned(run, view, str(file)))
 
 
-def _read(run: Run, file: Path, sets: tuple[str, ...], name: str | None) -> JobFile:
+def _read(run: Run, file: Path, sets: tuple[str, ...], name: str | None, only: str, inputs_from: str) -> JobFile:
     """The file, checked as far as that needs no server, so that a wrong one starts none."""
     run.screen.locate = lambda fault: fault.message
     job_file = jobfile.read(file, [*sets, f"name={name}"] if name else list(sets))
     run.screen.locate = job_file.locate
+    if only or inputs_from:
+        job_file = job_file.narrowed(only, inputs_from, named=bool(name))
     job_file.check()
     return job_file
 
@@ -92,7 +108,8 @@ def prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
             say=lambda note: run.screen.notes([note]),
             looking=progress.looking,
         )
-    return submission.model_dump(mode="json", exclude_none=True)
+    step = {"only": job_file.only, "inputs_from": job_file.inputs_from}
+    return submission.model_copy(update=step).model_dump(mode="json", exclude_none=True)
 
 
 def accepted(run: Run, doors: Doors, job: View, stream: bool) -> int:

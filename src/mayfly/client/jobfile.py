@@ -11,7 +11,7 @@ from typing import Any
 from mayfly.client.assembly import Assembly
 from mayfly.client.parts import Part, content, neighbour, not_found
 from mayfly.kit.errors import Fault, Invalid
-from mayfly.spec import component, document, expansion, holders, overrides, pipeline
+from mayfly.spec import component, document, excerpt, expansion, holders, overrides, pipeline
 from mayfly.spec import job as spec
 from mayfly.spec.expansion import Expanded
 from mayfly.spec.fields import Refers, local, refers
@@ -33,6 +33,10 @@ class JobFile:
     """What went wrong with included files."""
     alone: bool = False
     """A component, not a job: the definition is {component: …}."""
+    only: str = ""
+    """The step of the pipeline that is to be run by itself."""
+    inputs_from: str = ""
+    """The job whose steps made what that one reads of others."""
 
     @property
     def folder(self) -> Path:
@@ -81,12 +85,30 @@ class JobFile:
         if self.alone:
             return None, _of_component(body)
         if pipeline.is_pipeline(self.definition):
-            return None, pipeline.parse(self.definition).local_paths()
+            return None, self._of_step(pipeline.parse(self.definition).local_paths())
         job, expanded = self._parsed()
         found = {expanded.back(pointer): path for pointer, path in job.local_paths().items()}
         if isinstance(body, dict) and "/component/code" in found and not body.get("code"):
             found["/component/code"] = LocalPath("", "code")  # nothing but its includes
         return job, found
+
+    def _of_step(self, paths: dict[str, LocalPath]) -> dict[str, LocalPath]:
+        """Those that the one step reads which is to be run; all, where only the server knows which they are."""
+        if not self.only:
+            return paths
+        try:
+            found = excerpt.excerpt(self.definition, excerpt.parts(self.only))
+        except Invalid as error:
+            if error.code == "StepHidden":
+                return paths
+            raise
+        wanted = set(found.forward({pointer: pointer for pointer in paths}).values())
+        return {pointer: path for pointer, path in paths.items() if pointer in wanted}
+
+    def narrowed(self, step: str, inputs_from: str, *, named: bool) -> JobFile:
+        """For one step of it. The pipeline's own name is not the step's, unless it was `named` for it."""
+        definition = {key: value for key, value in self.definition.items() if key != "name" or named}
+        return replace(self, definition=definition, only=step, inputs_from=inputs_from)
 
     def includes(self, pointer: str) -> list[str]:
         """What the component whose code stands at `pointer` wants beside it."""

@@ -50,7 +50,7 @@ def create(world: World, who: str, place: Place, submission: Submission) -> tupl
         raise Invalid("WrongType", "A component is 'key: value' lines.", pointer=_PLACE)
     if str(body.get("type")).lower() == "pipeline":
         return _create_pipeline(world, who, place, submission)
-    with _moved(lambda pointer: _PLACE + pointer):
+    with moved(lambda pointer: _PLACE + pointer):
         known = component.read(body, named=True)
         wanted = component.local_paths(body)
         uploads = {
@@ -167,7 +167,7 @@ def expanded(world: World, place: Place, submission: Submission) -> Iterator[Sub
     uploads = {pointer: digest for name, digest in sent.items() if (pointer := made.forward(name)) in wanted}
     files = [made.forward(name) for name in submission.files]
     _check_sent(own, wanted, uploads)
-    with _moved(made.back):
+    with moved(made.back):
         yield submission.model_copy(update={"definition": made.definition, "uploads": uploads, "files": files})
 
 
@@ -190,7 +190,7 @@ def _find(world: World, place: Place, written: Any) -> Found:
     `registries.find`, each pointing to `/component`."""
     if not isinstance(written, str):
         return Found(written)
-    with _moved(lambda _pointer: _PLACE, always=True):
+    with moved(lambda _pointer: _PLACE, always=True):
         reference = parse_reference(written)
         if isinstance(reference, RegistryReference):
             return _of_registry(world, registries.find(world, reference))
@@ -234,7 +234,7 @@ def _of_registry(world: World, asset: RegistryAsset) -> Found:
 
 
 @contextmanager
-def _moved(move: Callable[[str], str], *, always: bool = False) -> Iterator[None]:
+def moved(move: Callable[[str], str], *, always: bool = False) -> Iterator[None]:
     """Faults raised inside have their pointers moved; `always`: those that have none get one."""
     try:
         yield

@@ -65,13 +65,7 @@ class Prepared:
 def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     """Raises Invalid with every fault of every step, or the one failure there is, of its own kind: those of
     `spec.pipeline.parse`, of `components.completed`, of `submit.prepare` for what does not wait for another step."""
-    complete, missing = components.completed(world, place, submission)
-    try:
-        made = spec.parse(complete.definition)
-    except Invalid as error:
-        raise command.invalid([*missing, *error.all_faults()]) from error
-    if missing:
-        raise command.invalid(missing)
+    made, complete = understood(world, place, submission)
     components.check_sent(world, made.local_paths(), complete.uploads)
     workspace, said = places.create(world, place)
     notes = [*made.notes(), *([said] if said else [])]
@@ -88,6 +82,18 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     if failures:
         raise command.invalid([fault for _, fault in failures])
     return Prepared(made, complete, workspace, notes)
+
+
+def understood(world: World, place: Place, submission: Submission) -> tuple[Pipeline, Submission]:
+    """The pipeline and the submission with every component in its place. Raises Invalid with every fault."""
+    complete, missing = components.completed(world, place, submission)
+    try:
+        made = spec.parse(complete.definition)
+    except Invalid as error:
+        raise command.invalid([*missing, *error.all_faults()]) from error
+    if missing:
+        raise command.invalid(missing)
+    return made, complete
 
 
 class _Looks:

@@ -83,6 +83,10 @@ class Submission(Shape):
     working_folder_name: str = "Default"
     """The default experiment (semantics §1.12)."""
     git: GitState | None = None
+    only: str = ""
+    """A step of the pipeline ('train', 'outer/train') that is to be run by itself."""
+    inputs_from: str = ""
+    """With `only`: the pipeline job whose steps made what the step reads of others."""
 
 
 class EnvironmentBuild(Shape):
