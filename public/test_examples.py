@@ -16,6 +16,7 @@ from mayfly.testing.embedded import ENDED, Embedded
 
 RUNNING = [job for job in EXPECTED["jobs"] if "not_run" not in job]
 PIPELINES = [job for job in EXPECTED["pipelines"] if "not_run" not in job]
+NOT_YET = [job for part in ("jobs", "pipelines") for job in EXPECTED[part] if "not_run" in job and "code" in job]
 
 
 def name_of(job: dict[str, Any]) -> str:
@@ -56,6 +57,12 @@ def test_a_file_that_cannot_be_right_is_refused_readably(server: Embedded, examp
     first = said.err.splitlines()[0]
     assert re.match(r".+\.ya?ml:\d+: .+ \[[A-Z]\w+\]\Z", first) or first.startswith("error: "), said.err
     assert "Traceback" not in said.err and len(said.err.splitlines()) < 20, said.err
+
+
+@pytest.mark.parametrize("job", NOT_YET, ids=name_of)
+def test_a_file_that_does_not_run_yet_says_why(server: Embedded, examples: Path, job: dict[str, Any]) -> None:
+    said = server.run("job", "validate", "-f", str(examples / job["file"]))
+    assert said.status in (2, 3, 4) and f"[{job['code']}]" in said.err and "Traceback" not in said.err, said
 
 
 @pytest.mark.parametrize("schema", ["commandJob", "pipelineJob"])
@@ -111,6 +118,10 @@ def as_expected(server: Embedded, view: dict[str, Any], expected: dict[str, Any]
     assert view["status"] in ENDED and view["status"] == expected.get("status", "Completed"), f"{view}\n{log}"
     for pattern in expected.get("log", ()):
         assert re.search(pattern, log), f"{pattern!r} is not in:\n{log}"
+    for file, patterns in expected.get("logs", {}).items():
+        log = server.log(view["name"], f"user_logs/{file}")
+        for pattern in patterns:
+            assert re.search(pattern, log), f"{pattern!r} is not in {file}:\n{log}"
     for output, paths in expected.get("outputs", {}).items():
         there = files_of(server, view, output)
         assert all(fnmatch.filter(there, path) for path in paths), f"{output}: {there}"
