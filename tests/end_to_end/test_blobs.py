@@ -10,13 +10,15 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import yaml
 from azure.core.exceptions import AzureError
 from azure.storage.blob import ContainerClient
 
 from mayfly.kit.clock import Millis
 from mayfly.services.blobs import container_of
 from mayfly.services.signatures import Grant, Signatures
-from mayfly.testing.embedded import Embedded
+from mayfly.testing.embedded import HELLO, Embedded
+from mayfly.testing.nodes import until
 
 IN_JOB = """
 import os, fsspec
@@ -39,8 +41,8 @@ def opened(server: Embedded, **options: int) -> ContainerClient:
 def access(server: Embedded) -> tuple[str, str, str]:
     workspace = server.call("GET", "/mayfly/v1/workspaces")[0]["id"]
     name = container_of(workspace, "workspaceblobstore")
-    until = Millis(int(time.time() * 1000) + 3600_000)
-    sas = Signatures((server.folder / "secret").read_bytes()).sign(Grant(name, "racwdl", until))
+    end = Millis(int(time.time() * 1000) + 3600_000)
+    sas = Signatures((server.folder / "secret").read_bytes()).sign(Grant(name, "racwdl", end))
     return f"{server.record['url']}/mayfly.blob.mayfly.internal", name, sas
 
 
@@ -72,6 +74,30 @@ def test_jobs_and_storage_clients_see_the_same_files(embedded: Embedded) -> None
         assert container.download_blob("from job/adlfs.txt").readall() == b"by adlfs"
 
 
+@pytest.mark.end_to_end
+def test_a_datastore_of_azures_blob_service_is_read_and_written(embedded: Embedded) -> None:
+    url, name, sas = access(embedded)
+    body = {"name": "far", "type": "azure_blob", "account_name": "mayfly", "container_name": name, "endpoint": url}
+    far = embedded.place / "far.yml"
+    far.write_text(yaml.safe_dump({**body, "credentials": {"sas_token": f"?{sas}"}}))
+    embedded.json("datastore", "create", "-f", str(far))
+    with opened(embedded) as container:
+        container.upload_blob("in/a b ü.csv", b"1,2\n")
+        container.upload_blob("in/sub/large", bytes(9 << 20))
+        for mode in ("ro_mount", "download"):
+            job = embedded.submit(
+                {
+                    **HELLO,
+                    "command": 'cd ${{inputs.data}}; cat *.csv; wc -c < sub/large; echo out > "${{outputs.out}}/r é.txt"',
+                    "inputs": {"data": {"path": "azureml://datastores/far/paths/in", "mode": mode}},
+                    "outputs": {"out": {"path": f"azureml://datastores/far/paths/{mode}"}},
+                }
+            )
+            embedded.wait(job, "Completed")
+            assert embedded.log(job) == f"1,2\n{9 << 20}\n"
+            assert container.download_blob(f"{mode}/r é.txt").readall() == b"out\n"
+
+
 @pytest.mark.fault
 def test_every_blob_that_was_answered_outlives_a_killed_server(embedded: Embedded, tmp_path: Path) -> None:
     answered: dict[str, str] = {}
@@ -90,8 +116,7 @@ def test_every_blob_that_was_answered_outlives_a_killed_server(embedded: Embedde
     blocky = {"max_single_put_size": 1 << 18, "max_block_size": 1 << 18, "retry_total": 0}
     with ThreadPoolExecutor(4) as pool, opened(embedded, **blocky) as container:
         sending = [pool.submit(send, container) for _ in range(4)]
-        while len(answered) < 60:
-            time.sleep(0.01)
+        until(lambda: len(answered) >= 60)
         embedded.kill_server()
         stop.set()
         for one in sending:

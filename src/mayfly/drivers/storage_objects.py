@@ -220,7 +220,9 @@ def _quiet(error: BaseException) -> BaseException:
 
 
 def _version(found: Any) -> str:
-    return found.get("e_tag") or f"{found['size']}-{found['last_modified'].timestamp()}"
+    """Azure quotes a tag in the answer to a read, and does not in a list."""
+    tag = (found.get("e_tag") or "").removeprefix("W/").strip('"')
+    return tag or f"{found['size']}-{found['last_modified'].timestamp()}"
 
 
 def _changed(place: Place, path: str) -> Conflict:

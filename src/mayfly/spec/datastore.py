@@ -88,7 +88,8 @@ class Datastore(Shape):
     def _azure_endpoint(self) -> str | None:
         if self.endpoint is None or self.endpoint == "core.windows.net":
             return None
-        return self.endpoint if "://" in self.endpoint else f"https://{self.account_name}.blob.{self.endpoint}"
+        scheme = "http" if self.protocol == "http" else "https"
+        return self.endpoint if "://" in self.endpoint else f"{scheme}://{self.account_name}.blob.{self.endpoint}"
 
 
 _NEEDED = {
