@@ -64,3 +64,12 @@ def test_a_runs_artifact_is_the_input_of_the_next_job(shared: Embedded) -> None:
     )
     said = shared.run("job", "create", "-f", str(wrong), "-o", "json")
     assert said.status == 4 and "has nothing at 'no'" in json.loads(said.err)["error"]["message"]
+
+
+def test_what_was_submitted_can_be_kept_and_submitted_again(shared: Embedded) -> None:
+    kept = shared.place / "kept.yml"
+    path = shared.write({"command": "echo ${{inputs.n}}", "environment": {"image": "python"}, "inputs": {"n": 1}})
+    said = shared.run("job", "create", "-f", str(path), "--set", "inputs.n=7", "-a", str(kept), "--skip-validation")
+    assert said.status == 0 and "--skip-validation changes nothing" in said.err
+    again = shared.json("job", "create", "-f", str(kept), "--stream")
+    assert (again["status"], shared.log(again["name"])) == ("Completed", "7\n")

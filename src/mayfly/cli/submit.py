@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from mayfly.cli import report, text
 from mayfly.cli.app import command, completing
@@ -47,12 +48,36 @@ def _file_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @command("create")
 @_file_options
 @click.option("--stream", "-s", is_flag=True, help="Follow the job's log until it ends, then report.")
+@click.option("--web", "-e", is_flag=True, help="Open the page of its metrics in a browser, signed in.")
+@click.option(
+    "--save-as", "-a", type=click.Path(path_type=Path), metavar="FILE", help="Write what was submitted to it."
+)
+@click.option("--skip-validation", is_flag=True, hidden=True)
 def create(
-    run: Run, file: Path, sets: tuple[str, ...], name: str | None, only: str, inputs_from: str, stream: bool
+    run: Run,
+    file: Path,
+    sets: tuple[str, ...],
+    name: str | None,
+    only: str,
+    inputs_from: str,
+    stream: bool,
+    web: bool,
+    save_as: Path | None,
+    skip_validation: bool,
 ) -> int:
     """Submit a job file. Its code and local inputs are uploaded, as far as the server lacks them."""
     job_file, doors = _read(run, file, sets, name, only, inputs_from), run.doors()
+    if skip_validation:
+        run.screen.notes(["--skip-validation changes nothing: what could not run is refused before it costs anything"])
     job = doors.submit(prepare(run, job_file, doors))
+    if save_as is not None:
+        save_as.write_text(
+            yaml.safe_dump(dict(job["definition"]), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+    if web:
+        url = doors.web(job["name"])
+        click.launch(url)
+        run.screen.note(f"Its page, once and within ten minutes: {url}")
     return accepted(run, doors, job, stream)
 
 
