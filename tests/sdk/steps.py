@@ -3,8 +3,6 @@
 Nothing in it knows of Mayfly. Each step that raises is written down with its reason, and the rest goes on.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
@@ -15,7 +13,7 @@ from pathlib import Path
 
 warnings.simplefilter("ignore")
 
-from azure.ai.ml import Input, MLClient, Output, command  # noqa: E402
+from azure.ai.ml import Input, MLClient, Output, command, dsl, load_component, load_job  # noqa: E402
 from azure.ai.ml.entities import AmlCompute, Data, Environment, Model  # noqa: E402
 from azure.ai.ml.exceptions import JobException  # noqa: E402
 from azure.core.exceptions import ResourceNotFoundError  # noqa: E402
@@ -33,7 +31,7 @@ def step(name: str) -> Callable[[Callable[[], None]], None]:
             function()
             answers[name] = "passes"
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the step came to
-            answers[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            answers[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
     return run
 
@@ -86,6 +84,13 @@ def _() -> None:
 def _() -> None:
     printed(lambda: ml.jobs.download(kept["job"], output_name="scores", download_path="got"))
     assert Path("got/named-outputs/scores/scores.txt").read_text() == "0.5"
+
+
+@step("jobs.download: all of a job's named outputs")
+def _() -> None:
+    printed(lambda: ml.jobs.download(kept["job"], all=True, download_path="all"))
+    assert Path("all/named-outputs/scores/scores.txt").read_text() == "0.5"
+    assert Path("all/artifacts/outputs/model.txt").read_text() == "a model"
 
 
 @step("jobs.create_or_update: the same code is not sent again")
@@ -169,6 +174,107 @@ def _() -> None:
     path = f"azureml://jobs/{kept['job']}/outputs/artifacts/paths/outputs/model.txt"
     assert ml.models.create_or_update(Model(name="trained", path=path)).version == "1"
     assert ml.models.get("trained", version="1").name == "trained"
+
+
+PIPELINE = """
+type: pipeline
+inputs:
+  rows: {type: uri_file, path: rows.csv}
+  rate: 0.5
+outputs:
+  scores: {type: uri_folder}
+settings: {default_compute: azureml:serverless}
+jobs:
+  train:
+    type: command
+    code: project
+    command: >-
+      python train.py ${{inputs.rows}} ${{outputs.scores}} && cp outputs/model.txt ${{outputs.scores}}/ &&
+      echo ${{inputs.rate}} > ${{outputs.scores}}/rate
+    environment: {image: library/python:latest}
+    inputs: {rows: "${{parent.inputs.rows}}", rate: "${{parent.inputs.rate}}"}
+    outputs: {scores: "${{parent.outputs.scores}}"}
+    limits: {timeout: 300}
+  score:
+    type: command
+    component: azureml:score_model:1
+    inputs: {model: "${{parent.jobs.train.outputs.scores}}"}
+"""
+
+
+@step("pipelines: built inline of command(), a component's file and a nested pipeline")
+def _() -> None:
+    train = command(
+        code="./project",
+        command="python train.py ${{inputs.rows}} ${{outputs.model}} && cp outputs/model.txt ${{outputs.model}}/",
+        inputs={"rows": Input(type="uri_file"), "rate": 0.1},
+        outputs={"model": Output(type="uri_folder")},
+        environment=Environment(image=IMAGE),
+    )
+    score = load_component("project/score.yml")
+
+    @dsl.pipeline()
+    def inner(model: Input, threshold: float = 0.25):
+        return {"report": score(model=model, threshold=threshold).outputs.report}
+
+    @dsl.pipeline(name="whole", compute="serverless")
+    def whole(rows: Input, rate: float = 0.2):
+        trained = train(rows=rows, rate=rate)
+        trained.environment_variables = {"SEEN": "yes"}
+        scored = score(model=trained.outputs.model, note="it")
+        scored.set_limits(timeout=300)
+        deep = inner(model=trained.outputs.model)
+        return {"report": scored.outputs.report, "deep": deep.outputs.report}
+
+    job = ml.jobs.create_or_update(whole(rows=Input(type="uri_file", path="rows.csv")), experiment_name="first")
+    kept["pipeline"] = job.name
+
+
+@step("pipelines: jobs.stream and jobs.list of its children")
+def _() -> None:
+    said = printed(lambda: ml.jobs.stream(kept["pipeline"]))
+    assert "deep/score_model is" in said and "The pipeline is Completed" in said, said.replace("\n", " ")
+    children = {one.display_name: one.name for one in ml.jobs.list(parent_job_name=kept["pipeline"])}
+    assert set(children) == {"trained", "scored", "deep"}
+    assert ml.jobs.get(children["scored"]).status == "Completed"
+    assert "training on 3 rows" in printed(lambda: ml.jobs.stream(children["trained"]))
+    assert set(ml.jobs.get(kept["pipeline"]).jobs) == {"trained", "scored", "deep"}
+
+
+@step("pipelines: jobs.download of its outputs, one and all")
+def _() -> None:
+    printed(lambda: ml.jobs.download(kept["pipeline"], output_name="deep", download_path="one"))
+    printed(lambda: ml.jobs.download(kept["pipeline"], all=True, download_path="whole"))
+    found = {str(one.relative_to("whole")): one for one in Path("whole/named-outputs").rglob("*") if one.is_file()}
+    reports = {name.split("/")[1]: one.read_text() for name, one in found.items()}
+    assert reports == {"deep": "a modelabove 0.25\n", "report": "a modelabove 0.5 noting it\n"}, reports
+    assert [one.read_text() for one in Path("one").rglob("*") if one.is_file()] == [reports["deep"]]
+
+
+@step("pipelines: of a file, with a registered component")
+def _() -> None:
+    assert ml.components.create_or_update(load_component("project/score.yml")).version == "1"
+    Path("pipeline.yml").write_text(PIPELINE, encoding="utf-8")
+    name = ml.jobs.create_or_update(load_job("pipeline.yml")).name
+    printed(lambda: ml.jobs.stream(name))
+    printed(lambda: ml.jobs.download(name, output_name="scores", download_path="filed"))
+    assert Path("filed/named-outputs/scores/rate").read_text() == "0.5\n"
+
+
+@step("pipelines: one that fails names the step")
+def _() -> None:
+    broken = command(command="exit 4", environment=Environment(image=IMAGE))
+
+    @dsl.pipeline(compute="serverless")
+    def failing():
+        broken()
+
+    name = ml.jobs.create_or_update(failing()).name
+    try:
+        printed(lambda: ml.jobs.stream(name))
+    except JobException as error:
+        assert "exit status 4" in str(error), str(error)
+    assert ml.jobs.get(name).status == "Failed"
 
 
 @step("compute: made, listed, used, deleted")

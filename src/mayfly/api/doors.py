@@ -2,7 +2,7 @@
 
 `/mayfly/…` is for users, `/agent/…` for nodes, `/tracking/…` for browsers with a cookie that a link gave; an attempt's
 token opens nothing here (a job speaks only to its node's gateway). Doors shaped as Azure's (`/subscriptions/…`,
-`/history/…`) are for users, by an access token or by their own. How to find them is told to everybody. Bodies that are
+`/history/…`, `/data/…`) are for users, by an access token or by their own. How to find them is told to everybody. Bodies that are
 kept in memory are bounded; streams are not.
 """
 
@@ -29,7 +29,7 @@ _KIND = {
     "openapi.json": "user",
     "tracking": "pages",
 }
-_AZURE = ("subscriptions", "history")
+_AZURE = ("subscriptions", "history", "data")
 _ANYBODY = ("metadata", "discovery", "msi", "logfiles")
 """They tell nothing that is secret, or look for themselves."""
 

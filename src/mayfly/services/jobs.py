@@ -68,11 +68,24 @@ def page(
     return world.store.read(look)
 
 
-def rows(world: World, place: Place, most: int, after: str | None, which: Which) -> list[JobRow]:
+def rows(
+    world: World, place: Place, most: int, after: str | None, which: Which, parent: str | None = None
+) -> list[JobRow]:
     """As `page`, as rows."""
     workspace = places.find(world, place)
+    above = find(world, place, parent).job.id if parent else None
     before = find(world, place, after).sequence if after else None
-    return world.store.read(lambda connection: jobs.page(connection, workspace.id, most, before, None, which))
+    return world.store.read(lambda connection: jobs.page(connection, workspace.id, most, before, None, which, above))
+
+
+def ancestors(world: World, row: JobRow) -> tuple[str, str]:
+    """Names of its parent and of the outermost; '' and its own where it is nobody's child."""
+    if row.parent is None:
+        return "", row.name
+    parent, root = row.parent, row.root or row.parent
+    above = world.store.read(lambda c: [jobs.by_id(c, id) for id in (parent, root)])
+    names = ["" if one is None else one.name for one in above]
+    return names[0], names[1]
 
 
 def names(world: World, place: Place, asked: list[str]) -> list[str]:

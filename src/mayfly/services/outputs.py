@@ -200,6 +200,30 @@ def inherited(world: World, unit: Unit, row: JobRow, now: Millis) -> None:
     _complete(world, unit, row, kept, now)
 
 
+def of_pipeline(unit: Unit, row: JobRow, output: OutputRow, now: Millis, *, is_file: bool) -> None:
+    """In the unit that ends a pipeline: what is its own lies under its own name too."""
+    laid = Placement(_own_path(row, output.name), output.tree, is_file and output.files == 1)
+    datastore_rows.place(unit, row.workspace, DEFAULT, laid, now, job=row.job.id, attempt=0)
+
+
+def lying(world: World, row: JobRow) -> dict[str, DatastoreReference]:
+    """Where in Mayfly's own storage each named output lies, of those that have files."""
+    made = world.store.read(lambda connection: results.outputs_of(connection, row.job.id, row.job.attempt))
+    names = [one.name for one in made if one.files and one.name != "default"]
+    if row.job.composite:
+        return {name: DatastoreReference(DEFAULT, _own_path(row, name)) for name in names}
+    kept = _targets(row)
+    return {
+        name: DatastoreReference(kept[name].datastore, kept[name].path)
+        for name in names
+        if name in kept and not kept[name].address
+    }
+
+
+def _own_path(row: JobRow, output: str) -> str:
+    return f"azureml/{row.name}/{output}"
+
+
 def _complete(world: World, unit: Unit, row: JobRow, kept: Mapping[str, Target], now: Millis) -> None:
     made: dict[str, tuple[Target, asset_rows.AssetRow | None]] = {}
     rows = results.outputs_of(unit.connection, row.job.id, row.job.attempt)

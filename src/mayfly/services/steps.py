@@ -184,6 +184,7 @@ def end(world: World, plan: Plan, cause: Cause | None, children: list[ChildRow])
         and child.state is JobState.COMPLETED
         and (output := _output(world, child, one)) is not None
     ]
+    files = {one["name"] for one in plan.outputs if one["is_file"]}
     now = world.clock.now()
 
     def keep(unit: Unit) -> None:
@@ -192,6 +193,7 @@ def end(world: World, plan: Plan, cause: Cause | None, children: list[ChildRow])
             return
         for output in made:
             results.add_output(unit, row.job.id, 0, output)
+            outputs.of_pipeline(unit, row, output, now, is_file=output.name in files)
         move(unit, row, ChildrenEnded(cause), now)
         unit.passing("pipeline ended")
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import yaml
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from mayfly.api.azureml import code
+from mayfly.api.azureml import code, pipeline
 from mayfly.api.azureml.here import WS, Here, id_of, which_of
 from mayfly.api.workspace import Name, user
 from mayfly.domain.references import AssetKind
@@ -254,8 +254,10 @@ def _component(world: World, who: str, place: Place, name: str, version: str, sa
     spec = said.get("componentSpec")
     if not isinstance(spec, Mapping):
         raise Invalid("ComponentInvalid", "The body says no componentSpec.", pointer="/properties/componentSpec")
-    left_out = ("_source", "is_deterministic")
-    body = {key: value for key, value in spec.items() if key not in left_out}
+    spec = pipeline.component(spec) if str(spec.get("type")).lower() == "pipeline" else spec
+    body = {key: value for key, value in spec.items() if key not in ("_source", "sourceJobId")}
+    if body.get("is_deterministic") is True:
+        del body["is_deterministic"]  # as where nothing is said
     body |= {
         "name": name,
         "version": version,

@@ -19,25 +19,48 @@ _PRIORITIES = {1: "low", 2: "medium", 3: "high"}
 _LATER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+_LABELS = ("displayName", "experimentName", "description", "tags", "properties")
+
+
 def definition(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """The job file that says what `properties` of a body say; `code` is left out. Raises Invalid `DurationInvalid`."""
-    labels = ("displayName", "experimentName", "description", "tags", "properties", "command", "environmentVariables")
-    found: dict[str, Any] = {_snake(key): told.get(key) for key in labels}
-    found |= {
-        "name": name,
+    found = common(name, told) | {
         "type": "command",
+        "command": told.get("command"),
+        "environment_variables": told.get("environmentVariables"),
         "environment": reference(told.get("environmentId")),
         "component": reference(told.get("componentId")),
-        "compute": _last(told.get("computeId")),
-        "inputs": {key: _input(value) for key, value in _mapping(told, "inputs").items()},
-        "outputs": {key: _output(value) for key, value in _mapping(told, "outputs").items() if key != "default"},
+        **how(told),
+    }
+    return _given(found)
+
+
+def how(told: Mapping[str, Any]) -> dict[str, Any]:
+    """On what, for how long and as whom a job runs. Raises Invalid `DurationInvalid`."""
+    found = {
         "resources": _resources(_mapping(told, "resources")),
         "limits": _limits(_mapping(told, "limits")),
         "queue_settings": _queue(_mapping(told, "queueSettings")),
         "distribution": _typed(_mapping(told, "distribution"), "distributionType"),
-        "identity": _identity(_mapping(told, "identity")),
+        "identity": identity(told),
         "services": {key: _service(value) for key, value in _mapping(told, "services").items() if _asked(key, value)},
     }
+    return _given(found)
+
+
+def common(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What jobs of every type say in the same way."""
+    found: dict[str, Any] = {_snake(key): told.get(key) for key in _LABELS}
+    found |= {
+        "name": name,
+        "compute": last(told.get("computeId")),
+        "inputs": {key: _input(value) for key, value in _mapping(told, "inputs").items()},
+        "outputs": {key: _output(value) for key, value in _mapping(told, "outputs").items() if key != "default"},
+    }
+    return _given(found)
+
+
+def _given(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in (None, {}, "")}
 
 
@@ -47,7 +70,7 @@ def _input(told: Any) -> Any:
     kind = str(told.get("jobInputType", "uri_folder"))
     if kind.lower() == "literal":
         return {"value": told.get("value")}
-    found = {"type": kind, "path": reference(told.get("uri")), "mode": _mode(told.get("mode"))}
+    found = {"type": kind, "path": reference(told.get("uri")), "mode": mode(told.get("mode"))}
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -57,7 +80,7 @@ def _output(told: Any) -> Any:
     found = {
         "type": told.get("jobOutputType"),
         "path": reference(told.get("uri")),
-        "mode": _mode(told.get("mode")),
+        "mode": mode(told.get("mode")),
         "name": told.get("assetName"),
         "version": told.get("assetVersion"),
         "description": told.get("description"),
@@ -65,7 +88,8 @@ def _output(told: Any) -> Any:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _mode(told: Any) -> Any:
+def mode(told: Any) -> Any:
+    """As job files write it."""
     return _MODES.get(told.lower(), told.lower()) if isinstance(told, str) else None
 
 
@@ -95,8 +119,8 @@ def _queue(told: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _identity(told: Mapping[str, Any]) -> dict[str, Any]:
-    found = _typed(told, "identityType")
+def identity(told: Mapping[str, Any]) -> dict[str, Any]:
+    found = _typed(_mapping(told, "identity"), "identityType")
     words = {"amltoken": "aml_token", "useridentity": "user_identity"}
     if "type" in found:
         found["type"] = words.get(str(found["type"]).lower(), found["type"])
@@ -121,7 +145,8 @@ def _asked(name: str, told: Any) -> bool:
 
 def _typed(told: Mapping[str, Any], kind: str) -> dict[str, Any]:
     found = {_snake(key): value for key, value in told.items() if key != kind and value is not None}
-    return {**found, "type": told[kind]} if told.get(kind) else {}
+    said = told.get(kind) or told.get("type")
+    return {**found, "type": said} if said else {}
 
 
 def _mapping(told: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -134,7 +159,7 @@ def reference(told: Any) -> Any:
     return f"azureml:{told}" if isinstance(told, str) and told.lower().startswith("/subscriptions/") else told
 
 
-def _last(id: Any) -> Any:
+def last(id: Any) -> Any:
     """The name at the end of an id."""
     return id.rstrip("/").rpartition("/")[2] if isinstance(id, str) else None
 
@@ -149,7 +174,7 @@ def _snake(word: str) -> str:
 def properties(written: Mapping[str, Any]) -> dict[str, Any]:
     """What a body of Azure's says of a job file."""
     environment = written.get("environment")
-    resources = {_camel(key): value for key, value in _mapping(written, "resources").items()}
+    resources = {camel(key): value for key, value in _mapping(written, "resources").items()}
     found = {
         "jobType": "Command",
         "command": written.get("command") or "",
@@ -176,6 +201,7 @@ def _sent_output(told: Any) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _camel(word: str) -> str:
+def camel(word: str) -> str:
+    """A job file's key as a body has it."""
     first, *rest = word.split("_")
     return first + "".join(one.capitalize() for one in rest)

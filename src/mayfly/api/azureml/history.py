@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from mayfly.api.azureml.here import HISTORY, Here
+from mayfly.api.azureml.here import HISTORY, WS, Here
 from mayfly.api.azureml.jobs import NOT_YET, find, not_yet, status
 from mayfly.api.workspace import Name
+from mayfly.domain import references
+from mayfly.domain.references import JobOutputReference
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid
-from mayfly.services import capabilities, jobs, logs
+from mayfly.services import capabilities, jobs, logs, outputs, steplogs
 from mayfly.services.places import Place
+from mayfly.services.world import World
+from mayfly.store import jobs as rows
 from mayfly.store.azure_bodies import BodyRow
 from mayfly.store.jobs import JobRow
 from mayfly.wire.azureml.resources import Body as Told
@@ -23,6 +28,8 @@ from mayfly.wire.mayfly import JobUpdate
 
 _FOLLOWED_MS = 600_000
 _MOST_FOLLOWERS = 10_000
+_PAGE = 100
+_ALL = "*"
 
 
 class _Followers:
@@ -57,7 +64,7 @@ def router(here: Here) -> APIRouter:
         who = request.scope["principal"].subject
         ended = row.job.state.terminal
         first = followers.first(who, row.job.id, here.world.clock.now(), ended=ended)
-        found = _run(row) | {"logFiles": _logs(here, here.base(request), row)}
+        found = _run(here, row) | {"logFiles": _logs(here, here.base(request), row)}
         if row.notes:
             found["warnings"] = [{"source": "Mayfly", "message": note} for note in row.notes]
         return {**found, "status": "Finalizing"} if ended and first and found["logFiles"] else found
@@ -65,17 +72,42 @@ def router(here: Here) -> APIRouter:
     @routes.get(run)
     def show(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
         row, told = find(here, Place(subscription, group, workspace), name)
-        return _of_unrun(told) if row is None else _run(row)
+        return _of_unrun(told) if row is None else _run(here, row)
 
     @routes.post(f"{HISTORY}/rundata")
     def data(subscription: Name, group: Name, workspace: Name, ask: Annotated[Told, Body()]) -> Told:
-        row, told = find(here, Place(subscription, group, workspace), str(ask.get("runId", "")))
-        return {"runMetadata": _of_unrun(told) if row is None else _run(row)}
+        name = str(ask.get("runId", ""))
+        row, told = find(here, Place(subscription, group, workspace), name)
+        if row is None:
+            return {"runMetadata": _of_unrun(told)}
+        return {"runMetadata": _run(here, row) | {"outputs": _named(name, outputs.lying(here.world, row))}}
+
+    @routes.post(f"/data/v1.0{WS}/dataversion/batchGetResolvedUris")
+    def uris(subscription: Name, group: Name, workspace: Name, ask: Annotated[Told, Body()]) -> Told:
+        """Where the outputs lie that `rundata` named; what is not known is left out."""
+        place = Place(subscription, group, workspace)
+        asked = [str(one) for one in ask.get("values") or ()]
+        return {"values": {key: found for one in asked for key, found in _resolved(here, place, one).items()}}
 
     @routes.get(f"{run}/children")
-    def children(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
-        find(here, Place(subscription, group, workspace), name)
-        return {"value": []}
+    def children(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        name: Name,
+        request: Request,
+        top: Annotated[int, Query(alias="$top", ge=1)] = _PAGE,
+        skip: Annotated[str, Query(alias="$skip")] = "",
+    ) -> Told:
+        place = Place(subscription, group, workspace)
+        if find(here, place, name)[0] is None:
+            return {"value": []}
+        most = min(top, _PAGE)
+        found = jobs.rows(here.world, place, most + 1, skip or None, "all", parent=name)
+        value = [_run(here, row) for row in found[:most]]
+        if len(found) <= most or top <= most:
+            return {"value": value}
+        return {"value": value, "nextLink": f"{here.base(request)}{request.url.path}?$skip={found[most - 1].name}"}
 
     @routes.get(f"{run}/serviceinstances/{{node}}")
     def instances(subscription: Name, group: Name, workspace: Name, name: Name, node: str) -> Told:
@@ -89,7 +121,7 @@ def router(here: Here) -> APIRouter:
         place = Place(subscription, group, workspace)
         row, _told = find(here, place, name)
         if row is None:
-            raise Invalid(NOT_YET, f"The job '{name}' is of a type that does not run yet; only command jobs change.")
+            raise Invalid(NOT_YET, f"The job '{name}' is of a type that does not run yet; it does not change.")
         hidden = ask.get("hidden")
         if isinstance(hidden, bool) and hidden != row.archived:
             jobs.archive(here.world, place, name, archived=hidden)
@@ -101,12 +133,14 @@ def router(here: Here) -> APIRouter:
         )
         jobs.update(here.world, place, name, update)
         found, _ = find(here, place, name)
-        return _run(found or row)
+        return _run(here, found or row)
 
     @routes.get(f"{capabilities.PREFIX}/{{job}}/{{file:path}}")
-    def log(job: str, file: str, se: str, sig: str) -> StreamingResponse:
+    def log(job: str, file: str, se: str, sig: str) -> Response:
         world = here.world
         capabilities.check(world.tokens, job, file, se, sig, world.clock.now())
+        if file == steplogs.NAME:
+            return PlainTextResponse(_of_steps(world, job))
         found = logs.find(world, job, file)
         return StreamingResponse(logs.chunks(world, job, found, 0), media_type="text/plain; charset=utf-8")
 
@@ -117,19 +151,54 @@ def _logs(here: Here, base: str, row: JobRow) -> dict[str, str]:
     world = here.world
     now = world.clock.now()
     names = [one.name for one in logs.files(world, row.ran_as)]
+    if steplogs.has(row):
+        names.append(steplogs.NAME)
     return {name: base + capabilities.path_of(world.tokens, row.ran_as, name, now) for name in names}
 
 
-def _run(row: JobRow) -> Told:
+def _of_steps(world: World, job: str) -> str:
+    row = world.store.read(lambda connection: rows.by_id(connection, job))
+    return "" if row is None else steplogs.text(world, row)
+
+
+def _asset(job: str, output: str) -> str:
+    """By what an output's place can be asked for."""
+    return f"azureml://jobs/{job}/outputs/{output}"
+
+
+def _named(job: str, made: Iterable[str]) -> dict[str, Told]:
+    """Newer clients ask for what is of type uri_folder, older ones for UriFolder: one of those stands for all."""
+    found = {one: {"assetId": _asset(job, one), "type": "uri_folder"} for one in made}
+    return {**found, "mayfly.all": {"assetId": _asset(job, _ALL), "type": "UriFolder"}} if found else {}
+
+
+def _resolved(here: Here, place: Place, asset: str) -> dict[str, Told]:
+    reference = references.parse(asset)
+    if not isinstance(reference, JobOutputReference):
+        return {}
+    row, _ = find(here, place, reference.job)
+    lying = {} if row is None else outputs.lying(here.world, row)
+    base = f"azureml://subscriptions/{place.subscription}/resourcegroups/{place.resource_group}"
+    datastores = f"{base}/workspaces/{place.workspace}/datastores"
+    return {
+        _asset(reference.job, name): {"uri": f"{datastores}/{one.datastore}/paths/{one.path}", "type": "uri_folder"}
+        for name, one in lying.items()
+        if reference.output in (name, _ALL)
+    }
+
+
+def _run(here: Here, row: JobRow) -> Told:
     job = row.job
+    parent, root = jobs.ancestors(here.world, row)
     found: dict[str, Any] = {
         "runId": row.name,
         "runUuid": row.run,
-        "rootRunId": row.name,
+        "rootRunId": root,
+        "parentRunId": parent or None,
         "displayName": row.display_name,
         "description": row.description,
         "experimentName": row.experiment,
-        "runType": "azureml.ExperimentRun",
+        "runType": "azureml.PipelineRun" if steplogs.has(row) else "azureml.ExperimentRun",
         "target": "serverless",
         "status": status(row),
         "hidden": row.archived,

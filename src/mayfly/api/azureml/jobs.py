@@ -1,4 +1,5 @@
-"""Jobs of every type as resources. Command jobs run; others are kept as they came and say that they do not run yet."""
+"""Jobs of every type as resources. Command jobs and pipelines run; others are kept as they came and say that they do not
+run yet."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from mayfly.api.azureml import code, command, computes, operations
+from mayfly.api.azureml import code, command, computes, operations, pipeline
 from mayfly.api.azureml.here import WS, Here, id_of, which_of
 from mayfly.api.workspace import Name, user
 from mayfly.kit.errors import Conflict, Invalid, NotFound
@@ -16,12 +17,14 @@ from mayfly.services import jobs, submissions, verbatim
 from mayfly.services.places import Place
 from mayfly.store import codec
 from mayfly.store.azure_bodies import BodyRow
-from mayfly.store.jobs import JobRow, Which
+from mayfly.store.jobs import PIPELINE, JobRow, Which
 from mayfly.wire.azureml.resources import Body as Told
 from mayfly.wire.azureml.resources import labels_of, moment, page, properties_of, resource
 from mayfly.wire.mayfly import Submission
 
 NOT_YET = "JobTypeNotSupported"
+RUN = ("command", PIPELINE)
+"""Types of jobs that run by these doors."""
 _PAGE = 100
 _OURS = ("mayfly.notes", "mayfly.notRespondingSince", "mayfly.error")
 """Properties that these doors add, and take no notice of when they come back."""
@@ -43,7 +46,7 @@ def router(here: Here) -> APIRouter:
     ) -> Told:
         place = Place(subscription, group, workspace)
         here.stop.check_accepting()
-        if _type(told) == "command":
+        if _type(told) in RUN:
             created = _submit(here, user(request), place, name, told)
         else:
             created = verbatim.find(here.world, place, "jobs", name) is None
@@ -104,7 +107,7 @@ def find(here: Here, place: Place, name: str) -> tuple[JobRow | None, BodyRow | 
     told = verbatim.find(here.world, place, "jobs", name)
     if told is not None and told.deleted:
         raise NotFound("JobNotFound", f"The job '{name}' was deleted.")
-    if told is not None and verbatim.job_type(told.body) not in ("command", ""):
+    if told is not None and verbatim.job_type(told.body) not in (*RUN, ""):
         return None, told
     return jobs.find(here.world, place, name), told
 
@@ -116,7 +119,9 @@ def status(row: JobRow) -> str:
 
 def not_yet(told: BodyRow) -> str:
     kind = str(properties_of(told.body).get("jobType", "of an unknown type"))
-    return f"Jobs of type {kind} are kept, but this server does not run them yet. Jobs of type command run."
+    return (
+        f"Jobs of type {kind} are kept, but this server does not run them yet. Jobs of type command and pipeline run."
+    )
 
 
 # --- what comes -------------------------------------------------------------------------------------------------------
@@ -124,14 +129,14 @@ def not_yet(told: BodyRow) -> str:
 
 def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> bool:
     there = verbatim.find(here.world, place, "jobs", name)
-    if there is not None and (there.deleted or verbatim.job_type(there.body) != "command"):
+    if there is not None and (there.deleted or verbatim.job_type(there.body) != _type(body)):
         raise verbatim.name_taken(name)
     told = properties_of(body)
-    definition = command.definition(name, told)
+    definition = (pipeline if _type(body) == PIPELINE else command).definition(name, told)
     for key in ("tags", "properties"):
         if key in definition:
             definition[key] = {one: text for one, text in labels_of(definition[key]).items() if one not in _OURS}
-    _on_named_compute(here, place, definition)
+    _on_named_computes(here, place, definition)
     named, uploads = code.sent(here.world, told.get("codeId"), "/code")
     folder = str(told.get("experimentName") or "Default")
     ask = Submission(definition={**definition, **named}, uploads=uploads, working_folder_name=folder)
@@ -142,6 +147,18 @@ def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> bool:
     if isinstance(archived, bool) and archived != row.archived:
         jobs.archive(here.world, place, name, archived=archived)
     return created
+
+
+def _on_named_computes(here: Here, place: Place, definition: dict[str, Any]) -> None:
+    """Of the job, or of each step of a pipeline, which has the pipeline's own where it names none."""
+    default = definition.get("settings", {}).get("default_compute")
+    if default is not None and computes.alias(here, place, default) is not None:
+        definition["settings"]["default_compute"] = computes.SERVERLESS
+        for step in pipeline.below(definition):
+            if step.get("type", "command") == "command":
+                step.setdefault("compute", default)
+    for written in (definition, *pipeline.below(definition)):
+        _on_named_compute(here, place, written)
 
 
 def _on_named_compute(here: Here, place: Place, definition: dict[str, Any]) -> None:
