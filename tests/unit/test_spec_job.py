@@ -229,7 +229,7 @@ def test_all_faults_come_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("identity: {type: managed}", ["identity: stored, not yet enforced"]),
+        ("identity: {type: managed}", []),
         ("services: {s: {type: ssh}}", ["services: stored, not yet enforced"]),
         ("resources: {docker_args: x, locations: [a]}", ["resources.locations", "resources.docker_args"]),
         ("queue_settings: {job_tier: premium}", ["queue_settings.job_tier: premium runs as Standard"]),

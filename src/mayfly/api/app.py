@@ -22,6 +22,7 @@ from mayfly.api import (
 from mayfly.api.azureml.here import Here
 from mayfly.api.blob import BlobDoor
 from mayfly.api.doors import Guard
+from mayfly.services import attempts
 from mayfly.services.accesstokens import AccessTokens
 from mayfly.services.nodes import WishBook
 from mayfly.services.pages import Pages
@@ -52,7 +53,8 @@ def build(
     app.include_router(agents.router(world, WishBook(world), tracking))
     access = AccessTokens(world.tokens)
     app.include_router(azureml.router(Here(world, stop, access, secure_url)))
-    return BlobDoor(world, Guard(_noting(app, world), world.tokens, access, world.clock))
+    guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))
+    return BlobDoor(world, guard)
 
 
 def _noting(app: ASGIApp, world: World) -> ASGIApp:

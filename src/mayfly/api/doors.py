@@ -8,8 +8,10 @@ kept in memory are bounded; streams are not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
+from anyio import to_thread
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +21,7 @@ from mayfly.kit.errors import Denied, Forbidden, Invalid, MayflyError
 from mayfly.services.accesstokens import MACHINE_LEARNING, MANAGEMENT, AccessTokens, is_access_token
 from mayfly.services.pages import COOKIE, PREFIX
 from mayfly.services.tokens import Principal, Tokens
-from mayfly.wire.azureml.resources import canonical
+from mayfly.wire.azureml.resources import canonical, workspace_in
 
 LARGEST_BODY = 32 << 20
 _STREAMED = ("/content/blobs", "/agent/v1/mlflow/")
@@ -35,18 +37,22 @@ _ANYBODY = ("metadata", "discovery", "msi", "logfiles")
 
 
 class Guard:
-    def __init__(self, app: ASGIApp, tokens: Tokens, access: AccessTokens, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, tokens: Tokens, access: AccessTokens, clock: Clock, live: Callable[[str], bool]
+    ) -> None:
+        """`live`: whether the attempt that an access token was given to goes on."""
         self._app = app
         self._tokens = tokens
         self._access = access
         self._clock = clock
+        self._live = live
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
-            scope["principal"] = self._admit(scope)
+            scope["principal"] = await self._admit(scope)
             if not any(part in scope["path"] for part in _STREAMED):
                 receive = _bounded(scope, receive)
         except MayflyError as error:
@@ -55,7 +61,7 @@ class Guard:
         with suppress(ClientDisconnect):  # a caller that died while it spoke is no fault of ours
             await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> Principal:
+    async def _admit(self, scope: Scope) -> Principal:
         first = scope["path"].split("/")[1]
         wanted = _KIND.get(first)
         if scope["path"].startswith(f"{PREFIX}/open/"):
@@ -63,7 +69,7 @@ class Guard:
         if first in _ANYBODY:
             return Principal("anybody", "")
         if first in _AZURE:
-            return self._azure(scope)
+            return await self._azure(scope)
         principal = self._tokens.verify(_cookie(scope) if wanted == "pages" else _bearer(scope))
         if wanted is None:
             raise Denied("DoorUnknown", "There is no such door.")
@@ -71,11 +77,20 @@ class Guard:
             raise Forbidden("TokenOfAnotherKind", f"This door is for a {wanted}'s token, not for a {principal.kind}'s.")
         return principal
 
-    def _azure(self, scope: Scope) -> Principal:
+    async def _azure(self, scope: Scope) -> Principal:
         scope["path"] = canonical(scope["path"])
         bearer = _bearer(scope)
         if bearer is not None and is_access_token(bearer):
-            return self._access.verify(bearer, frozenset({MANAGEMENT, MACHINE_LEARNING}), self._clock.now())[0]
+            holder = self._access.verify(bearer, frozenset({MANAGEMENT, MACHINE_LEARNING}), self._clock.now())
+            if holder.attempt and not await to_thread.run_sync(self._live, holder.attempt):
+                raise Denied("TokenExpired", "The job that was given this access token has ended.")
+            if holder.workspace and holder.workspace != workspace_in(scope["path"]):
+                raise Forbidden(
+                    "IdentityOfAWorkspace",
+                    f"The managed identity of {holder.workspace} may reach nothing outside of that workspace.",
+                    remedy="Give the job 'identity: {type: user_identity}': it is then who submitted it.",
+                )
+            return holder.principal
         principal = self._tokens.verify(bearer)
         if principal.kind != "user":
             raise Forbidden("TokenOfAnotherKind", f"This door is for a user's token, not for a {principal.kind}'s.")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mayfly.client.home import ServerRecord
-from mayfly.kit.errors import Conflict, Invalid
+from mayfly.kit.errors import Conflict
+from mayfly.transfer import certificates
 from mayfly.wire.azureml import cloud
 
 NAMES = (
@@ -32,8 +32,7 @@ NAMES = (
     "no_proxy",
 )
 """Every one that may be set."""
-BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-"""The first is read by Azure's ordinary clients, the second by its asynchronous ones."""
+BUNDLES = certificates.VARIABLES
 FOREIGN = (
     "AZURE_CLIENT_ID",
     "AZURE_CLIENT_SECRET",
@@ -45,7 +44,6 @@ FOREIGN = (
 )
 """Credentials for the real Azure: with one of them DefaultAzureCredential would ask there first."""
 _LOOPBACK = "127.0.0.1,localhost,::1"
-_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +83,8 @@ def variables(record: ServerRecord, environ: Mapping[str, str], folder: Path) ->
 def merged(authority: Path, environ: Mapping[str, str], folder: Path) -> Path:
     """A bundle in `folder` of the public authorities, those of bundles that are set already, and ours. Raises Invalid
     `BundleUnreadable`."""
-    import certifi  # only who wants a bundle pays for finding it
-
-    found: dict[bytes, None] = {}
-    for name in dict.fromkeys((authority.as_posix(), certifi.where(), *filter(None, map(environ.get, BUNDLES)))):
-        try:
-            found |= dict.fromkeys(block.replace(b"\r\n", b"\n") for block in _BLOCK.findall(Path(name).read_bytes()))
-        except OSError as error:
-            raise Invalid(
-                "BundleUnreadable",
-                f"The certificates in {name} cannot be read: {error.strerror or error}.",
-                remedy=f"Correct or unset {' or '.join(BUNDLES)}.",
-            ) from error
-    text = b"\n".join(found) + b"\n"
+    given = dict.fromkeys(Path(name) for name in filter(None, map(environ.get, BUNDLES)))
+    text = certificates.merged([authority, *given])
     path = folder / f"trusted-{hashlib.sha256(text).hexdigest()[:16]}.pem"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

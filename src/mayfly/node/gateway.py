@@ -1,4 +1,5 @@
-"""The one door through which jobs speak to the tracking server: on loopback, for holders of an attempt's token.
+"""The one door through which jobs speak to the tracking server, and get access tokens: on loopback, for holders of an
+attempt's token.
 
 What a job writes about its own runs goes into its journal and is answered at once. Every other call waits until the
 journal is published, so that it sees what was written, and is passed on; it is held while the server is away and sent
@@ -30,6 +31,8 @@ from mayfly.wire.agent import Fence
 
 HOLD_S = 840.0
 """How long a call waits for the server: less than MLFLOW_HTTP_REQUEST_TIMEOUT, which jobs are given."""
+IDENTITY_S = 60.0
+"""How long a call for an access token waits for it."""
 _IN_MEMORY = 1 << 20
 _LONGEST_LINE = 65536
 _NOT_PASSED_ON = frozenset(
@@ -39,6 +42,7 @@ _AWAY = frozenset({502, 503, 504})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _CALL = re.compile(r"/api/2\.0/mlflow/(?P<operation>runs/[a-z-]+)(?:\?|\Z)")
+_IDENTITY = re.compile(r"/msi/token/?(?:\?|\Z)")
 _BYTES = re.compile(r"/api/2\.0/mlflow-artifacts/artifacts/")
 
 
@@ -101,6 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the paths are the job's business."""
 
     def _any(self) -> None:
+        if _IDENTITY.match(self.path):
+            self._identity()
+            return
         token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         speaker = self.gateway.whose(token) if token else None
         if speaker is None:
@@ -128,6 +135,30 @@ class _Handler(BaseHTTPRequestHandler):
             self._pass_on(speaker, operation, token, body, size)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _any
+
+    def _identity(self) -> None:
+        """An access token for the job, by the protocol of Azure's managed identities: who the job is, the server knows."""
+        token = self.headers.get("X-IDENTITY-HEADER") or self.headers.get("secret") or ""
+        speaker = self.gateway.whose(token) if token else None
+        if speaker is None:
+            self._say(401, _refusal("TokenInvalid", "This secret opens no attempt that is running on this node."))
+            return
+        headers = {"Mayfly-Attempt": f"{speaker.fence.job}/{speaker.fence.attempt}"}
+        path = "/identity?" + self.path.partition("?")[2]
+        deadline, delay = time.monotonic() + IDENTITY_S, 0.05
+        while True:
+            try:
+                answer = self.gateway.upstream.forward("GET", path, headers, None)
+                content = answer.read()
+                if answer.status not in _AWAY:
+                    self._say(answer.status, content)
+                    return
+            except (Unavailable, HTTPException):
+                pass
+            if time.monotonic() > deadline or self.gateway.stopping.wait(delay):
+                self._say(503, _refusal("ServerAway", "The server has been away for too long."))
+                return
+            delay = min(delay * 1.6, 1.0)
 
     def _receive(self, body: IO[bytes]) -> int:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -214,6 +245,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _refusal(code: str, message: str) -> bytes:
+    """In the shape that Azure's credentials read."""
+    return json.dumps({"error": {"code": code, "message": message}, "message": message}).encode()
 
 
 def _blocks(body: IO[bytes]) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mayfly.kit.errors import Invalid
@@ -174,6 +174,8 @@ class Surroundings:
     """Real cores of this machine."""
     node_variables: Mapping[str, str]
     """The agent's own environment, of which little is handed on."""
+    cloud: Mapping[str, str] = field(default_factory=dict)
+    """How Azure's clients find this server (`node.cloud`)."""
 
 
 def variables(assignment: Assignment, process: Process, around: Surroundings) -> dict[str, str]:
@@ -229,6 +231,7 @@ def variables(assignment: Assignment, process: Process, around: Surroundings) ->
         found["CUDA_VISIBLE_DEVICES"] = ",".join(assignment.limits.gpus)
     else:
         found["CUDA_VISIBLE_DEVICES"] = ""
+    found |= around.cloud
     found |= assignment.environment.variables
     found |= process.variables
     return found | assignment.variables

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mayfly.node import images, plan
+from mayfly.node import cloud, images, plan
 from mayfly.node.disk import write_json
 from mayfly.node.folders import AttemptFolder
 from mayfly.node.inputs import COPIED
@@ -30,6 +30,9 @@ def write_process_files(
     uid: int,
 ) -> None:
     """One file for each process, with everything its supervisor needs. `uid` 0: the agent's own user."""
+    cloud_variables = cloud.variables(
+        around.node.server_file, folder, assignment, around.tracking_uri(), around.variables
+    )
     enclosure = _enclose(around, assignment, folder, ready, uid)
     outputs = plan.output_paths(assignment, folder)
     command = plan.command(assignment, {**assignment.literals, **ready.inputs}, outputs)
@@ -46,6 +49,7 @@ def write_process_files(
             outputs=outputs,
             cores=os.cpu_count() or 1,
             node_variables=around.variables,
+            cloud=cloud_variables,
         )
         variables = plan.variables(assignment, process, surroundings)
         argv, environment = enclosure.around([_shell(ready), "-c", command], variables)
@@ -89,7 +93,10 @@ def _enclose(
         Room(
             folder=folder.root,
             writable=(*(place for place in folder.writable if place not in hidden), *downloads),
-            readable=tuple((Path(source), Path(seen)) for source, seen in ready.readable),
+            readable=(
+                *((Path(source), Path(seen)) for source, seen in ready.readable),
+                *((path, path) for path in cloud.files(folder)),
+            ),
             tmp=folder.tmp,
             etc=folder.etc,
             working=folder.code,

@@ -40,17 +40,25 @@ class AccessToken:
     """Seconds since 1970."""
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    principal: Principal
+    workspace: str = ""
+    """`<subscription>/<group>/<workspace>` where that is all it may reach."""
+    attempt: str = ""
+    """`<job>/<attempt>/<epoch>` of the job that was given it: it ends with that."""
+
+
 class AccessTokens:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
         self.tenant = str(uuid.uuid5(uuid.NAMESPACE_URL, tokens.seal("tenant", "")))
         """Of this server, as Azure's tokens have one."""
 
-    def issue(
-        self, who: Principal, resource: str, hosts: frozenset[str], now: Millis, workspace: str = ""
-    ) -> AccessToken:
+    def issue(self, holder: Holder, resource: str, hosts: frozenset[str], now: Millis) -> AccessToken:
         """For `resource` as it was asked for. `hosts`: the server's own names, with ports. Raises Invalid
-        `AudienceUnknown`. `workspace`: what the holder may reach is below it."""
+        `AudienceUnknown`."""
+        who = holder.principal
         resource = resource.strip().removesuffix("/.default")
         if _meaning(resource, hosts) is None:
             raise Invalid(
@@ -66,7 +74,8 @@ class AccessTokens:
             "mayfly": _meaning(resource, hosts),
             "sub": who.subject,
             "kind": who.kind,
-            "ws": workspace,
+            "ws": holder.workspace,
+            "attempt": holder.attempt,
             "oid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.tenant}/{who.kind}/{who.subject}")),
             "tid": self.tenant,
             "iat": seconds,
@@ -76,8 +85,8 @@ class AccessTokens:
         head = f"{_HEADER}.{_encode(json.dumps(claims, separators=(',', ':')).encode())}"
         return AccessToken(f"{head}.{self._tokens.seal(_PURPOSE, head)}", seconds + LIFE_S)
 
-    def verify(self, text: str, meanings: frozenset[str], now: Millis) -> tuple[Principal, str]:
-        """Who holds it, and the workspace it is bound to ('' for none). Raises Denied `TokenInvalid`, `TokenExpired`,
+    def verify(self, text: str, meanings: frozenset[str], now: Millis) -> Holder:
+        """Who holds it; whether an attempt goes on is not asked here. Raises Denied `TokenInvalid`, `TokenExpired`,
         `TokenAudienceWrong`."""
         head, _, signature = text.rpartition(".")
         if not head.startswith(f"{_HEADER}.") or not hmac.compare_digest(
@@ -89,7 +98,7 @@ class AccessTokens:
             raise Denied("TokenExpired", "The access token has expired.", remedy=_AGAIN)
         if claims["mayfly"] not in meanings:
             raise Denied("TokenAudienceWrong", f"The access token is for {claims['aud']}, not for this door.")
-        return Principal(claims["kind"], claims["sub"]), claims["ws"]
+        return Holder(Principal(claims["kind"], claims["sub"]), claims["ws"], claims.get("attempt", ""))
 
 
 _AGAIN = "Run the script with `mayfly exec -- …`, or take up the variables of `mayfly env` again."

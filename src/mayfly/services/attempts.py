@@ -30,6 +30,14 @@ def context_of(world: World, node: str, text: str) -> AttemptContext:
     return found
 
 
+def live(world: World, subject: str) -> bool:
+    """Whether an attempt, as `attempt_subject` names it, is its job's current one and has not ended."""
+    job, number, epoch = subject.split("/")
+    row = world.store.read(lambda connection: jobs.by_id(connection, job))
+    current = row is not None and str(row.job.attempt) == number and str(world.epoch) == epoch
+    return current and row is not None and not row.job.state.terminal
+
+
 def speaker(world: World, job: str) -> AttemptContext | None:
     """Who a job is, whether it has ended or not."""
 

@@ -60,8 +60,6 @@ def notes(job: CommandFields) -> list[str]:
 
 
 def _stored(job: CommandFields) -> Iterator[str]:
-    if job.identity is not None:
-        yield "identity"
     if job.services:
         yield "services"
     if job.parent_job_name is not None:

@@ -18,6 +18,7 @@ Doors (all with `Authorization: Bearer <node token>`, below `/agent/v1`):
   POST /data/list       DataAsk -> DataListing         what lies behind an input that Mayfly does not hold itself
   GET  /data/read?job&attempt&epoch&input&path&offset&length&version[&address]   raw bytes; 409 when it has changed
   POST /outputs/publish Publish -> {}                  put a collected output where it belongs outside; repeatable
+  GET  /identity?resource[&client_id]  with `Mayfly-Attempt: <job>/<attempt>`  an access token of the job's identity
   ANY  /mlflow/…  with `Mayfly-Attempt: <job>/<attempt>`  the tracking door behind the gateway
 """
 

@@ -9,15 +9,13 @@ from fastapi import APIRouter, Request
 from mayfly.api.azureml.here import WORKSPACES, WS, Here, id_of
 from mayfly.api.workspace import Name
 from mayfly.kit.errors import NotFound
-from mayfly.services import places
+from mayfly.services import identities, places
 from mayfly.services.places import Place
 from mayfly.store import workspaces
 from mayfly.store.workspaces import Workspace
 from mayfly.wire.azureml.resources import PROVIDER, Body, page, resource
 
 LOCATION = "local"
-IDENTITY = "mayfly"
-"""The name of the one user-assigned identity that a workspace has."""
 
 
 def router(here: Here) -> APIRouter:
@@ -45,12 +43,6 @@ def router(here: Here) -> APIRouter:
     return routes
 
 
-def identity_of(workspace: str) -> tuple[str, str]:
-    """Client and principal id of a workspace's own identity."""
-    first, second = (str(uuid.uuid5(uuid.NAMESPACE_URL, f"mayfly/{workspace}/{name}")) for name in ("client", "object"))
-    return first, second
-
-
 def _every(here: Here, request: Request, subscription: str) -> list[Body]:
     places.find(here.world, Place(*places.DEFAULT))  # it is always there
     found = here.world.store.read(workspaces.names)
@@ -62,9 +54,9 @@ def _body(here: Here, base: str, workspace: Workspace | None, place: Place | Non
         place = Place(workspace.subscription, workspace.resource_group, workspace.name)
     assert place is not None
     key = workspace.id if workspace is not None else str(place)
-    client, principal = identity_of(key)
+    client, principal = identities.of_workspace(key)
     identity = id_of(place).partition("/providers/")[0] + (
-        f"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{IDENTITY}"
+        f"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identities.NAME}"
     )
     return resource(
         id_of(place),

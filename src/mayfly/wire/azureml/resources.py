@@ -12,6 +12,10 @@ Body = dict[str, Any]
 
 _PREFIX = re.compile(rf"/subscriptions/([^/]+)/resourcegroups/([^/]+)/providers/{re.escape(PROVIDER)}/", re.IGNORECASE)
 
+_WORKSPACE = re.compile(
+    rf"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/{re.escape(PROVIDER)}/workspaces/([^/]+)", re.IGNORECASE
+)
+
 
 def workspace_id(subscription: str, group: str, workspace: str) -> str:
     return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/{PROVIDER}/workspaces/{workspace}"
@@ -23,6 +27,12 @@ def canonical(path: str) -> str:
     if found is None:
         return path
     return f"/subscriptions/{found[1]}/resourceGroups/{found[2]}/providers/{PROVIDER}/{path[found.end() :]}"
+
+
+def workspace_in(path: str) -> str:
+    """`<subscription>/<group>/<workspace>` of a path below one; '' of any other."""
+    found = _WORKSPACE.search(path)
+    return "/".join(found.groups()) if found is not None else ""
 
 
 def resource(

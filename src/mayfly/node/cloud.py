@@ -1,0 +1,81 @@
+"""What lets Azure's own clients inside a job speak to this server, as the job: variables, a bundle of certificates, and the
+workspace's address where `MLClient.from_config()` looks for one."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+from mayfly.kit.errors import Invalid
+from mayfly.node.disk import read_json
+from mayfly.node.folders import AttemptFolder
+from mayfly.transfer import certificates
+from mayfly.wire.agent import Assignment
+from mayfly.wire.azureml import cloud
+
+_LOOPBACK = "127.0.0.1,localhost,::1"
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+_SYSTEM = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def files(folder: AttemptFolder) -> tuple[Path, ...]:
+    """What `variables` has written, for jobs to read."""
+    return tuple(path for path in (_bundle(folder), _config(folder)) if path.exists())
+
+
+def variables(
+    server_file: Path, folder: AttemptFolder, assignment: Assignment, gateway: str, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Whose tokens the job gets is the server's to say, and asked of it through the gateway. `environ`: the node's own.
+    A server without a TLS listener has nothing to speak to, but gives tokens all the same."""
+    found = {
+        "IDENTITY_ENDPOINT": f"{gateway}/msi/token",
+        "IDENTITY_HEADER": assignment.token,
+        "MSI_ENDPOINT": f"{gateway}/msi/token",
+        "MSI_SECRET": assignment.token,
+        "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+    }
+    told = read_json(server_file) or {}
+    if not told.get("secure_url"):
+        return found
+    names = {
+        "subscription_id": assignment.workspace.get("subscription", ""),
+        "resource_group": assignment.workspace.get("resource_group", ""),
+        "workspace_name": assignment.workspace.get("workspace", ""),
+    }
+    _config(folder).write_text(json.dumps(names), encoding="utf-8")
+    _config(folder).chmod(0o644)
+    found |= {
+        "ARM_CLOUD_METADATA_URL": f"{told['secure_url']}/metadata/endpoints?api-version=2019-05-01",
+        "AZUREML_CURRENT_CLOUD": cloud.NAME,
+        "AZUREML_RUN_POLLING_INTERVAL_MIN": "1",
+        "AZUREML_RUN_POLLING_INTERVAL_MAX": "5",
+    }
+    if any(environ.get(name) for name in _PROXIES):
+        given = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
+        found |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, (given, _LOOPBACK))))
+    try:
+        text = certificates.merged([Path(told["authority"]), *_trusted(environ)])
+    except Invalid:
+        return found  # the node's own bundle cannot be read: its jobs would trust nobody
+    _bundle(folder).write_bytes(text)
+    _bundle(folder).chmod(0o644)
+    return found | dict.fromkeys(certificates.VARIABLES, str(_bundle(folder)))
+
+
+def _trusted(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """What programs on this node trust that are told nothing."""
+    named = [environ.get(name) for name in certificates.VARIABLES]
+    system = [ssl.get_default_verify_paths().cafile, str(_SYSTEM)]
+    return tuple(Path(name) for name in dict.fromkeys((*named, *system)) if name and Path(name).is_file())
+
+
+def _bundle(folder: AttemptFolder) -> Path:
+    return folder.root / "trusted.pem"
+
+
+def _config(folder: AttemptFolder) -> Path:
+    """Above the working directory: a file of that name in the job's own code comes before it."""
+    return folder.root / "config.json"

@@ -1,0 +1,30 @@
+"""Bundles of certificates for programs that take one file and trust nothing beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from mayfly.kit.errors import Invalid
+
+VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""What such a file is named by: the first is read by Azure's ordinary clients, the second by its asynchronous ones."""
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def merged(files: Iterable[Path]) -> bytes:
+    """The public authorities and those of `files`, each once. Raises Invalid `BundleUnreadable`."""
+    import certifi  # only who wants a bundle pays for finding it
+
+    found: dict[bytes, None] = {}
+    for path in (*files, Path(certifi.where())):
+        try:
+            found |= dict.fromkeys(block.replace(b"\r\n", b"\n") for block in _BLOCK.findall(path.read_bytes()))
+        except OSError as error:
+            raise Invalid(
+                "BundleUnreadable",
+                f"The certificates in {path} cannot be read: {error.strerror or error}.",
+                remedy=f"Correct or unset {' or '.join(VARIABLES)}.",
+            ) from error
+    return b"\n".join(found) + b"\n"
