@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mayfly import __version__
-from mayfly.client import configuration, packageindex
+from mayfly.client import chain, configuration, packageindex
 from mayfly.client.connecting import Settings, open_session, running
 from mayfly.client.doors import Place
 from mayfly.client.home import read_record
@@ -64,6 +64,7 @@ def checks(settings: Settings, clock: Clock) -> Iterator[Check]:
         yield from _node(settings)
         yield from packageindex.checks(settings.environ, clock, Check)
         yield _server(settings)
+        yield from _azure(settings)
 
 
 def _interpreter() -> Check:
@@ -265,6 +266,21 @@ def _server(settings: Settings) -> Check:
         remedy = error.remedy or f"Read {settings.folder / 'server.log'}; `mayfly down` and `mayfly up` begin anew."
         return Check("server", "fault", error.message, remedy)
     return _same(version, record.url, "Type `mayfly down`, then your command again: running jobs go on.")
+
+
+def _azure(settings: Settings) -> Iterator[Check]:
+    """Where a server runs: whether Azure's clients would reach it."""
+    record = read_record(settings.folder)
+    if record is None or not record.alive():
+        return
+    try:
+        defaults = configuration.load(settings.folder).defaults
+        names = (defaults.subscription, defaults.resource_group, defaults.workspace)
+        yield Check("azure", "ok", chain.walk(record, names, settings.environ, settings.folder))
+    except chain.Broken as broken:
+        yield Check("azure", "fault", f"Azure's clients stop at the {broken.link}: {broken.message}", broken.remedy)
+    except (MayflyError, OSError):
+        return  # the configuration, which has its own line
 
 
 def _remote(settings: Settings) -> Check:
