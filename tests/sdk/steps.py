@@ -43,6 +43,10 @@ def printed(function: Callable[[], None]) -> str:
     return out.getvalue()
 
 
+def texts(folder: str) -> list[str]:
+    return [one.read_text() for one in Path(folder).rglob("*") if one.is_file()]
+
+
 @step("workspaces.get")
 def _() -> None:
     assert ml.workspaces.get(f"team-{sys.argv[2]}").location == "local"
@@ -248,7 +252,7 @@ def _() -> None:
     found = {str(one.relative_to("whole")): one for one in Path("whole/named-outputs").rglob("*") if one.is_file()}
     reports = {name.split("/")[1]: one.read_text() for name, one in found.items()}
     assert reports == {"deep": "a modelabove 0.25\n", "report": "a modelabove 0.5 noting it\n"}, reports
-    assert [one.read_text() for one in Path("one").rglob("*") if one.is_file()] == [reports["deep"]]
+    assert texts("one") == [reports["deep"]], texts("one")
 
 
 @step("pipelines: of a file, with a registered component")
@@ -275,6 +279,38 @@ def _() -> None:
     except JobException as error:
         assert "exit status 4" in str(error), str(error)
     assert ml.jobs.get(name).status == "Failed"
+
+
+@step("registries: of a folder, listed, read and used")
+def _() -> None:
+    ours = MLClient(credential=DefaultAzureCredential(), registry_name="ours")
+    kinds = (ours.environments, ours.components, ours.models, ours.data)
+    assert [[one.name for one in kind.list()] for kind in kinds] == [["base"], ["score_model"], ["net"], ["rows"]]
+    assert ours.models.get("net", version="3").version == "3" and ours.environments.get("base", label="latest").image
+    score = ours.components.get("score_model", version="1")
+    assert score.id == "azureml://registries/ours/components/score_model/versions/1"
+
+    @dsl.pipeline(compute="serverless")
+    def scoring(model: Input):
+        return {"report": score(model=model).outputs.report}
+
+    model = Input(type="uri_folder", path=ours.models.get("net", version="3").id)
+    name = ml.jobs.create_or_update(scoring(model=model)).name
+    printed(lambda: ml.jobs.stream(name))
+    printed(lambda: ml.jobs.download(name, output_name="report", download_path="shared"))
+    assert texts("shared") == ["weightsabove 0.5\n"], texts("shared")
+    try:
+        ours.models.get("nets", version="1")
+    except ResourceNotFoundError:
+        return
+    raise AssertionError("it was found")
+
+
+@step("registries: azureml, the curated environments")
+def _() -> None:
+    azureml = MLClient(credential=DefaultAzureCredential(), registry_name="azureml")
+    assert {"sklearn-1.5", "minimal"} <= {one.name for one in azureml.environments.list()}
+    assert azureml.environments.get("sklearn-1.5", label="latest").version == "1"
 
 
 @step("compute: made, listed, used, deleted")

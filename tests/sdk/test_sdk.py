@@ -39,6 +39,23 @@ def _python(version: str, place: Path) -> str:
     return python
 
 
+def _registry(place: Path) -> None:
+    """A folder of assets, and the server's configuration that calls it a registry."""
+    files = {
+        "components/score.yml": (Path(__file__).parent / "project" / "score.yml").read_text(encoding="utf-8"),
+        "environments/base.yml": "{name: base, version: 1, image: 'library/python:latest'}",
+        "models/net.yml": "{name: net, version: 3, type: custom_model, path: net}",
+        "models/net/model.txt": "weights",
+        "data/rows.yml": "{name: rows, version: 1, type: uri_file, path: rows.csv}",
+        "data/rows.csv": "a\n",
+        "state/config.yml": f"registries: {{ours: '{place}'}}",
+    }
+    for name, text in files.items():
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(text, encoding="utf-8")
+
+
 def _page(answers: dict[str, dict[str, str]]) -> str:
     versions = list(answers)
     lines = [
@@ -74,6 +91,7 @@ def _answers(server: Embedded, place: Path, version: str) -> dict[str, str]:
 def test_a_users_script_runs_unchanged_with_both_versions(tmp_path: Path) -> None:
     server = Embedded(tmp_path / "home")
     answers: dict[str, dict[str, str]] = {}
+    _registry(server.place)
     try:
         server.start()
         with ThreadPoolExecutor() as both:

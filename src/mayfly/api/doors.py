@@ -31,7 +31,9 @@ _KIND = {
     "openapi.json": "user",
     "tracking": "pages",
 }
-_AZURE = ("subscriptions", "history", "data")
+_AZURE = ("subscriptions", "history", "data", "mferp", "registrymanagement")
+_EVERYWHERE = ("mferp", "registrymanagement")
+"""Those of registries, which belong to no workspace."""
 _ANYBODY = ("metadata", "discovery", "msi", "logfiles")
 """They tell nothing that is secret, or look for themselves."""
 
@@ -84,7 +86,8 @@ class Guard:
             holder = self._access.verify(bearer, frozenset({MANAGEMENT, MACHINE_LEARNING}), self._clock.now())
             if holder.attempt and not await to_thread.run_sync(self._live, holder.attempt):
                 raise Denied("TokenExpired", "The job that was given this access token has ended.")
-            if holder.workspace and holder.workspace != workspace_in(scope["path"]):
+            outside = scope["path"].split("/")[1] not in _EVERYWHERE and holder.workspace != workspace_in(scope["path"])
+            if holder.workspace and outside:
                 raise Forbidden(
                     "IdentityOfAWorkspace",
                     f"The managed identity of {holder.workspace} may reach nothing outside of that workspace.",

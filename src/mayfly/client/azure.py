@@ -20,6 +20,7 @@ from mayfly.wire.azureml import cloud
 NAMES = (
     "ARM_CLOUD_METADATA_URL",
     "AZUREML_CURRENT_CLOUD",
+    "REGISTRY_DISCOVERY_ENDPOINT_URL",
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_FILE",
     "IDENTITY_ENDPOINT",
@@ -66,6 +67,7 @@ def variables(record: ServerRecord, environ: Mapping[str, str], folder: Path) ->
     values = {
         "ARM_CLOUD_METADATA_URL": f"{record.secure_url}/metadata/endpoints?api-version=2019-05-01",
         "AZUREML_CURRENT_CLOUD": cloud.NAME,
+        "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{record.secure_url}/",
         **dict.fromkeys(BUNDLES, bundle),
         "IDENTITY_ENDPOINT": f"{record.url}/msi/token",
         "IDENTITY_HEADER": record.token(),

@@ -50,6 +50,7 @@ def variables(
     found |= {
         "ARM_CLOUD_METADATA_URL": f"{told['secure_url']}/metadata/endpoints?api-version=2019-05-01",
         "AZUREML_CURRENT_CLOUD": cloud.NAME,
+        "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{told['secure_url']}/",
         "AZUREML_RUN_POLLING_INTERVAL_MIN": "1",
         "AZUREML_RUN_POLLING_INTERVAL_MAX": "5",
     }

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mayfly.domain.references import RegistryReference
+from mayfly.domain.curated import CURATED, Curated
+from mayfly.domain.references import AssetKind, RegistryReference
 from mayfly.kit.errors import NotFound, nearest
 from mayfly.services.world import World
 from mayfly.transfer import registry, trees
@@ -14,24 +18,68 @@ from mayfly.transfer.registry import RegistryAsset
 from mayfly.transfer.stats import StatCache
 from mayfly.transfer.trees import Scan
 
+SHIPPED = "azureml"
+"""The registry that has the curated environments, whether or not it is a folder too."""
 _STATS = "registries.stats.json"
 """In the state folder: what was hashed before."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A version of an asset, as lists show it."""
+
+    name: str
+    version: str
+    body: Mapping[str, Any]
+    asset: RegistryAsset | None = None
+    """None: it is shipped."""
+
+    def environment(self) -> Mapping[str, Any]:
+        """Its definition, with the files for its packages read in."""
+        return self.body if self.asset is None else self.asset.environment(dict(self.body))
+
+
+def entries(world: World, name: str, kind: AssetKind) -> list[Entry]:
+    """By name, the newest version of each last; those that are shipped before others of the name. Raises NotFound
+    `RegistryNotFound`."""
+    check(world, name)
+    shipped = [_shipped(one) for one in CURATED] if name == SHIPPED and kind is AssetKind.ENVIRONMENT else []
+    folder = world.settings().registries.get(name)
+    there = list(registry.assets(name, Path(folder), kind)) if folder is not None else []
+    taken = {one.name for one in shipped}
+    found = [Entry(one.body["name"], one.version, one.body, one) for one in there if one.body["name"] not in taken]
+    return sorted([*shipped, *found], key=lambda one: (one.name, _order(one.version)))
+
+
+def _shipped(entry: Curated) -> Entry:
+    image = f"mcr.microsoft.com/azureml/curated/{entry.name}:latest"
+    return Entry(entry.name, "1", {"name": entry.name, "image": image, "description": entry.about})
+
+
+def check(world: World, name: str) -> None:
+    """Raises NotFound `RegistryNotFound`."""
+    if name != SHIPPED:
+        _folder(world, name)
+
+
+def _folder(world: World, name: str) -> Path:
+    known = world.settings().registries
+    if name in known:
+        return Path(known[name])
+    near = nearest(name, list(known))
+    raise NotFound(
+        "RegistryNotFound",
+        f"There is no registry '{name}' here.",
+        remedy=f"Did you mean '{near}'?"
+        if near
+        else f"Name a folder with its assets: mayfly registry add {name} /path/to/folder",
+    )
+
+
 def find(world: World, reference: RegistryReference) -> RegistryAsset:
     """The asset's file: that version, else the newest. Raises NotFound `RegistryNotFound`, `RegistryAssetNotFound`."""
-    known = world.settings().registries
-    folder = known.get(reference.registry)
-    if folder is None:
-        near = nearest(reference.registry, list(known))
-        raise NotFound(
-            "RegistryNotFound",
-            f"There is no registry '{reference.registry}' here.",
-            remedy=f"Did you mean '{near}'?"
-            if near
-            else f"Name a folder with its assets: mayfly registry add {reference.registry} /path/to/folder",
-        )
-    found = list(registry.assets(reference.registry, Path(folder), reference.kind))
+    folder = _folder(world, reference.registry)
+    found = list(registry.assets(reference.registry, folder, reference.kind))
     named = [one for one in found if one.body["name"] == reference.name]
     wanted = [one for one in named if reference.version in (None, one.version)]
     if reference.label not in (None, "latest") or not wanted:

@@ -15,6 +15,7 @@ from mayfly.api.azureml import (
     jobs,
     metadata,
     operations,
+    registries,
     schedules,
     workspaces,
 )
@@ -35,6 +36,7 @@ def router(here: Here) -> APIRouter:
         codes,
         computes,
         schedules,
+        registries,
     )
     for module in modules:
         routes.include_router(module.router(here))

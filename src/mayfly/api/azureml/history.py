@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -29,7 +29,7 @@ from mayfly.wire.mayfly import JobUpdate
 _FOLLOWED_MS = 600_000
 _MOST_FOLLOWERS = 10_000
 _PAGE = 100
-_ALL = "*"
+_VERSION = re.compile(r"azure-ai-ml/(\d+)\.(\d+)")
 
 
 class _Followers:
@@ -75,19 +75,21 @@ def router(here: Here) -> APIRouter:
         return _of_unrun(told) if row is None else _run(here, row)
 
     @routes.post(f"{HISTORY}/rundata")
-    def data(subscription: Name, group: Name, workspace: Name, ask: Annotated[Told, Body()]) -> Told:
+    def data(subscription: Name, group: Name, workspace: Name, ask: Annotated[Told, Body()], request: Request) -> Told:
         name = str(ask.get("runId", ""))
         row, told = find(here, Place(subscription, group, workspace), name)
         if row is None:
             return {"runMetadata": _of_unrun(told)}
-        return {"runMetadata": _run(here, row) | {"outputs": _named(name, outputs.lying(here.world, row))}}
+        kind = _folder(request.headers.get("user-agent", ""))
+        made = {one: {"assetId": _asset(name, one), "type": kind} for one in outputs.lying(here.world, row)}
+        return {"runMetadata": _run(here, row) | {"outputs": made}}
 
     @routes.post(f"/data/v1.0{WS}/dataversion/batchGetResolvedUris")
     def uris(subscription: Name, group: Name, workspace: Name, ask: Annotated[Told, Body()]) -> Told:
         """Where the outputs lie that `rundata` named; what is not known is left out."""
         place = Place(subscription, group, workspace)
         asked = [str(one) for one in ask.get("values") or ()]
-        return {"values": {key: found for one in asked for key, found in _resolved(here, place, one).items()}}
+        return {"values": {one: found for one in asked if (found := _resolved(here, place, one)) is not None}}
 
     @routes.get(f"{run}/children")
     def children(
@@ -166,25 +168,25 @@ def _asset(job: str, output: str) -> str:
     return f"azureml://jobs/{job}/outputs/{output}"
 
 
-def _named(job: str, made: Iterable[str]) -> dict[str, Told]:
-    """Newer clients ask for what is of type uri_folder, older ones for UriFolder: one of those stands for all."""
-    found = {one: {"assetId": _asset(job, one), "type": "uri_folder"} for one in made}
-    return {**found, "mayfly.all": {"assetId": _asset(job, _ALL), "type": "UriFolder"}} if found else {}
+def _folder(client: str) -> str:
+    """How the client spells the type of a folder: before 1.35 as Azure's older protocol, since then as job files do. It
+    takes no notice of any other."""
+    found = _VERSION.search(client)
+    old = found is not None and (int(found[1]), int(found[2])) < (1, 35)
+    return "UriFolder" if old else "uri_folder"
 
 
-def _resolved(here: Here, place: Place, asset: str) -> dict[str, Told]:
+def _resolved(here: Here, place: Place, asset: str) -> Told | None:
     reference = references.parse(asset)
     if not isinstance(reference, JobOutputReference):
-        return {}
+        return None
     row, _ = find(here, place, reference.job)
-    lying = {} if row is None else outputs.lying(here.world, row)
+    found = None if row is None else outputs.lying(here.world, row).get(reference.output)
+    if found is None:
+        return None
     base = f"azureml://subscriptions/{place.subscription}/resourcegroups/{place.resource_group}"
-    datastores = f"{base}/workspaces/{place.workspace}/datastores"
-    return {
-        _asset(reference.job, name): {"uri": f"{datastores}/{one.datastore}/paths/{one.path}", "type": "uri_folder"}
-        for name, one in lying.items()
-        if reference.output in (name, _ALL)
-    }
+    uri = f"{base}/workspaces/{place.workspace}/datastores/{found.datastore}/paths/{found.path}"
+    return {"uri": uri, "type": "uri_folder"}
 
 
 def _run(here: Here, row: JobRow) -> Told:
