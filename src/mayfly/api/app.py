@@ -20,6 +20,7 @@ from mayfly.api import (
     problems,
 )
 from mayfly.api.azureml.here import Here
+from mayfly.api.azureml.metadata import Metadata
 from mayfly.api.blob import BlobDoor
 from mayfly.api.doors import Guard
 from mayfly.services import attempts
@@ -52,9 +53,10 @@ def build(
     app.include_router(pages.router(shown))
     app.include_router(agents.router(world, WishBook(world), tracking))
     access = AccessTokens(world.tokens)
-    app.include_router(azureml.router(Here(world, stop, access, secure_url)))
+    here = Here(world, stop, access, secure_url)
+    app.include_router(azureml.router(here))
     guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))
-    return BlobDoor(world, guard)
+    return Metadata(BlobDoor(world, guard), here.base)
 
 
 def _noting(app: ASGIApp, world: World) -> ASGIApp:
