@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mayfly.kit.errors import Invalid
-from mayfly.spec import level, pipeline
+from mayfly.spec import pipeline
+from mayfly.spec.child import child_of
 from mayfly.spec.pipeline import Pipeline
 
 ENVIRONMENT = {"image": "library/python:latest"}
@@ -91,23 +92,23 @@ def test_an_optional_input_makes_an_optional_edge() -> None:
     del whole["jobs"]["train"]["inputs"]["n"]
     found = made(whole)
     assert dict(found.steps["train"].needs) == {"prep-it": False}
-    child = level.child(found.level, "train", lambda _step, _output: None)
+    child = child_of(found.level, "train", lambda _step, _output: None)
     assert child.definition["inputs"] == {}
 
 
 def test_a_child_is_given_values_places_and_the_pipelines_settings() -> None:
     found = made().level
-    prep = level.child(found, "prep-it", lambda step, output: f"azureml://jobs/{step}_1/outputs/{output}")
+    prep = child_of(found, "prep-it", lambda step, output: f"azureml://jobs/{step}_1/outputs/{output}")
     assert prep.definition["inputs"] == {
         "t": {"type": "uri_file", "path": "./table.csv", "mode": "download"},
         "again": 3,
     }
     assert prep.moved == {"/inputs/t/path": "/inputs/table/path"}
-    train = level.child(found, "train", lambda step, output: f"azureml://jobs/{step}_1/outputs/{output}")
+    train = child_of(found, "train", lambda step, output: f"azureml://jobs/{step}_1/outputs/{output}")
     assert train.definition["inputs"]["data"] == {"type": "uri_folder", "path": "azureml://jobs/prep-it_1/outputs/out"}
     assert (train.definition["inputs"]["n"], train.definition["compute"]) == (3, "azureml:serverless")
     assert train.definition["outputs"] == {"model": {"mode": "upload", "name": "mine"}}
-    inner = level.child(found, "inner", lambda _step, _output: "")
+    inner = child_of(found, "inner", lambda _step, _output: "")
     assert inner.definition["settings"]["default_compute"] == "azureml:serverless"
     fit = made().steps["inner"].job
     assert isinstance(fit, Pipeline)
@@ -125,7 +126,7 @@ def test_what_must_be_sent_is_named_where_it_was_written() -> None:
 
 def test_the_pipelines_datastore_is_its_steps_own() -> None:
     found = made(changed("settings", to={"default_datastore": "azureml:mine"}))
-    told = level.child(found.level, "train", lambda _step, _output: "x").definition["outputs"]["model"]
+    told = child_of(found.level, "train", lambda _step, _output: "x").definition["outputs"]["model"]
     assert told["path"] == "azureml://datastores/mine/paths/azureml/${{name}}/${{output_name}}"
     assert any("serverless compute is used" in note for note in found.notes())
 

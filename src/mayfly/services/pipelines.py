@@ -30,7 +30,8 @@ from mayfly.spec.document import escape
 from mayfly.spec.job import CommandJob
 from mayfly.spec.models import DataInput
 from mayfly.spec.normal import definition_digest
-from mayfly.spec.pipeline import STAND_IN, Pipeline, Step
+from mayfly.spec.pipeline import Pipeline, Step
+from mayfly.spec.wiring import STAND_IN
 from mayfly.store import codec, jobs
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit

@@ -23,6 +23,7 @@ from mayfly.services.places import Place
 from mayfly.services.submit import Parent
 from mayfly.services.world import World
 from mayfly.spec import level as levels
+from mayfly.spec.child import child_of
 from mayfly.spec.document import escape
 from mayfly.spec.level import Level
 from mayfly.store import codec, jobs, results, workspaces
@@ -92,7 +93,7 @@ def start(world: World, plan: Plan, step: str, children: list[ChildRow]) -> bool
             return None
         return f"azureml://jobs/{found.name}/outputs/{output}"
 
-    child = levels.child(plan.level, step, output_of)
+    child = child_of(plan.level, step, output_of)
     definition = {
         "display_name": step,
         **child.definition,

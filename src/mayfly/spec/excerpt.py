@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mayfly.kit.errors import Invalid
 from mayfly.spec import level as levels
+from mayfly.spec.child import child_of
 from mayfly.spec.level import Level, near
 
 Value = TypeVar("Value")
@@ -93,9 +94,7 @@ def excerpt(definition: Mapping[str, Any], path: tuple[str, ...]) -> Excerpt:
 
     for depth, name in enumerate(path):
         level = _level(own, name, path[:depth])
-        child = levels.child(
-            level, name, lambda step, output, above=path[:depth]: stand_in(Made((*above, step), output))
-        )
+        child = child_of(level, name, lambda step, output, above=path[:depth]: stand_in(Made((*above, step), output)))
         ways.append((level.place(name), child.moved))
         own = child.definition
     return Excerpt(path, own, tuple(ways), seen)

@@ -6,23 +6,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from mayfly.kit.errors import Fault, Invalid
-from mayfly.spec import binding, component, expansion, texts
+from mayfly.spec import component, expansion, texts
 from mayfly.spec import job as command
 from mayfly.spec import level as levels
-from mayfly.spec.binding import ParentInput, ParentOutput, StepInput, StepOutput
+from mayfly.spec.binding import StepOutput
+from mayfly.spec.child import child_of
 from mayfly.spec.document import escape
 from mayfly.spec.expansion import Expanded
 from mayfly.spec.fields import Refers, local, refers, show
 from mayfly.spec.job import CommandJob, LocalPath
 from mayfly.spec.level import Level, near
-from mayfly.spec.models import DATA_TYPES
+from mayfly.spec.wiring import STAND_IN, Wiring
 
-STAND_IN = "azureml://jobs/stand-in/outputs/stand-in"
-"""The path of what a step will have made."""
 MOST_LEVELS = 20
 _KINDS = ("command", "pipeline")
 _LATER = ("sweep", "parallel", "automl", "spark", "import", "data_transfer", "if_else", "do_while", "parallel_for")
@@ -155,8 +153,8 @@ def _pipeline(definition: Mapping[str, Any], alone: bool, depth: int) -> tuple[P
         )
     checker = _Checker(level, depth)
     steps = {name: step for name in level.nodes if (step := checker.step(name)) is not None}
-    checker.circle()
-    sources = checker.sources()
+    checker.wiring.circle()
+    sources = checker.wiring.sources()
     return Pipeline(level, steps, sources), [*found, *checker.found]
 
 
@@ -166,17 +164,15 @@ class _Checker:
     def __init__(self, level: Level, depth: int) -> None:
         self._level = level
         self._depth = depth
-        self.found: list[Fault] = []
-        self._needs: dict[str, dict[str, bool]] = {name: {} for name in level.nodes}
-        self._edges: dict[tuple[str, str], str] = {}
-        self._names = list(level.nodes)
+        self.wiring = Wiring(level)
+        self.found = self.wiring.found
 
     # --- steps
 
     def step(self, name: str) -> Step | None:
         level, node, place = self._level, self._level.nodes[name], self._level.place(name)
         if not _NAME.match(name):
-            self._fault(
+            self.wiring.fault(
                 "StepNameInvalid",
                 f"{show(name)} cannot name a step.",
                 place,
@@ -188,31 +184,33 @@ class _Checker:
             return None
         component = node.get("component")
         if component is not None and not isinstance(component, Mapping) and not levels.is_reference(component):
-            self._fault("WrongType", f"{show(component)} names no component.", f"{place}/component", "Write its file.")
+            self.wiring.fault(
+                "WrongType", f"{show(component)} names no component.", f"{place}/component", "Write its file."
+            )
             return None
         if not isinstance(node.get("is_deterministic", True), bool):
             message = f"Expected true or false, found {show(node['is_deterministic'])}."
-            self._fault("WrongType", message, f"{place}/is_deterministic")
-        bad = self._references(name)
-        bad |= self._clashes(name) - bad
-        self._depends(name)
-        plain = level if not bad else self._without(name, bad)
-        child = levels.child(plain, name, lambda _step, _output: STAND_IN)
-        step = Step(name, kind, place, self._needs[name], child.definition, child.moved)
-        unsure = bad | self._sampled(name)
+            self.wiring.fault("WrongType", message, f"{place}/is_deterministic")
+        bad = self.wiring.references(name)
+        bad |= self.wiring.clashes(name) - bad
+        self.wiring.depends(name)
+        plain = level if not bad else self.wiring.without(name, bad)
+        child = child_of(plain, name, lambda _step, _output: STAND_IN)
+        step = Step(name, kind, place, self.wiring.needs[name], child.definition, child.moved)
+        unsure = bad | self.wiring.sampled(name)
         return self._whole(step, unsure)
 
     def _other(self, kind: str, place: str, node: Mapping[str, Any]) -> None:
         where = f"{place}/type" if "type" in node else f"{place}/component/type"
         if kind in _LATER:
-            self._fault(
+            self.wiring.fault(
                 "StepTypeNotSupported",
                 f"Steps of type {kind} are understood but cannot run yet.",
                 where,
                 "Steps of type command and pipeline run.",
             )
         else:
-            self._fault(
+            self.wiring.fault(
                 "StepTypeNotSupported", f"Unknown type of a step: {kind}.", where, near(kind, [*_KINDS, *_LATER])
             )
 
@@ -246,209 +244,6 @@ class _Checker:
             place = step.moved.get(pointer, step.place + pointer)
             self.found.append(replace(fault, pointer=place))
 
-    # --- references
-
-    def _references(self, name: str) -> set[str]:
-        """Look at every reference to the parent's; the inputs that hold a wrong one."""
-        bad: set[str] = set()
-        node, place = self._level.nodes[name], self._level.place(name)
-        for section, value in node.items():
-            if section in ("component", "jobs", "command", "depends_on"):
-                continue
-            for below, reference in binding.inside(value, f"/{section}"):
-                wrong = self._wrong(name, section, binding.binding(reference), f"{place}{below}", str(reference))
-                if wrong and section == "inputs":
-                    bad.add(below.split("/")[2].replace("~1", "/").replace("~0", "~"))
-        return bad
-
-    def _wrong(self, name: str, section: str, found: Any, pointer: str, shown: str) -> bool:
-        level = self._level
-        match found:
-            case ParentInput(source) if source not in level.inputs and source not in level.optional:
-                known = sorted({*level.inputs, *level.optional})
-                self._fault(
-                    "InputUndefined", f"{shown}: the pipeline has no input '{source}'.", pointer, near(source, known)
-                )
-            case ParentOutput(target) if section == "outputs":
-                if target in level.outputs:
-                    return False
-                known = list(level.outputs)
-                self._fault(
-                    "OutputUnknown", f"{shown}: the pipeline has no output '{target}'.", pointer, near(target, known)
-                )
-            case StepOutput(sibling, output) if section == "inputs":
-                return self._edge(name, sibling, output, pointer, shown)
-            case StepInput(sibling, given) if section == "inputs":
-                return self._sibling_input(name, sibling, given, pointer, shown)
-            case ParentInput():
-                return False
-            case _:
-                self._fault("ExpressionMisplaced", f"{shown} has no meaning here.", pointer)
-        return True
-
-    def _edge(self, name: str, sibling: str, output: str, pointer: str, shown: str) -> bool:
-        level = self._level
-        if sibling not in level.nodes:
-            self._fault("StepUnknown", f"{shown}: there is no step '{sibling}'.", pointer, near(sibling, self._names))
-            return True
-        port = level.port(name, pointer.removeprefix(level.place(name)).split("/")[2])
-        self._edges[name, sibling] = pointer
-        self._needs[name][sibling] = self._needs[name].get(sibling, False) or not (port or {}).get("optional", False)
-        types = level.output_types(sibling)
-        if types is not None and output not in types:
-            self._fault(
-                "OutputUnknown",
-                f"{shown}: the step '{sibling}' has no output '{output}'.",
-                pointer,
-                near(output, list(types)),
-            )
-            return True
-        return False
-
-    def _sibling_input(self, name: str, sibling: str, given: str, pointer: str, shown: str) -> bool:
-        """Follow it to where its value comes from: what that waits for, this one waits for too."""
-        seen: set[tuple[str, str]] = set()
-        level = self._level
-        while True:
-            if sibling not in level.nodes:
-                self._fault(
-                    "StepUnknown", f"{shown}: there is no step '{sibling}'.", pointer, near(sibling, self._names)
-                )
-                return True
-            inputs = level.nodes[sibling].get("inputs")
-            inputs = inputs if isinstance(inputs, Mapping) else {}
-            if given not in inputs or (sibling, given) in seen:
-                what = (
-                    "leads back to itself" if (sibling, given) in seen else f"'{sibling}' is given no input '{given}'"
-                )
-                self._fault("InputUndefined", f"{shown}: {what}.", pointer, near(given, list(inputs)))
-                return True
-            seen.add((sibling, given))
-            match binding.only(binding.legacy(binding.value_of(inputs[given]))):
-                case StepInput(sibling, given):
-                    continue
-                case StepOutput(source, _) if source in level.nodes:
-                    self._needs[name].setdefault(source, True)
-                    self._edges[name, source] = pointer
-            return False
-
-    def _clashes(self, name: str) -> set[str]:
-        """Inputs whose source is of a type that can never fit."""
-        level, node, found = self._level, self._level.nodes[name], set()
-        inputs = node.get("inputs")
-        for key, value in inputs.items() if isinstance(inputs, Mapping) else ():
-            port = level.port(name, key)
-            if port is None:
-                continue
-            wanted, source, what = str(port.get("type")), "", ""
-            match binding.only(binding.legacy(binding.value_of(value))):
-                case StepOutput(sibling, output) if sibling in level.nodes:
-                    source, what = (level.output_types(sibling) or {}).get(output, ""), f"'{output}' of '{sibling}'"
-                case ParentInput(given) if given in level.inputs:
-                    own = level.inputs[given]
-                    source, what = _type_of(own), f"the pipeline's input '{given}'"
-            if source and _clash(wanted, source):
-                pointer = f"{level.place(name)}/inputs/{escape(key)}"
-                message = f"The input '{key}' is of type {wanted}, and {what} is {_said(source)}."
-                self._fault("TypesClash", message, pointer, "Bind it to something of that type.")
-                found.add(key)
-        return found
-
-    def _sampled(self, name: str) -> set[str]:
-        """Inputs whose value is nobody's yet."""
-        inputs = self._level.nodes[name].get("inputs")
-        return {
-            key
-            for key, value in (inputs.items() if isinstance(inputs, Mapping) else ())
-            if isinstance(found := binding.only(binding.legacy(binding.value_of(value))), ParentInput)
-            and found.name in self._level.sampled
-        }
-
-    def _without(self, name: str, bad: set[str]) -> Level:
-        """The level with something in place of what is wrong, so that the rest of the step can be looked at."""
-        level = self._level
-        node = dict(level.nodes[name])
-        node["inputs"] = {
-            key: self._stand_in(name, key) if key in bad else value for key, value in node["inputs"].items()
-        }
-        return replace(level, nodes={**level.nodes, name: node})
-
-    def _stand_in(self, name: str, key: str) -> Any:
-        kind = str((self._level.port(name, key) or {}).get("type"))
-        return {"integer": 1, "number": 1.0, "boolean": True, "string": "text"}.get(kind, {"path": STAND_IN})
-
-    def _depends(self, name: str) -> None:
-        """`depends_on`: order without data."""
-        given, place = self._level.nodes[name].get("depends_on"), f"{self._level.place(name)}/depends_on"
-        listed = [given] if isinstance(given, str) else given if isinstance(given, list) else []
-        if given is not None and not listed and given != []:
-            self._fault("WrongType", f"Expected a list of steps, found {show(given)}.", place, "Write [first, second].")
-        for index, one in enumerate(listed):
-            pointer = place if isinstance(given, str) else f"{place}/{index}"
-            bound = binding.only(one)
-            sibling = str(one) if bound is None else getattr(bound, "step", "")
-            if sibling not in self._level.nodes:
-                self._fault("StepUnknown", f"There is no step '{sibling}'.", pointer, near(sibling, self._names))
-                continue
-            self._needs[name][sibling] = True
-            self._edges.setdefault((name, sibling), pointer)
-
-    # --- the whole
-
-    def circle(self) -> None:
-        try:
-            TopologicalSorter(self._needs).prepare()
-        except CycleError as error:
-            around = list(error.args[1])
-            pointer = self._edges.get((around[1], around[0]), self._level.place(around[1]))
-            self._fault(
-                "StepsInACircle",
-                f"Steps wait for each other in a circle: {' → '.join(around)}.",
-                pointer,
-                "Take one of these edges out.",
-            )
-
-    def sources(self) -> dict[str, StepOutput]:
-        level = self._level
-        made = dict(level.forwarded)
-        for name, bound in level.forwarded.items():
-            place = f"/outputs/{escape(name)}"
-            types = level.output_types(bound.step) if bound.step in level.nodes else None
-            if bound.step not in level.nodes:
-                self._fault("StepUnknown", f"There is no step '{bound.step}'.", place, near(bound.step, self._names))
-            elif types is not None and bound.output not in types:
-                message = f"The step '{bound.step}' has no output '{bound.output}'."
-                self._fault("OutputUnknown", message, place, near(bound.output, list(types)))
-        for step, node in level.nodes.items():
-            outputs = node.get("outputs")
-            for output, value in outputs.items() if isinstance(outputs, Mapping) else ():
-                bound = binding.only(binding.legacy(binding.value_of(value)))
-                if not isinstance(bound, ParentOutput):
-                    continue
-                if bound.name in made:
-                    other = made[bound.name]
-                    self._fault(
-                        "OutputMadeTwice",
-                        f"The output '{bound.name}' is made by '{other.step}' already.",
-                        f"{level.place(step)}/outputs/{escape(output)}",
-                    )
-                made.setdefault(bound.name, StepOutput(step, output))
-        if not level.at:
-            return made  # a job may declare what it does not make, as the founding documents do: `notes` says so
-        for name in level.outputs:
-            if name not in made:
-                place = f"{level.at}/outputs/{escape(name)}"
-                self._fault(
-                    "OutputUnmade",
-                    f"No step makes the pipeline's output '{name}'.",
-                    place,
-                    f"In the step that does, write 'outputs: {{<its output>: ${{{{parent.outputs.{name}}}}}}}'.",
-                )
-        return made
-
-    def _fault(self, code: str, message: str, pointer: str, remedy: str | None = None) -> None:
-        self.found.append(Fault(code, message, pointer, remedy))
-
 
 def _given(step: Step) -> dict[str, LocalPath]:
     """The local inputs of a step whose component only the server knows."""
@@ -460,24 +255,3 @@ def _given(step: Step) -> dict[str, LocalPath]:
                 local(path), "file" if value.get("type") == "uri_file" else "folder"
             )
     return found
-
-
-def _type_of(value: Any) -> str:
-    """The type of a pipeline's input: 'literal' for one that is no data."""
-    if isinstance(value, Mapping):
-        return str(value.get("type", "uri_folder"))
-    return "literal"
-
-
-def _clash(wanted: str, source: str) -> bool:
-    """Folders, files and tables stand for each other (semantics §12); models and literals do not."""
-    literal = wanted in ("string", "number", "integer", "boolean")
-    if literal or source == "literal":
-        return literal and source != "literal"
-    if wanted in (*DATA_TYPES, "path") or source in DATA_TYPES:
-        return False
-    return wanted != source
-
-
-def _said(source: str) -> str:
-    return "a literal" if source == "literal" else f"data of type {source}"

@@ -1,0 +1,251 @@
+"""How the steps of one level hang together: every reference followed, what each step waits for, who makes each output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from mayfly.kit.errors import Fault
+from mayfly.spec import binding
+from mayfly.spec.binding import ParentInput, ParentOutput, StepInput, StepOutput
+from mayfly.spec.document import escape
+from mayfly.spec.fields import show
+from mayfly.spec.level import Level, near
+from mayfly.spec.models import DATA_TYPES
+
+STAND_IN = "azureml://jobs/stand-in/outputs/stand-in"
+"""The path of what a step will have made."""
+
+
+class Wiring:
+    """Of one level; `found` grows as steps are looked at."""
+
+    def __init__(self, level: Level) -> None:
+        self._level = level
+        self.found: list[Fault] = []
+        self.needs: dict[str, dict[str, bool]] = {name: {} for name in level.nodes}
+        """Step → what it waits for → whether it cannot run without it."""
+        self._edges: dict[tuple[str, str], str] = {}
+        self._names = list(level.nodes)
+
+    def references(self, name: str) -> set[str]:
+        """Look at every reference to the parent's; the inputs that hold a wrong one."""
+        bad: set[str] = set()
+        node, place = self._level.nodes[name], self._level.place(name)
+        for section, value in node.items():
+            if section in ("component", "jobs", "command", "depends_on"):
+                continue
+            for below, reference in binding.inside(value, f"/{section}"):
+                wrong = self._wrong(name, section, binding.binding(reference), f"{place}{below}", str(reference))
+                if wrong and section == "inputs":
+                    bad.add(below.split("/")[2].replace("~1", "/").replace("~0", "~"))
+        return bad
+
+    def _wrong(self, name: str, section: str, found: Any, pointer: str, shown: str) -> bool:
+        level = self._level
+        match found:
+            case ParentInput(source) if source not in level.inputs and source not in level.optional:
+                known = sorted({*level.inputs, *level.optional})
+                self.fault(
+                    "InputUndefined", f"{shown}: the pipeline has no input '{source}'.", pointer, near(source, known)
+                )
+            case ParentOutput(target) if section == "outputs":
+                if target in level.outputs:
+                    return False
+                known = list(level.outputs)
+                self.fault(
+                    "OutputUnknown", f"{shown}: the pipeline has no output '{target}'.", pointer, near(target, known)
+                )
+            case StepOutput(sibling, output) if section == "inputs":
+                return self._edge(name, sibling, output, pointer, shown)
+            case StepInput(sibling, given) if section == "inputs":
+                return self._sibling_input(name, sibling, given, pointer, shown)
+            case ParentInput():
+                return False
+            case _:
+                self.fault("ExpressionMisplaced", f"{shown} has no meaning here.", pointer)
+        return True
+
+    def _edge(self, name: str, sibling: str, output: str, pointer: str, shown: str) -> bool:
+        level = self._level
+        if sibling not in level.nodes:
+            self.fault("StepUnknown", f"{shown}: there is no step '{sibling}'.", pointer, near(sibling, self._names))
+            return True
+        port = level.port(name, pointer.removeprefix(level.place(name)).split("/")[2])
+        self._edges[name, sibling] = pointer
+        self.needs[name][sibling] = self.needs[name].get(sibling, False) or not (port or {}).get("optional", False)
+        types = level.output_types(sibling)
+        if types is not None and output not in types:
+            self.fault(
+                "OutputUnknown",
+                f"{shown}: the step '{sibling}' has no output '{output}'.",
+                pointer,
+                near(output, list(types)),
+            )
+            return True
+        return False
+
+    def _sibling_input(self, name: str, sibling: str, given: str, pointer: str, shown: str) -> bool:
+        """Follow it to where its value comes from: what that waits for, this one waits for too."""
+        seen: set[tuple[str, str]] = set()
+        level = self._level
+        while True:
+            if sibling not in level.nodes:
+                self.fault(
+                    "StepUnknown", f"{shown}: there is no step '{sibling}'.", pointer, near(sibling, self._names)
+                )
+                return True
+            inputs = level.nodes[sibling].get("inputs")
+            inputs = inputs if isinstance(inputs, Mapping) else {}
+            if given not in inputs or (sibling, given) in seen:
+                what = (
+                    "leads back to itself" if (sibling, given) in seen else f"'{sibling}' is given no input '{given}'"
+                )
+                self.fault("InputUndefined", f"{shown}: {what}.", pointer, near(given, list(inputs)))
+                return True
+            seen.add((sibling, given))
+            match binding.only(binding.legacy(binding.value_of(inputs[given]))):
+                case StepInput(sibling, given):
+                    continue
+                case StepOutput(source, _) if source in level.nodes:
+                    self.needs[name].setdefault(source, True)
+                    self._edges[name, source] = pointer
+            return False
+
+    def clashes(self, name: str) -> set[str]:
+        """Inputs whose source is of a type that can never fit."""
+        level, node, found = self._level, self._level.nodes[name], set()
+        inputs = node.get("inputs")
+        for key, value in inputs.items() if isinstance(inputs, Mapping) else ():
+            port = level.port(name, key)
+            if port is None:
+                continue
+            wanted, source, what = str(port.get("type")), "", ""
+            match binding.only(binding.legacy(binding.value_of(value))):
+                case StepOutput(sibling, output) if sibling in level.nodes:
+                    source, what = (level.output_types(sibling) or {}).get(output, ""), f"'{output}' of '{sibling}'"
+                case ParentInput(given) if given in level.inputs:
+                    own = level.inputs[given]
+                    source, what = _type_of(own), f"the pipeline's input '{given}'"
+            if source and _clash(wanted, source):
+                pointer = f"{level.place(name)}/inputs/{escape(key)}"
+                message = f"The input '{key}' is of type {wanted}, and {what} is {_said(source)}."
+                self.fault("TypesClash", message, pointer, "Bind it to something of that type.")
+                found.add(key)
+        return found
+
+    def sampled(self, name: str) -> set[str]:
+        """Inputs whose value is nobody's yet."""
+        inputs = self._level.nodes[name].get("inputs")
+        return {
+            key
+            for key, value in (inputs.items() if isinstance(inputs, Mapping) else ())
+            if isinstance(found := binding.only(binding.legacy(binding.value_of(value))), ParentInput)
+            and found.name in self._level.sampled
+        }
+
+    def without(self, name: str, bad: set[str]) -> Level:
+        """The level with something in place of what is wrong, so that the rest of the step can be looked at."""
+        level = self._level
+        node = dict(level.nodes[name])
+        node["inputs"] = {
+            key: self._stand_in(name, key) if key in bad else value for key, value in node["inputs"].items()
+        }
+        return replace(level, nodes={**level.nodes, name: node})
+
+    def _stand_in(self, name: str, key: str) -> Any:
+        kind = str((self._level.port(name, key) or {}).get("type"))
+        return {"integer": 1, "number": 1.0, "boolean": True, "string": "text"}.get(kind, {"path": STAND_IN})
+
+    def depends(self, name: str) -> None:
+        """`depends_on`: order without data."""
+        given, place = self._level.nodes[name].get("depends_on"), f"{self._level.place(name)}/depends_on"
+        listed = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+        if given is not None and not listed and given != []:
+            self.fault("WrongType", f"Expected a list of steps, found {show(given)}.", place, "Write [first, second].")
+        for index, one in enumerate(listed):
+            pointer = place if isinstance(given, str) else f"{place}/{index}"
+            bound = binding.only(one)
+            sibling = str(one) if bound is None else getattr(bound, "step", "")
+            if sibling not in self._level.nodes:
+                self.fault("StepUnknown", f"There is no step '{sibling}'.", pointer, near(sibling, self._names))
+                continue
+            self.needs[name][sibling] = True
+            self._edges.setdefault((name, sibling), pointer)
+
+    def circle(self) -> None:
+        try:
+            TopologicalSorter(self.needs).prepare()
+        except CycleError as error:
+            around = list(error.args[1])
+            pointer = self._edges.get((around[1], around[0]), self._level.place(around[1]))
+            self.fault(
+                "StepsInACircle",
+                f"Steps wait for each other in a circle: {' → '.join(around)}.",
+                pointer,
+                "Take one of these edges out.",
+            )
+
+    def sources(self) -> dict[str, StepOutput]:
+        level = self._level
+        made = dict(level.forwarded)
+        for name, bound in level.forwarded.items():
+            place = f"/outputs/{escape(name)}"
+            types = level.output_types(bound.step) if bound.step in level.nodes else None
+            if bound.step not in level.nodes:
+                self.fault("StepUnknown", f"There is no step '{bound.step}'.", place, near(bound.step, self._names))
+            elif types is not None and bound.output not in types:
+                message = f"The step '{bound.step}' has no output '{bound.output}'."
+                self.fault("OutputUnknown", message, place, near(bound.output, list(types)))
+        for step, node in level.nodes.items():
+            outputs = node.get("outputs")
+            for output, value in outputs.items() if isinstance(outputs, Mapping) else ():
+                bound = binding.only(binding.legacy(binding.value_of(value)))
+                if not isinstance(bound, ParentOutput):
+                    continue
+                if bound.name in made:
+                    other = made[bound.name]
+                    self.fault(
+                        "OutputMadeTwice",
+                        f"The output '{bound.name}' is made by '{other.step}' already.",
+                        f"{level.place(step)}/outputs/{escape(output)}",
+                    )
+                made.setdefault(bound.name, StepOutput(step, output))
+        if not level.at:
+            return made  # a job may declare what it does not make, as the founding documents do: `notes` says so
+        for name in level.outputs:
+            if name not in made:
+                place = f"{level.at}/outputs/{escape(name)}"
+                self.fault(
+                    "OutputUnmade",
+                    f"No step makes the pipeline's output '{name}'.",
+                    place,
+                    f"In the step that does, write 'outputs: {{<its output>: ${{{{parent.outputs.{name}}}}}}}'.",
+                )
+        return made
+
+    def fault(self, code: str, message: str, pointer: str, remedy: str | None = None) -> None:
+        self.found.append(Fault(code, message, pointer, remedy))
+
+
+def _type_of(value: Any) -> str:
+    """The type of a pipeline's input: 'literal' for one that is no data."""
+    if isinstance(value, Mapping):
+        return str(value.get("type", "uri_folder"))
+    return "literal"
+
+
+def _clash(wanted: str, source: str) -> bool:
+    """Folders, files and tables stand for each other (semantics §12); models and literals do not."""
+    literal = wanted in ("string", "number", "integer", "boolean")
+    if literal or source == "literal":
+        return literal and source != "literal"
+    if wanted in (*DATA_TYPES, "path") or source in DATA_TYPES:
+        return False
+    return wanted != source
+
+
+def _said(source: str) -> str:
+    return "a literal" if source == "literal" else f"data of type {source}"
