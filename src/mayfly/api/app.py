@@ -13,6 +13,7 @@ from mayfly.api import (
     azureml,
     components,
     datastores,
+    document,
     environments,
     housekeeping,
     pages,
@@ -44,6 +45,7 @@ def build(
     """The doors of one server, behind their guard. `secure_url`: where its TLS listener is found on this machine."""
     app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
     problems.install(app)
+    document.install(app)
     app.include_router(people.router(world, server_view, stop, shown))
     app.include_router(assets.router(world))
     app.include_router(datastores.router(world))

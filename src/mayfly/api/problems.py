@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -73,7 +74,14 @@ def response(error: MayflyError, path: str = "") -> JSONResponse:
     """`path`: of what was asked; doors shaped as Azure's answer in its shape."""
     status = status_of(error)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else None
-    return JSONResponse(told(error) if path.startswith(_AZURE) else document(error), status, headers)
+    return _Answer(told(error) if path.startswith(_AZURE) else document(error), status, headers)
+
+
+class _Answer(JSONResponse):
+    """May quote what was sent, and that may hold what is no text."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 def install(app: FastAPI) -> None:
@@ -94,14 +102,18 @@ def install(app: FastAPI) -> None:
     async def too_deep(_request: Request, _error: RecursionError) -> JSONResponse:
         return response(Invalid("RequestInvalid", "The body is nested too deeply."))
 
+    @app.exception_handler(UnicodeEncodeError)
+    async def no_text(request: Request, _error: UnicodeEncodeError) -> JSONResponse:
+        why = "The request holds half a character (a surrogate without its other half), which is no text."
+        return response(Invalid("TextInvalid", why, remedy="Send text as UTF-8."), request.url.path)
+
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, MayflyError):  # raised while the body was read
             return response(error.__cause__, request.url.path)
         code = {404: "DoorNotFound", 405: "MethodNotAllowed"}.get(error.status_code, "RequestFailed")
-        return JSONResponse(
-            document(MayflyError(code, str(error.detail), remedy="See the doors at /openapi.json.")), error.status_code
-        )
+        told = document(MayflyError(code, str(error.detail), remedy="See the doors at /openapi.json."))
+        return JSONResponse(told, error.status_code, error.headers)
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def check(model: type[BaseModel], data: dict[str, Any], keys: Keys = KEYS) -> tu
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        found = [(_path(e), e) for e in error.errors(include_url=False)]
+        found = [(_path(e, data), e) for e in error.errors(include_url=False)]
     faults = {
         (fault.pointer, fault.code): fault for path, e in reversed(found) for fault in [_fault(path, e, data, keys)]
     }
@@ -57,11 +57,17 @@ def check(model: type[BaseModel], data: dict[str, Any], keys: Keys = KEYS) -> tu
         return None, ordered
 
 
-def _path(error: ErrorDetails) -> Path:
-    """Without the names of union members, and without '[key]' marks."""
-    return tuple(
-        part for part in error["loc"] if not (isinstance(part, str) and part[:1] in "<[" and part[-1:] in ">]")
-    )
+def _path(error: ErrorDetails, data: Any) -> Path:
+    """Without the names of union members, and without '[key]' marks; a key that was written so is no mark."""
+    found: list[str | int] = []
+    for part in error["loc"]:
+        written = isinstance(data, dict) and part in data
+        if isinstance(part, str) and not written and part[:1] in ("<", "[") and part[-1:] in (">", "]"):
+            continue
+        found.append(part)
+        within = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        data = data[part] if written or within else None
+    return tuple(found)
 
 
 def _fault(path: Path, error: ErrorDetails, data: dict[str, Any], keys: Keys) -> Fault:
