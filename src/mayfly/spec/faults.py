@@ -65,8 +65,7 @@ def _path(error: ErrorDetails, data: Any) -> Path:
         if isinstance(part, str) and not written and part[:1] in ("<", "[") and part[-1:] in (">", "]"):
             continue
         found.append(part)
-        within = isinstance(data, list) and isinstance(part, int) and part < len(data)
-        data = data[part] if written or within else None
+        data = _at(data, (part,))
     return tuple(found)
 
 
