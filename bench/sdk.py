@@ -3,7 +3,7 @@ before nearly every call. Prints JSON.
 
     python bench/sdk.py [FOLDER]
 
-A real server, and the SDK as `mayfly exec` runs it. Its own time is what remains of a call without the waits for answers,
+A real server, its machine busy with jobs that sleep, and the SDK as `mayfly exec` runs it. Its own time is what remains of a call without the waits for answers,
 in the same process; the floor of the description is a bare handler's answer, over the same kind of connection.
 """
 
@@ -38,7 +38,7 @@ def send(*args, **more):
 requests.adapters.HTTPAdapter.send = send
 ml = MLClient(DefaultAzureCredential(), "sub", "group", "bench")
 def submit():
-    job = command(code="./code", command="true", environment=Environment(image="library/python:latest"))
+    job = command(code="./code", command="sleep 300", environment=Environment(image="library/python:latest"))
     return ml.jobs.create_or_update(job)
 submit()
 whole, own, calls = [], [], []
@@ -97,7 +97,7 @@ def main() -> None:
         if said.status != 0:
             sys.exit(said.err[-3000:])
         found = json.loads(said.out.strip().splitlines()[-1])
-        print(json.dumps({"question": "what the SDK waits for", **found}, indent=2))  # noqa: T201
+        print(json.dumps({"question": "what the SDK waits for", **found}, indent=2))
 
 
 if __name__ == "__main__":
