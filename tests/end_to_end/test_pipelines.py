@@ -99,3 +99,56 @@ def test_server_killed_at_a_step_of_the_controller(fresh: Make, tmp_path: Path, 
     assert one.run("job", "download", "-n", name, "-p", str(tmp_path)).status == 0
     assert (tmp_path / "named-outputs/end/x").read_text() == "one\ntwo\nthree\n"
     until(lambda: not one.problems())
+
+
+BODY = {
+    "command": "cat $[[${{inputs.d}}/x]] /dev/null > ${{outputs.d}}/x; echo a >> ${{outputs.d}}/x;"
+    " test $(wc -l < ${{outputs.d}}/x) -lt 2 && echo true > ${{outputs.more}} || echo false > ${{outputs.more}}",
+    "environment": ENVIRONMENT,
+    "inputs": {"d": {"type": "uri_folder", "optional": True}},
+    "outputs": {"d": {"type": "uri_folder"}, "more": {"type": "boolean", "is_control": True}},
+}
+TURNS: dict[str, Any] = {
+    "type": "pipeline",
+    "outputs": {"end": {}},
+    "jobs": {
+        "body": {"component": BODY, "outputs": {"d": "${{parent.outputs.end}}"}},
+        "loop": {
+            "type": "do_while",
+            "body": "${{parent.jobs.body}}",
+            "condition": "${{parent.jobs.body.outputs.more}}",
+            "mapping": {"d": "d"},
+            "limits": {"max_iteration_count": 5},
+        },
+        "which": {
+            "type": "if_else",
+            "condition": "${{parent.jobs.loop.outputs.more}}",
+            "true_block": "${{parent.jobs.never}}",
+        },
+        "never": HELLO,
+    },
+}
+
+
+@pytest.mark.fault
+def test_rounds_go_on_after_the_server_was_killed(fresh: Make, tmp_path: Path) -> None:
+    marker = tmp_path / "died"
+    one = fresh()
+    one.start(MAYFLY_KILL_AT="server:step started:after", MAYFLY_KILL_ONCE=str(marker))
+    name = one.post({**TURNS, "name": "turns"})
+    until(marker.exists, 40)
+    until(lambda: not one.up)
+    one.start()
+    job = one.wait(name, "Completed")
+    stands = {view["name"]: (view["status"], [below["name"] for below in view["steps"]]) for view in job["steps"]}
+    assert stands == {
+        "loop": ("Completed", ["body[0]", "body[1]"]),
+        "which": ("Completed", []),
+        "never": ("Skipped", []),
+    }
+    got = one.run("job", "download", "-n", name, "--step", "loop/body[0]", "--output-name", "d", "-p", str(tmp_path))
+    assert got.status == 0, got.err
+    assert (tmp_path / "named-outputs/d/x").read_text() == "a\n"
+    assert one.run("job", "download", "-n", name, "-p", str(tmp_path)).status == 0
+    assert (tmp_path / "named-outputs/end/x").read_text() == "a\na\n"
+    until(lambda: not one.problems())

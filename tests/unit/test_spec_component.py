@@ -129,7 +129,7 @@ def test_a_fault_of_the_component_points_into_it() -> None:
         ({"command": "x ${{inputs.rate}}"}, "ExpressionMisplaced", "/command", "$[["),
         ({"command": "x $[[--flag]]"}, "ExpressionInvalid", "/command", "without"),
         ({"command": "x $[[${{inputs.rate}}"}, "ExpressionInvalid", "/command", "]]"),
-        ({"outputs": {"n": {"type": "number"}}, "command": "x"}, "InvalidValue", "/outputs/n/type", "uri_file"),
+        ({"outputs": {"n": {"type": "numbr"}}, "command": "x"}, "InvalidValue", "/outputs/n/type", "number"),
         ({"inputs": {"path": {"type": "string"}}, "command": "x"}, "NameClashes", "/inputs/path", ""),
     ],
 )  # fmt: skip

@@ -14,6 +14,8 @@ class Graph:
     """Step → what it waits for → whether it cannot run without it. Without circles."""
     continues: bool = True
     """Whether independent steps go on when one has failed."""
+    chosen: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    """Step → choices that it waits for → what each must have come to for it to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Child:
     state: JobState
     message: str = ""
     """Why it ended, where it is not Completed."""
+    came_to: bool | None = None
+    """Of a choice that is Completed: what its condition was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Standing:
     """Never to run: something they cannot do without has failed, or the pipeline has stopped."""
     failed: tuple[str, ...] = ()
     going: tuple[str, ...] = field(default=())
+    passed_by: frozenset[str] = frozenset()
+    """Never to run, and no failure: a choice was against it, or against what it cannot do without."""
 
 
 def standing(graph: Graph, children: Mapping[str, Child], *, stopped: bool = False) -> Standing:
@@ -66,6 +72,7 @@ def standing(graph: Graph, children: Mapping[str, Child], *, stopped: bool = Fal
     going = tuple(step for step, child in children.items() if not child.state.terminal)
     stopped = stopped or (bool(failed) and not graph.continues)
     skipped: set[str] = set()
+    passed: set[str] = set()
     over = {step for step, child in children.items() if child.state.terminal}
     lost = set(failed)
     ready: list[str] = []
@@ -77,9 +84,20 @@ def standing(graph: Graph, children: Mapping[str, Child], *, stopped: bool = Fal
             skipped.add(step)
             lost.add(step)
             over.add(step)
+        elif _against(graph.chosen.get(step, {}), children) or any(
+            required and other in passed for other, required in needs.items()
+        ):
+            passed.add(step)
+            over.add(step)
         elif all(other in over for other in needs):
             ready.append(step)
-    return Standing(tuple(ready), frozenset(skipped), failed, going)
+    return Standing(tuple(ready), frozenset(skipped), failed, going, frozenset(passed))
+
+
+def _against(choices: Mapping[str, bool], children: Mapping[str, Child]) -> bool:
+    """Whether one of the choices has come to the other answer."""
+    came = {choice: children[choice].came_to for choice in choices if choice in children}
+    return any(answer is not None and answer != choices[choice] for choice, answer in came.items())
 
 
 def next_actions(graph: Graph, children: Mapping[str, Child], *, cancelling: bool = False) -> tuple[Action, ...]:

@@ -16,23 +16,24 @@ WAITING, SKIPPED = "NotStarted", "Skipped"
 
 def graph_of(row: JobRow) -> Graph:
     work = codec.load(row.work)
-    return Graph(dict(work["needs"]), work["continues"])
+    return Graph(dict(work.get("needs", ())), work.get("continues", True), work.get("chosen", {}))
 
 
 def children_of(found: list[ChildRow]) -> dict[str, Child]:
     """As they are decided about."""
-    return {one.step: Child(one.state, "" if one.cause is None else one.cause.message) for one in found}
+    return {one.step: Child(one.state, "" if one.cause is None else one.cause.message, one.came_to) for one in found}
 
 
 def step_views(world: World, connection: Connection, row: JobRow) -> list[wire.StepView]:
     """In the order they were written; those of nested pipelines below theirs."""
-    graph, now = graph_of(row), world.clock.now()
-    children = jobs.children(connection, row.job.id)
+    children, now = jobs.children(connection, row.job.id), world.clock.now()
+    graph = Graph({one.step: {} for one in children}) if row.type in jobs.LOOPS else graph_of(row)
     begun = {one.step: one for one in children}
     stands = standing(graph, children_of(children), stopped=row.job.ended_at is not None)
     views = []
     for step, needs in graph.needs.items():
-        view = wire.StepView(name=step, status=SKIPPED if step in stands.skipped else WAITING, needs=list(needs))
+        never = step in stands.skipped or step in stands.passed_by
+        view = wire.StepView(name=step, status=SKIPPED if never else WAITING, needs=list(needs))
         child = jobs.by_id(connection, begun[step].id) if step in begun else None
         if child is not None:
             job = child.job
@@ -41,7 +42,7 @@ def step_views(world: World, connection: Connection, row: JobRow) -> list[wire.S
             view.phase, view.reason = job.phase.value, "" if job.cause is None else job.cause.message
             view.phase_detail = world.progress.of(job.id, job.attempt, world.epoch, job.phase.value)
             view.milliseconds = sum(spent for _, spent, _ in spans(job, now))
-            if child.type == jobs.PIPELINE and codec.load(child.work).get("needs"):
+            if child.type in (jobs.PIPELINE, *jobs.LOOPS):
                 view.steps = step_views(world, connection, child)
         views.append(view)
     return views

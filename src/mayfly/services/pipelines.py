@@ -28,7 +28,7 @@ from mayfly.spec import job as command
 from mayfly.spec import pipeline as spec
 from mayfly.spec.document import escape
 from mayfly.spec.job import CommandJob
-from mayfly.spec.models import DataInput
+from mayfly.spec.models import DataInput, is_one_file
 from mayfly.spec.normal import definition_digest
 from mayfly.spec.pipeline import Pipeline, Step
 from mayfly.spec.wiring import STAND_IN
@@ -268,18 +268,19 @@ def _row(world: World, submitter: str, prepared: Prepared) -> JobRow:
 def _work(made: Pipeline, submission: Submission) -> dict[str, Any]:
     """What its duty needs beside the definition."""
     outputs = []
-    for name, source in made.sources.items():
+    for name, source in ((name, source) for name, sources in made.sources.items() for source in sources):
         types = made.level.output_types(source.step) or {}
         outputs.append(
             {
                 "name": name,
-                "is_file": types.get(source.output) == "uri_file",
+                "is_file": is_one_file(types.get(source.output, "")),
                 "step": source.step,
                 "output": source.output,
             }
         )
     return {
         "needs": [[name, dict(step.needs)] for name, step in made.steps.items()],  # a list: it keeps its order
+        "chosen": {name: dict(choices) for name, choices in made.chosen.items()},
         "continues": made.level.fields.settings.continue_on_step_failure,
         "outputs": outputs,
         "uploads": submission.uploads,

@@ -9,12 +9,12 @@ from typing import Any
 
 from mayfly.domain.compute import ResourceRequest
 from mayfly.domain.job import Cause, Job, JobState
-from mayfly.domain.life import ChildrenEnded, Rejected
+from mayfly.domain.life import ChildrenEnded, JobEvent, Rejected
 from mayfly.domain.pipeline import Graph
 from mayfly.domain.queue import ClassKey
 from mayfly.kit.errors import Conflict, MayflyError, Unavailable
-from mayfly.kit.ids import JobId
-from mayfly.services import outputs, submissions
+from mayfly.kit.ids import Digest, JobId
+from mayfly.services import datastores, outputs, submissions
 from mayfly.services import submit as submitting
 from mayfly.services.data import DEFAULT_OUTPUT
 from mayfly.services.graphs import graph_of
@@ -23,9 +23,11 @@ from mayfly.services.places import Place
 from mayfly.services.submit import Parent
 from mayfly.services.world import World
 from mayfly.spec import level as levels
-from mayfly.spec.child import child_of
+from mayfly.spec.child import OutputOf, child_of
+from mayfly.spec.control import truth
 from mayfly.spec.document import escape
 from mayfly.spec.level import Level
+from mayfly.spec.pipeline import is_pipeline
 from mayfly.store import codec, jobs, results, workspaces
 from mayfly.store.jobs import ChildRow, JobRow
 from mayfly.store.results import OutputRow
@@ -33,6 +35,7 @@ from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission
 
 _NAME = 255
+_LARGEST_VALUE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,23 @@ class Plan:
 
     @property
     def parent(self) -> JobId:
-        return JobId(self.row.root or self.row.job.id)
+        return root_of(self.row)
+
+
+def root_of(row: JobRow) -> JobId:
+    """The outermost of the jobs that it stands in."""
+    return JobId(row.root or row.job.id)
+
+
+def place_of(world: World, row: JobRow) -> Place:
+    workspace = world.store.read(lambda connection: workspaces.get(connection, row.workspace))
+    return Place(workspace.subscription, workspace.resource_group, workspace.name)
 
 
 def plan_of(world: World, row: JobRow) -> Plan:
     work = codec.load(row.work)
     level, faults = levels.read(codec.load(row.spec))
     assert level is not None and not faults, f"{row.name} was accepted with {faults}"
-    workspace = world.store.read(lambda connection: workspaces.get(connection, row.workspace))
     own: dict[str, list[str]] = {}
     for pointer in work["uploads"]:
         if pointer.startswith(f"{level.at}/jobs/"):
@@ -67,7 +79,7 @@ def plan_of(world: World, row: JobRow) -> Plan:
         row,
         level,
         graph_of(row),
-        Place(workspace.subscription, workspace.resource_group, workspace.name),
+        place_of(world, row),
         tuple(work["outputs"]),
         work["uploads"],
         frozenset(work["files"]),
@@ -78,13 +90,27 @@ def plan_of(world: World, row: JobRow) -> Plan:
 def child_name(row: JobRow, step: str) -> str:
     """Always the same for one step of one pipeline, and nobody else's: that is what keeps a step from beginning twice."""
     mark = hashlib.sha256(f"{row.job.id}/{step}".encode()).hexdigest()[:8]
-    shown = f"{row.name[:120]}-{step[:120]}"
+    shown = f"{row.name[:120]}-{step[:120].replace('[', '-').replace(']', '')}"
     return f"{shown[: _NAME - 9]}-{mark}"
 
 
 def start(world: World, plan: Plan, step: str, children: list[ChildRow]) -> bool:
     """Begin a step; whether it is over already: it could not be accepted and is a failed child now, or has the results of
     one that did the same. May be repeated; it is not begun while the same step is under way elsewhere. Raises Unavailable."""
+    child = child_of(plan.level, step, made_by(children))
+    definition = {
+        "display_name": step,
+        **child.definition,
+        "name": child_name(plan.row, step),
+        "experiment_name": plan.row.experiment,
+    }
+    submission = sent(plan, step, definition, child.moved)
+    parent = Parent(plan.row.job.id, plan.parent, step, reuse=plan.level.reusable(step))
+    return accepted(world, plan.row, plan.place, parent, submission)
+
+
+def made_by(children: list[ChildRow]) -> OutputOf:
+    """Where what they made lies."""
     there = {one.step: one for one in children}
 
     def output_of(sibling: str, output: str) -> str | None:
@@ -93,28 +119,25 @@ def start(world: World, plan: Plan, step: str, children: list[ChildRow]) -> bool
             return None
         return f"azureml://jobs/{found.name}/outputs/{output}"
 
-    child = child_of(plan.level, step, output_of)
-    definition = {
-        "display_name": step,
-        **child.definition,
-        "name": child_name(plan.row, step),
-        "experiment_name": plan.row.experiment,
-    }
-    submission = _sent(plan, step, definition, child.moved)
-    parent = Parent(plan.row.job.id, plan.parent, step, reuse=plan.level.reusable(step))
+    return output_of
+
+
+def accepted(world: World, above: JobRow, place: Place, parent: Parent, submission: Submission) -> bool:
+    """Begin a child of a job; as `start`."""
     try:
-        row, _ = submissions.accept(world, plan.row.submitter, plan.place, submission, parent)
+        row, _ = submissions.accept(world, above.submitter, place, submission, parent)
     except Unavailable:
         raise
     except MayflyError as error:
         if isinstance(error, Conflict) and error.code in ("ParentEnded", "SameStepUnderWay"):
             return False
-        refuse(world, plan, parent, submission, error)
+        kind = jobs.PIPELINE if is_pipeline(submission.definition) else "command"
+        refuse(world, above, parent, submission, kind, error)
         return True
     return row.job.state.terminal
 
 
-def _sent(plan: Plan, step: str, definition: dict[str, Any], moved: Mapping[str, str]) -> Submission:
+def sent(plan: Plan, step: str, definition: dict[str, Any], moved: Mapping[str, str]) -> Submission:
     """With what was sent for it, by the places it has in the child's own definition."""
     place = plan.level.place(step)
     mine = {pointer[len(place) :]: pointer for pointer in plan.own.get(escape(step), ())}
@@ -127,31 +150,47 @@ def _sent(plan: Plan, step: str, definition: dict[str, Any], moved: Mapping[str,
     )
 
 
-def refuse(world: World, plan: Plan, parent: Parent, submission: Submission, error: MayflyError) -> None:
+def refuse(world: World, above: JobRow, parent: Parent, submission: Submission, kind: str, error: MayflyError) -> None:
     """Keep a step that cannot be accepted as a job that failed before it began."""
-    now, above = world.clock.now(), plan.row
-    request = codec.request_json(ResourceRequest())
     fault = error.all_faults()[0]
     more = len(error.all_faults()) - 1
     also = f" ({more} more like it.)" if more else ""
     cause = Cause(fault.code, f"{fault.message}{also}", fault.remedy or error.remedy)
+    keep(world, bare(world, above, parent, submission, kind), Rejected(cause))
+
+
+def bare(
+    world: World,
+    above: JobRow,
+    parent: Parent,
+    submission: Submission,
+    kind: str,
+    *,
+    nodes: int = 1,
+    spec: Mapping[str, Any] | None = None,
+    work: Mapping[str, Any] | None = None,
+    properties: Mapping[str, str] | None = None,
+) -> JobRow:
+    """A child that asks for nothing, named in its submission."""
+    now = world.clock.now()
+    request = codec.request_json(ResourceRequest())
     identity = ClassKey(above.workspace, above.subscription, above.submitter, 0, request)
     row = JobRow(
         sequence=0,
         workspace=above.workspace,
         subscription=above.subscription,
         name=str(submission.definition["name"]),
-        type=plan.level.kind(parent.step),
+        type=kind,
         display_name=str(submission.definition["display_name"]),
         description=None,
         experiment=above.experiment,
         tags={},
-        properties={},
+        properties=dict(properties or {}),
         submitter=above.submitter,
         definition_digest="",
         body=submission.model_dump_json(),
-        spec="{}",
-        work=codec.dump({"inputs": [], "outputs": [], "command": ""}),
+        spec=codec.dump(dict(spec or {})),
+        work=codec.dump(dict(work or {"inputs": [], "outputs": [], "command": ""})),
         notes=[],
         request=request,
         class_key=codec.class_text(identity),
@@ -159,49 +198,60 @@ def refuse(world: World, plan: Plan, parent: Parent, submission: Submission, err
         environment="",
         run=world.ids.run(),
         explanation=None,
-        job=Job(id=JobId(world.ids.new("job")), node_count=1, created_at=now, phase_since=now),
+        job=Job(id=JobId(world.ids.new("job")), node_count=nodes, created_at=now, phase_since=now),
     )
-    row = submitting.under(row, parent)
+    return submitting.under(row, parent)
 
-    def keep(unit: Unit) -> None:
+
+def keep(world: World, row: JobRow, *events: JobEvent) -> None:
+    """Keep a child and what happens to it at once. May be repeated."""
+
+    def write(unit: Unit) -> None:
         existing = jobs.by_name(unit.connection, row.workspace, row.name)
-        if existing is not None and existing.parent == parent.id:
+        if existing is not None and existing.parent == row.parent:
             return
         name = row.name if existing is None else f"{row.name[:200]}-{row.job.id}"  # a stranger has its name
-        sequence = jobs.add(unit, replace(row, name=name))
-        move(unit, replace(row, sequence=sequence), Rejected(cause), now)
+        kept = replace(row, name=name)
+        kept = replace(kept, sequence=jobs.add(unit, kept))
+        for event in events:
+            kept = move(unit, kept, event, row.job.created_at)
         unit.passing("step started")
+        unit.wake("pipelines")
 
-    world.store.write(keep)
+    world.store.write(write)
 
 
 def end(world: World, plan: Plan, cause: Cause | None, children: list[ChildRow]) -> None:
     """The pipeline has ended: its outputs, of the steps that made them, in the unit that says so. May be repeated."""
     there = {one.step: one for one in children}
     made = [
-        output
+        found
         for one in plan.outputs
         if (child := there.get(one["step"])) is not None
         and child.state is JobState.COMPLETED
-        and (output := _output(world, child, one)) is not None
+        and (found := output(world, child, one)) is not None
     ]
-    files = {one["name"] for one in plan.outputs if one["is_file"]}
+    finish(world, plan.row.job.id, made, cause)
+
+
+def finish(world: World, job: JobId, made: list[OutputRow], cause: Cause | None) -> None:
+    """The end of a job that has only children, with its outputs. May be repeated."""
     now = world.clock.now()
 
-    def keep(unit: Unit) -> None:
-        row = jobs.lock(unit, plan.row.job.id)
+    def write(unit: Unit) -> None:
+        row = jobs.lock(unit, job)
         if row is None or row.job.state.terminal:
             return
-        for output in made:
-            results.add_output(unit, row.job.id, 0, output)
-            outputs.of_pipeline(unit, row, output, now, is_file=output.name in files)
+        for one in made:
+            results.add_output(unit, row.job.id, 0, one)
         move(unit, row, ChildrenEnded(cause), now)
         unit.passing("pipeline ended")
 
-    world.store.write(keep)
+    world.store.write(write)
 
 
-def _output(world: World, child: ChildRow, wanted: Mapping[str, Any]) -> OutputRow | None:
+def output(world: World, child: ChildRow, wanted: Mapping[str, Any]) -> OutputRow | None:
+    """An output of a child, under the name that its parent has for it."""
     names = DEFAULT_OUTPUT if wanted["output"] in DEFAULT_OUTPUT else (wanted["output"],)
     found = world.store.read(lambda connection: results.outputs_of(connection, child.id, child.attempt))
     mine = [one for one in found if one.name in names]
@@ -209,3 +259,28 @@ def _output(world: World, child: ChildRow, wanted: Mapping[str, Any]) -> OutputR
         return None
     files, size = sum(one.files for one in mine), sum(one.bytes for one in mine)
     return OutputRow(0, wanted["name"], outputs.whole(world, mine), files, size)
+
+
+def value_of(world: World, child: ChildRow, name: str) -> str | None:
+    """What a child wrote as a value: the text of the output's one file; None where there is none that can be read."""
+    found = output(world, child, {"name": name, "output": name})
+    entries = () if found is None else datastores.read_tree(world, found.tree).entries
+    if len(entries) != 1 or entries[0].size > _LARGEST_VALUE:
+        return None
+    try:
+        return b"".join(world.content.open(Digest(entries[0].digest))).decode().strip()
+    except UnicodeDecodeError:
+        return None
+
+
+def answer_of(world: World, child: ChildRow, name: str) -> tuple[bool | None, str]:
+    """What a condition came to; None, and why that cannot be told."""
+    text = value_of(world, child, name)
+    answer = None if text is None else truth(text)
+    if answer is not None:
+        return answer, ""
+    said = "nothing that can be read" if text is None else f"'{text[:80]}'"
+    return (
+        None,
+        f"The output '{name}' of '{child.step}' holds {said}; a condition is a file with 'true' or 'false' in it.",
+    )

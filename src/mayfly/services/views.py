@@ -64,7 +64,7 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
         _complete(connection, row, view, ranks, placement, now)
     if whole and row.job.composite:
         view.steps = step_views(world, connection, row)
-        view.status_reason = view.status_reason or sentence(view.steps)
+        view.status_reason = view.status_reason or (sentence(view.steps) if view.steps else "")
     return view
 
 

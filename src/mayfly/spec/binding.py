@@ -62,13 +62,16 @@ def only(text: Any) -> Binding | None:
     """The binding that is the whole of a text; None where there is none, or more than that."""
     if not isinstance(text, str):
         return None
-    text = text.strip()
-    try:
-        found = references(text)
-    except Invalid:
-        return None
-    if len(found) == 1 and text.startswith("${{") and text.endswith("}}"):
-        return binding(found[0])
+    found = _one_reference(text)
+    return None if found is None else binding(found)
+
+
+def step_named(text: Any) -> str | None:
+    """The step that a text names: the whole of it is `${{parent.jobs.S}}`, or `${{jobs.S}}`."""
+    found = _one_reference(text) if isinstance(text, str) else None
+    match None if found is None else found.path:
+        case ("parent", "jobs", step) | ("jobs", step):
+            return step
     return None
 
 
@@ -85,12 +88,19 @@ def legacy(text: Any) -> Any:
 
 
 def _one(text: str) -> Reference | None:
+    found = _one_reference(text)
+    return found if found is not None and len(found.path) == 2 else None
+
+
+def _one_reference(text: str) -> Reference | None:
+    """The one reference that is the whole of a text."""
+    text = text.strip()
     try:
         found = references(text)
     except Invalid:
         return None
-    whole = len(found) == 1 and text.strip().startswith("${{") and text.strip().endswith("}}")
-    return found[0] if whole and len(found[0].path) == 2 else None
+    whole = len(found) == 1 and text.startswith("${{") and text.endswith("}}")
+    return found[0] if whole else None
 
 
 def inside(value: Any, pointer: str = "") -> Iterator[tuple[str, Reference]]:

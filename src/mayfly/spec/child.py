@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mayfly.kit.errors import Invalid
@@ -64,6 +64,15 @@ def child_of(level: Level, step: str, output_of: OutputOf) -> Child:
     return Child(definition, moved)
 
 
+def with_inputs(level: Level, step: str, given: Mapping[str, Any]) -> Level:
+    """The level with a step that is given these too."""
+    if not given:
+        return level
+    own = level.nodes[step].get("inputs")
+    node = {**level.nodes[step], "inputs": {**(own if isinstance(own, Mapping) else {}), **given}}
+    return replace(level, nodes={**level.nodes, step: node})
+
+
 def _literal(level: Level, name: str) -> Any:
     found = level.inputs.get(name, "")
     return found.get("path", "") if isinstance(found, Mapping) else found
@@ -88,6 +97,7 @@ def bound(level: Level, step: str, name: str, value: Any, output_of: OutputOf) -
             inputs = level.nodes[sibling].get("inputs") or {}
             return bound(level, sibling, source, inputs.get(source, ABSENT), output_of)
         case StepOutput(sibling, output):
+            sibling = level.owners.get(sibling, sibling)
             place = output_of(sibling, output)
             if place is None:
                 return ABSENT, None

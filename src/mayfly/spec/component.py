@@ -17,10 +17,17 @@ from mayfly.spec import checks, faults, texts
 from mayfly.spec.document import escape
 from mayfly.spec.fields import Filled, Labels, Refers, Scalar, Shape, choice, refers, show
 from mayfly.spec.job import LocalPath, invalid
-from mayfly.spec.models import ASSET_TYPES, INPUT_MODES, Distribution, EnvironmentField, Resources, output_mode
+from mayfly.spec.models import (
+    ASSET_TYPES,
+    INPUT_MODES,
+    LITERAL_TYPES,
+    Distribution,
+    EnvironmentField,
+    Resources,
+    output_mode,
+)
 from mayfly.spec.models import KEYS as JOB_KEYS
 
-LITERAL_TYPES = ("string", "number", "integer", "boolean")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,254}\Z")
 _OTHER_TYPES = ("pipeline", "parallel", "sweep", "spark", "automl", "import", "data_transfer", "flow_parallel")
 _READ_ONLY = frozenset({"$schema", "id", "creation_context", "auto_delete_setting", "intellectual_property"})
@@ -54,6 +61,8 @@ class InputPort(Shape):
 class OutputPort(Shape):
     type: Annotated[str, BeforeValidator(_kind)] = "uri_folder"
     description: str | None = None
+    is_control: bool = False
+    early_available: bool = False
     mode: Annotated[str, BeforeValidator(output_mode)] | None = None
 
 
@@ -243,14 +252,6 @@ def _check(fields: Fields, named: bool) -> Iterator[Fault]:
     yield from checks.names(fields)
     for name, port in fields.inputs.items():
         yield from _port(name, port)
-    for name, port in fields.outputs.items():
-        if port.type in LITERAL_TYPES:
-            yield Fault(
-                "InvalidValue",
-                f"The output '{name}' is of type {port.type}: outputs are files.",
-                f"/outputs/{escape(name)}/type",
-                f"Write one of {', '.join(ASSET_TYPES)}.",
-            )
     yield from _fragment_faults(fields)
     without = fields.model_copy(update={"command": _FRAGMENT.sub(lambda match: match[1], fields.command)})
     yield from checks.command(without)

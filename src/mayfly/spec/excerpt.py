@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from mayfly.kit.errors import Invalid
 from mayfly.spec import level as levels
 from mayfly.spec.child import child_of
-from mayfly.spec.level import Level, near
+from mayfly.spec.level import CONTROLS, Level, near
 
 Value = TypeVar("Value")
 _STAND_IN = "azureml://jobs/stand-in/outputs/"
@@ -110,6 +110,9 @@ def _level(own: Mapping[str, Any], name: str, above: tuple[str, ...]) -> Level:
     if name not in level.nodes:
         known = ["/".join((*above, one)) for one in level.nodes]
         raise Invalid("StepUnknown", f"There is no step '{shown}'.", remedy=near(shown, known))
+    if level.kind(name) in CONTROLS:
+        message = f"'{shown}' decides which steps run, and is none itself."
+        raise Invalid("StepUnknown", message, remedy="Name one of the steps that it names.")
     return level
 
 

@@ -21,6 +21,9 @@ JOB_READ_ONLY = frozenset({"$schema", "id", "status", "creation_context", "log_f
 COMPONENT_READ_ONLY = frozenset({"$schema", "id", "creation_context", "intellectual_property", "auto_delete_setting"})
 ROOT_OUTPUTS = ("default", "artifacts")
 """Every command job has them without being asked: its ./outputs and logs."""
+IF_ELSE, DO_WHILE, PARALLEL_FOR = "if_else", "do_while", "parallel_for"
+LOOPS = (DO_WHILE, PARALLEL_FOR)
+CONTROLS = (IF_ELSE, *LOOPS)
 _SAMPLES = {"integer": 1, "number": 1.0, "boolean": True, "string": "text"}
 _STAND_IN_PATH = "azureml://jobs/stand-in/outputs/stand-in"
 
@@ -104,6 +107,8 @@ class Level:
     """The keys given for each output."""
     forwarded: Mapping[str, StepOutput] = field(default_factory=dict)
     """Outputs that name the step's output they are, rather than the other way round."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Step that is the body of a loop → the loop, which runs it and has its results."""
     strangers: tuple[str, ...] = ()
     """Inputs that were given and are not declared: nobody sees them (semantics §12)."""
 
@@ -140,7 +145,14 @@ class Level:
         return found if isinstance(found, Mapping) else None
 
     def output_types(self, step: str) -> dict[str, str] | None:
-        """The step's outputs; None where only the server knows them."""
+        """The step's outputs; None where only the server knows them. Those of a loop are its body's."""
+        kind = self.kind(step)
+        if kind == IF_ELSE:
+            return {}
+        if kind in LOOPS:
+            body = next((body for body, loop in self.owners.items() if loop == step), None)
+            types = {} if body is None or self.kind(body) in CONTROLS else self.output_types(body)
+            return types if types is None or kind == DO_WHILE else dict.fromkeys(types, "uri_folder")
         if self.opaque(step):
             return None
         found: dict[str, str] = {}
@@ -171,7 +183,7 @@ def read(definition: Mapping[str, Any], *, alone: bool = False) -> tuple[Level |
         nodes = {name: {k: v for k, v in node.items() if v is not None} for name, node in model.jobs.items()}
         inputs = {name: value for name, value in own.get("inputs", {}).items() if name in model.inputs}
         level = Level(definition, "", model, nodes, *_values(inputs), outputs=_given(own), forwarded=forwarded)
-        return level, found
+        return replace(level, owners=_owners(nodes)), found
     data = {key: value for key, value in body.items() if key not in COMPONENT_READ_ONLY and value is not None}
     for section in ("inputs", "outputs"):
         if isinstance(data.get(section), Mapping):
@@ -183,13 +195,23 @@ def read(definition: Mapping[str, Any], *, alone: bool = False) -> tuple[Level |
     if not isinstance(ports, ComponentFields) or not isinstance(model, JobFields):
         return None, found
     nodes = {name: {k: v for k, v in node.items() if v is not None} for name, node in ports.jobs.items()}
-    level = Level(definition, "/component", model, nodes, forwarded=forwarded)
+    level = Level(definition, "/component", model, nodes, forwarded=forwarded, owners=_owners(nodes))
     level, more = _with_ports(level, ports, own.get("inputs", {}), alone)
     outputs = {
         name: port.model_dump(exclude_unset=True, exclude={"description"}) for name, port in ports.outputs.items()
     }
     outputs |= {name: {**outputs.get(name, {}), **value} for name, value in _given(own).items()}
     return replace(level, outputs=outputs), [*found, *more]
+
+
+def _owners(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, node in nodes.items():
+        if str(node.get("type")).lower() in LOOPS:
+            body = binding.step_named(node.get("body")) or str(node.get("body"))
+            if body in nodes:
+                found.setdefault(body, name)
+    return found
 
 
 def _outputs_apart(own: dict[str, Any]) -> tuple[dict[str, Any], dict[str, StepOutput], list[Fault]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from mayfly.spec.fields import Count, Filled, Labels, Name, Scalar, Shape, Size, Whole, choice, show, wrong
 
 DATA_TYPES = ("uri_file", "uri_folder")
 MODEL_TYPES = ("mlflow_model", "custom_model", "triton_model")
 ASSET_TYPES = (*DATA_TYPES, "mltable", *MODEL_TYPES)
+LITERAL_TYPES = ("string", "number", "integer", "boolean")
 INPUT_MODES = ("ro_mount", "download", "direct", "eval_mount", "eval_download")
 OUTPUT_MODES = ("rw_mount", "upload", "direct")
 
@@ -52,13 +53,25 @@ Input = Annotated[
 ]
 
 
+def output_kind(value: Any) -> str:
+    # A value is written into a file, and read from it by what is decided by it.
+    return "uri_file" if value in LITERAL_TYPES else choice(*ASSET_TYPES)(value)
+
+
+def is_one_file(kind: str) -> bool:
+    """Whether an output of this type is a file: a value's is."""
+    return kind == "uri_file" or kind in LITERAL_TYPES
+
+
 class Output(Shape):
-    type: Annotated[str, BeforeValidator(choice(*ASSET_TYPES))] = "uri_folder"
+    type: Annotated[str, BeforeValidator(output_kind)] = "uri_folder"
     mode: Annotated[str, BeforeValidator(output_mode)] = "rw_mount"
     path: Filled | None = None
     name: str | None = None
     version: Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, (int, float)) else v)] | None = None
     description: str | None = None
+    is_control: bool = Field(False, exclude=True)
+    early_available: bool = Field(False, exclude=True)
 
 
 def conda_content(value: Any) -> Any:

@@ -9,21 +9,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mayfly.kit.errors import Fault, Invalid
-from mayfly.spec import component, expansion, texts
+from mayfly.spec import component, control, expansion, texts
 from mayfly.spec import job as command
 from mayfly.spec import level as levels
 from mayfly.spec.binding import StepOutput
-from mayfly.spec.child import child_of
+from mayfly.spec.child import child_of, with_inputs
 from mayfly.spec.document import escape
 from mayfly.spec.expansion import Expanded
 from mayfly.spec.fields import Refers, local, refers, show
 from mayfly.spec.job import CommandJob, LocalPath
-from mayfly.spec.level import Level, near
+from mayfly.spec.level import CONTROLS, IF_ELSE, LOOPS, Level, near
 from mayfly.spec.wiring import STAND_IN, Wiring
 
 MOST_LEVELS = 20
 _KINDS = ("command", "pipeline")
-_LATER = ("sweep", "parallel", "automl", "spark", "import", "data_transfer", "if_else", "do_while", "parallel_for")
+_LATER = ("sweep", "parallel", "automl", "spark", "import", "data_transfer")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,254}\Z")
 _ENVIRONMENT = {"image": "stand-in"}
 
@@ -53,8 +53,10 @@ class Step:
 class Pipeline:
     level: Level
     steps: Mapping[str, Step] = field(default_factory=dict)
-    sources: Mapping[str, StepOutput] = field(default_factory=dict)
-    """Which step's output each of its own is."""
+    sources: Mapping[str, tuple[StepOutput, ...]] = field(default_factory=dict)
+    """Which step's output each of its own is; of several, the one that was chosen to run."""
+    chosen: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    """Step → the `if_else` nodes that it stands in, and what the condition of each must be for it to run."""
 
     def local_paths(self) -> dict[str, LocalPath]:
         """As `CommandJob.local_paths`, of all its levels."""
@@ -155,7 +157,7 @@ def _pipeline(definition: Mapping[str, Any], alone: bool, depth: int) -> tuple[P
     steps = {name: step for name in level.nodes if (step := checker.step(name)) is not None}
     checker.wiring.circle()
     sources = checker.wiring.sources()
-    return Pipeline(level, steps, sources), [*found, *checker.found]
+    return Pipeline(level, steps, sources, checker.wiring.chosen), [*found, *checker.found]
 
 
 class _Checker:
@@ -170,14 +172,57 @@ class _Checker:
     # --- steps
 
     def step(self, name: str) -> Step | None:
-        level, node, place = self._level, self._level.nodes[name], self._level.place(name)
+        """None for what is no step of the graph: wrong, or the body of a loop, which speaks for it."""
+        kind = self._level.kind(name)
+        self._named(name)
+        if kind == IF_ELSE:
+            return self._choice(name)
+        if kind in LOOPS:
+            return self._loop(name)
+        return None if name in self._level.owners else self._plain(name)
+
+    def _choice(self, name: str) -> Step | None:
+        place, wiring = self._level.place(name), self.wiring
+        choice, found = control.choice_of(self._level, name)
+        self.found += found
+        if choice is None:
+            return None
+        if isinstance(choice.condition, StepOutput):
+            wiring.waits(name, choice.condition.step, f"{place}/condition")
+        wiring.choose(name, choice.members, place)
+        return Step(name, IF_ELSE, place, wiring.needs[name], {"inputs": {}}, {})
+
+    def _loop(self, name: str) -> Step | None:
+        """The loop as its body, looked at with the inputs of every round."""
+        level, place = self._level, self._level.place(name)
+        loop, found = control.loop_of(level, name)
+        self.found += found
+        if loop is None:
+            return None
+        step = None
+        for key, given in loop.items.items():
+            round_level = with_inputs(level, loop.body, given)
+            checker = _Checker(round_level, self._depth)
+            made = checker._plain(loop.body)
+            step = step or made
+            self.wiring.takes(name, checker.wiring.needs[loop.body], f"{place}/body")
+            items = f"{place}/items" if loop.texts else f"{place}/items/{key}"
+            self.found += [_moved(one, level.place(loop.body), given, items) for one in checker.found]
+            if checker.found:
+                break  # the next rounds' faults are most likely the same
+        return None if step is None else replace(step, name=name, kind=loop.kind, needs=self.wiring.needs[name])
+
+    def _named(self, name: str) -> None:
         if not _NAME.match(name):
             self.wiring.fault(
                 "StepNameInvalid",
                 f"{show(name)} cannot name a step.",
-                place,
+                self._level.place(name),
                 "Use letters, digits, '_' and '-', beginning with a letter or '_'.",
             )
+
+    def _plain(self, name: str) -> Step | None:
+        level, node, place = self._level, self._level.nodes[name], self._level.place(name)
         kind = level.kind(name)
         if kind not in _KINDS:
             self._other(kind, place, node)
@@ -207,11 +252,14 @@ class _Checker:
                 "StepTypeNotSupported",
                 f"Steps of type {kind} are understood but cannot run yet.",
                 where,
-                "Steps of type command and pipeline run.",
+                "Steps of type command and pipeline run, and if_else, do_while and parallel_for.",
             )
         else:
             self.wiring.fault(
-                "StepTypeNotSupported", f"Unknown type of a step: {kind}.", where, near(kind, [*_KINDS, *_LATER])
+                "StepTypeNotSupported",
+                f"Unknown type of a step: {kind}.",
+                where,
+                near(kind, [*_KINDS, *CONTROLS, *_LATER]),
             )
 
     def _whole(self, step: Step, unsure: set[str]) -> Step | None:
@@ -243,6 +291,15 @@ class _Checker:
                 continue
             place = step.moved.get(pointer, step.place + pointer)
             self.found.append(replace(fault, pointer=place))
+
+
+def _moved(fault: Fault, body: str, given: Mapping[str, Any], items: str) -> Fault:
+    """What is wrong with an input that an item gives stands in the item."""
+    for name in given:
+        place = f"{body}/inputs/{escape(name)}"
+        if fault.pointer == place or str(fault.pointer).startswith(f"{place}/"):
+            return replace(fault, pointer=f"{items}/{escape(name)}" if not items.endswith("/items") else items)
+    return fault
 
 
 def _given(step: Step) -> dict[str, LocalPath]:

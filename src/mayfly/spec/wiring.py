@@ -27,6 +27,8 @@ class Wiring:
         self.found: list[Fault] = []
         self.needs: dict[str, dict[str, bool]] = {name: {} for name in level.nodes}
         """Step → what it waits for → whether it cannot run without it."""
+        self.chosen: dict[str, dict[str, bool]] = {}
+        """Step → the choices that it stands in, and what each must be for it to run."""
         self._edges: dict[tuple[str, str], str] = {}
         self._names = list(level.nodes)
 
@@ -74,9 +76,8 @@ class Wiring:
             self.fault("StepUnknown", f"{shown}: there is no step '{sibling}'.", pointer, near(sibling, self._names))
             return True
         port = level.port(name, pointer.removeprefix(level.place(name)).split("/")[2])
-        self._edges[name, sibling] = pointer
-        self.needs[name][sibling] = self.needs[name].get(sibling, False) or not (port or {}).get("optional", False)
-        types = level.output_types(sibling)
+        self.waits(name, sibling, pointer, required=not (port or {}).get("optional", False))
+        types = level.output_types(level.owners.get(sibling, sibling))
         if types is not None and output not in types:
             self.fault(
                 "OutputUnknown",
@@ -110,9 +111,25 @@ class Wiring:
                 case StepInput(sibling, given):
                     continue
                 case StepOutput(source, _) if source in level.nodes:
-                    self.needs[name].setdefault(source, True)
-                    self._edges[name, source] = pointer
+                    self.waits(name, source, pointer)
             return False
+
+    def waits(self, name: str, other: str, pointer: str, *, required: bool = True) -> None:
+        """For what is the body of a loop, the loop is waited for."""
+        other = self._level.owners.get(other, other)
+        self.needs[name][other] = self.needs[name].get(other, False) or required
+        self._edges.setdefault((name, other), pointer)
+
+    def takes(self, loop: str, needs: Mapping[str, bool], pointer: str) -> None:
+        """The loop waits for what its body needs, which is no step of the graph."""
+        for other, required in needs.items():
+            self.waits(loop, other, pointer, required=required)
+
+    def choose(self, name: str, members: Mapping[str, bool], pointer: str) -> None:
+        for member, wanted in members.items():
+            step = self._level.owners.get(member, member)
+            self.waits(step, name, pointer)
+            self.chosen.setdefault(step, {})[name] = wanted
 
     def clashes(self, name: str) -> set[str]:
         """Inputs whose source is of a type that can never fit."""
@@ -125,7 +142,8 @@ class Wiring:
             wanted, source, what = str(port.get("type")), "", ""
             match binding.only(binding.legacy(binding.value_of(value))):
                 case StepOutput(sibling, output) if sibling in level.nodes:
-                    source, what = (level.output_types(sibling) or {}).get(output, ""), f"'{output}' of '{sibling}'"
+                    types = level.output_types(level.owners.get(sibling, sibling)) or {}
+                    source, what = types.get(output, ""), f"'{output}' of '{sibling}'"
                 case ParentInput(given) if given in level.inputs:
                     own = level.inputs[given]
                     source, what = _type_of(own), f"the pipeline's input '{given}'"
@@ -172,8 +190,7 @@ class Wiring:
             if sibling not in self._level.nodes:
                 self.fault("StepUnknown", f"There is no step '{sibling}'.", pointer, near(sibling, self._names))
                 continue
-            self.needs[name][sibling] = True
-            self._edges.setdefault((name, sibling), pointer)
+            self.waits(name, sibling, pointer)
 
     def circle(self) -> None:
         try:
@@ -188,9 +205,10 @@ class Wiring:
                 "Take one of these edges out.",
             )
 
-    def sources(self) -> dict[str, StepOutput]:
+    def sources(self) -> dict[str, tuple[StepOutput, ...]]:
+        """Output of the pipeline → who makes it: one step, or one of each block of a choice."""
         level = self._level
-        made = dict(level.forwarded)
+        made: dict[str, tuple[StepOutput, ...]] = {name: (bound,) for name, bound in level.forwarded.items()}
         for name, bound in level.forwarded.items():
             place = f"/outputs/{escape(name)}"
             types = level.output_types(bound.step) if bound.step in level.nodes else None
@@ -203,16 +221,12 @@ class Wiring:
             outputs = node.get("outputs")
             for output, value in outputs.items() if isinstance(outputs, Mapping) else ():
                 bound = binding.only(binding.legacy(binding.value_of(value)))
-                if not isinstance(bound, ParentOutput):
-                    continue
-                if bound.name in made:
-                    other = made[bound.name]
-                    self.fault(
-                        "OutputMadeTwice",
-                        f"The output '{bound.name}' is made by '{other.step}' already.",
-                        f"{level.place(step)}/outputs/{escape(output)}",
+                if isinstance(bound, ParentOutput):
+                    own = StepOutput(level.owners.get(step, step), output)
+                    self._check_alone(
+                        own, made.get(bound.name, ()), bound.name, f"{level.place(step)}/outputs/{escape(output)}"
                     )
-                made.setdefault(bound.name, StepOutput(step, output))
+                    made[bound.name] = (*made.get(bound.name, ()), own)
         if not level.at:
             return made  # a job may declare what it does not make, as the founding documents do: `notes` says so
         for name in level.outputs:
@@ -225,6 +239,13 @@ class Wiring:
                     f"In the step that does, write 'outputs: {{<its output>: ${{{{parent.outputs.{name}}}}}}}'.",
                 )
         return made
+
+    def _check_alone(self, own: StepOutput, others: tuple[StepOutput, ...], name: str, place: str) -> None:
+        mine = self.chosen.get(own.step, {})
+        for other in others:
+            theirs = self.chosen.get(other.step, {})
+            if not any(choice in theirs and theirs[choice] != wanted for choice, wanted in mine.items()):
+                self.fault("OutputMadeTwice", f"The output '{name}' is made by '{other.step}' already.", place)
 
     def fault(self, code: str, message: str, pointer: str, remedy: str | None = None) -> None:
         self.found.append(Fault(code, message, pointer, remedy))

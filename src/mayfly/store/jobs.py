@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, case, func, insert, select, update
 
 from mayfly.domain.job import TERMINAL, Cause, Job, JobState, Phase
 from mayfly.kit.clock import Millis
@@ -74,11 +74,18 @@ class ChildRow:
     state: JobState
     attempt: int
     cause: Cause | None
+    came_to: bool | None = None
+    """Of a choice: what its condition was."""
 
 
 Which = Literal["active", "archived", "all"]
 PIPELINE = "pipeline"
 """The type of jobs whose children are the steps of a graph."""
+IF_ELSE, DO_WHILE, PARALLEL_FOR = "if_else", "do_while", "parallel_for"
+LOOPS = (DO_WHILE, PARALLEL_FOR)
+"""Types of jobs whose children are rounds of one step."""
+CAME_TO = "mayfly.condition"
+"""A choice's property: what its condition was, 'true' or 'false'."""
 TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
 
 
@@ -229,15 +236,29 @@ def unfinished(connection: Connection) -> list[tuple[JobId, str, JobState]]:
 def children(connection: Connection, parent: str) -> list[ChildRow]:
     """In the order in which they began."""
     c = jobs.c
+    properties = case((c.type == IF_ELSE, c.properties), else_=None).label("properties")
     rows = connection.execute(
-        select(c.id, c.name, c.type, c.step, c.state, c.attempt, c.cause).where(c.parent == parent).order_by(c.sequence)
+        select(c.id, c.name, c.type, c.step, c.state, c.attempt, c.cause, properties)
+        .where(c.parent == parent)
+        .order_by(c.sequence)
     )
     return [
         ChildRow(
-            JobId(row.id), row.name, row.type, row.step, JobState(row.state), row.attempt, codec.cause_of(row.cause)
+            JobId(row.id),
+            row.name,
+            row.type,
+            row.step,
+            JobState(row.state),
+            row.attempt,
+            codec.cause_of(row.cause),
+            None if row.properties is None else _answer(row.properties),
         )
         for row in rows
     ]
+
+
+def _answer(properties: str) -> bool | None:
+    return {"true": True, "false": False}.get(codec.load(properties).get(CAME_TO))
 
 
 def same_work(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> list[JobRow]:
@@ -267,7 +288,9 @@ def earlier_runs(connection: Connection, row: JobRow, most: int = 20) -> list[Jo
 def composites(connection: Connection) -> list[JobId]:
     """Ids of the jobs without nodes of their own that have not ended, oldest first."""
     rows = connection.scalars(
-        select(jobs.c.id).where(jobs.c.type == PIPELINE, jobs.c.state.not_in(TERMINAL_NAMES)).order_by(jobs.c.sequence)
+        select(jobs.c.id)
+        .where(jobs.c.type.in_([PIPELINE, *LOOPS]), jobs.c.state.not_in(TERMINAL_NAMES))
+        .order_by(jobs.c.sequence)
     )
     return [JobId(row) for row in rows]
 
