@@ -51,7 +51,7 @@ def taken_over(world: World, unit: Unit, row: JobRow, now: Millis) -> JobRow | N
     Conflict `SameStepUnderWay`."""
     if row.reuse_key is None:
         return None
-    same = jobs.same_work(unit.connection, row.workspace, row.reuse_key)
+    same = jobs.same_work(unit, row.workspace, row.reuse_key)
     done = [one for one in same if one.job.state.terminal and _left(unit, one) is not None]
     if not done:
         if any(not one.job.state.terminal for one in same):

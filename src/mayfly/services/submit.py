@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -49,14 +49,13 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A submission understood: legal, placed in principle, not yet kept."""
+class Understood:
+    """A submission that is legal; not yet placed, not yet kept."""
 
     job: CommandJob
     workspace: Workspace
     request: ResourceRequest
     environment: Wish
-    outcome: Outcome
     normal: dict[str, Any]
     notes: list[str]
     name: str
@@ -74,6 +73,13 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared(Understood):
+    """Placed in principle, too."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
     """The environment and the place that a job would have."""
 
@@ -85,22 +91,44 @@ class Admitted:
 
 def admit(world: World, place: Place, workspace: Workspace, submission: Submission, job: CommandJob) -> Admitted:
     """Whether there is an environment and room for it at all. Raises as `prepare`."""
+    environment, request, notes = _asked(world, place, submission, job)
+    decided = _placed(world, workspace, request)
+    return Admitted(request, environment, decided, [*notes, *([decided.message] if decided.message else [])])
+
+
+def _asked(
+    world: World, place: Place, submission: Submission, job: CommandJob
+) -> tuple[Wish, ResourceRequest, list[str]]:
     environment = environments.wish(world, _environment(submission), place)
     environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
     request, said = _request(world, job, submission)
+    return environment, request, [*environment.notes, *([said] if said else [])]
+
+
+def _placed(world: World, workspace: Workspace, request: ResourceRequest) -> Outcome:
     view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
-    decided = outcome(request, Owner(workspace.subscription, workspace.id), view)
-    notes = [*environment.notes, *(one for one in (said, decided.message) if one)]
-    return Admitted(request, environment, decided, notes)
+    return outcome(request, Owner(workspace.subscription, workspace.id), view)
 
 
 def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     """Decide everything that can be decided without keeping anything. Raises Invalid (with every fault of the file),
     Refused (quota outcomes A, B and D)."""
+    return _prepared(world, understand(world, place, submission))
+
+
+def _prepared(world: World, found: Understood) -> Prepared:
+    decided = _placed(world, found.workspace, found.request)
+    known = {field.name: getattr(found, field.name) for field in fields(Understood)}
+    notes = [*found.notes, *([decided.message] if decided.message else [])]
+    return Prepared(**{**known, "notes": notes}, outcome=decided)
+
+
+def understand(world: World, place: Place, submission: Submission) -> Understood:
+    """As `prepare`, without a look at the fleet."""
     job = spec.parse(submission.definition)
     workspace, made = places.create(world, place)
-    admitted = admit(world, place, workspace, submission, job)
-    notes = [*spec.notes(job), *admitted.notes]
+    environment, request, said = _asked(world, place, submission, job)
+    notes = [*spec.notes(job), *said]
     if made:
         notes.append(made)
     name = job.name or world.ids.name()
@@ -108,12 +136,11 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     notes += [one.note for one in sources.values() if one.note]
     if world.isolation in ("none", "uid"):
         notes.append(world.isolation_note)
-    return Prepared(
+    return Understood(
         job=job,
         workspace=workspace,
-        request=admitted.request,
-        environment=admitted.environment,
-        outcome=admitted.outcome,
+        request=request,
+        environment=environment,
         normal=normal.normalised(job, submission.uploads),
         notes=notes,
         name=name,
@@ -129,11 +156,16 @@ def submit(
     was there already; its labels are then updated. Raises as `prepare`, Conflict `JobNameTaken` for another
     definition, Conflict `ParentEnded` for a child that nobody waits for any more, `SameStepUnderWay` for one whose results
     will be another's, Invalid `UploadMissing`."""
-    prepared = prepare(world, place, submission)
+    prepared = understand(world, place, submission)
     work = _work(world, prepared, submission)
+    parts = reuse.parts(prepared.normal, work, prepared.environment.digest) if parent is not None else None
+    key = reuse.key_of(parts) if parts is not None and parent is not None and parent.reuse else None
+    done = key is not None and world.store.read(lambda c: jobs.was_done(c, prepared.workspace.id, key))
+    if not done:
+        prepared = _prepared(world, prepared)  # what is done already asks for no room
     row = under(_row(world, submitter, submission, prepared, work), parent)
-    if parent is not None and (found := reuse.parts(prepared.normal, work, prepared.environment.digest)) is not None:
-        row = replace(row, reuse_parts=codec.dump(found), reuse_key=reuse.key_of(found) if parent.reuse else None)
+    if parts is not None:
+        row = replace(row, reuse_parts=codec.dump(parts), reuse_key=key)
     environment = replace(
         prepared.environment, owner=environment_rows.Owner(row.workspace, row.subscription, submitter, row.priority)
     )
@@ -146,6 +178,8 @@ def submit(
         taken = reuse.taken_over(world, unit, row, row.job.created_at)
         if taken is not None:
             return taken, True
+        if done:  # and was given up since: it is looked at anew
+            raise Conflict("SameStepUnderWay", "What the same step had made has just been given up.")
         environment.keep(unit, world)
         sequence = jobs.add(unit, row)
         lineage.add(unit, row.workspace, row.job.id, inputs.links(prepared.sources))
@@ -235,7 +269,7 @@ def _tree_bytes(world: World, digest: str) -> int:
     return sum(entry.size for entry in tree.entries)
 
 
-def _work(world: World, prepared: Prepared, submission: Submission) -> dict[str, Any]:
+def _work(world: World, prepared: Understood, submission: Submission) -> dict[str, Any]:
     """What every rank will be told."""
     job, uploads = prepared.job, submission.uploads
     for digest in uploads.values():
@@ -272,7 +306,7 @@ def _distribution(job: CommandJob) -> dict[str, Any]:
     return {"kind": "pytorch", "processes": job.processes_per_node}
 
 
-def _row(world: World, submitter: str, submission: Submission, prepared: Prepared, work: dict[str, Any]) -> JobRow:
+def _row(world: World, submitter: str, submission: Submission, prepared: Understood, work: dict[str, Any]) -> JobRow:
     job, now = prepared.job, world.clock.now()
     name = prepared.name
     life = Job(

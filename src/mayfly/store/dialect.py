@@ -74,6 +74,12 @@ def lock_schema(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(0x6D6179666C79)))
 
 
+def alone(connection: Connection, what: str) -> None:
+    """Until the transaction ends, no other one that asks for the same goes on. SQLite's writer is alone anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
+
+
 def insert_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows that clash with nothing; how many went in."""
     if not rows:

@@ -261,15 +261,29 @@ def _answer(properties: str) -> bool | None:
     return {"true": True, "false": False}.get(codec.load(properties).get(CAME_TO))
 
 
-def same_work(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> list[JobRow]:
-    """Jobs that did or do the same themselves and may yet be used or waited for, newest first."""
-    statement = select(jobs).where(
+def same_work(unit: Unit, workspace: WorkspaceId, reuse_key: str) -> list[JobRow]:
+    """Jobs that did or do the same themselves and may yet be used or waited for, newest first. Until the unit ends, nobody
+    else is told: who finds none may add the first."""
+    dialect.alone(unit.connection, f"{workspace} {reuse_key}")
+    statement = _same(select(jobs), workspace, reuse_key).order_by(jobs.c.sequence.desc()).limit(20)
+    return [_row(row) for row in unit.connection.execute(statement)]
+
+
+def _same(statement: Select[Any], workspace: WorkspaceId, reuse_key: str) -> Select[Any]:
+    return statement.where(
         jobs.c.workspace == workspace,
         jobs.c.reuse_key == reuse_key,
         jobs.c.reused.is_(None),
         jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELED.value, JobState.CANCEL_REQUESTED.value]),
     )
-    return [_row(row) for row in connection.execute(statement.order_by(jobs.c.sequence.desc()).limit(20))]
+
+
+def was_done(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> bool:
+    """Whether the newest of those whose results may be used is Completed. A hint: `same_work` decides."""
+    found = connection.scalar(
+        _same(select(jobs.c.state), workspace, reuse_key).order_by(jobs.c.sequence.desc()).limit(1)
+    )
+    return found == JobState.COMPLETED.value
 
 
 def earlier_runs(connection: Connection, row: JobRow, most: int = 20) -> list[JobRow]:
