@@ -142,9 +142,9 @@ def test_a_build_holds_quota_and_a_killed_server_loses_none_of_it(
     until(lambda: not one.up)
     one.start()
     names = ["first", one.submit(_job(context, "cat /made; echo 1"))]
-    until(lambda: any(row["family"] == "local" and row["held"] for row in one.json("usage")))
+    until(lambda: any(row["family"] == "local" and row["held"] for row in one.call("GET", "/usage")))
     assert one.job(names[0])["status"] == "Queued"
-    assert "is being built" in one.json("job", "explain", "-n", names[0])["sentence"]
+    assert "is being built" in one.call("GET", f"/jobs/{names[0]}/explanation")["sentence"]
     for number, name in enumerate(names):
         one.wait(name, "Completed")
         assert one.log(name).endswith(f"{number}\n")
