@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import update
 
 from mayfly.domain.job import JobState
+from mayfly.domain.references import AssetKind
 from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import Conflict, MayflyError
-from mayfly.services import components, data, explanations, jobs, steps, submissions
+from mayfly.services import assets, components, data, explanations, jobs, steps, submissions
 from mayfly.store import codec, tables
 from mayfly.store import jobs as rows
 from mayfly.store.jobs import JobRow
@@ -54,6 +55,16 @@ def test_registered_components_are_put_in_their_places(stage: Scene) -> None:
     with pytest.raises(MayflyError) as raised:
         notes(stage, {"outer": {"component": "azureml:inner:1", "inputs": {"n": "x"}}})
     assert [fault.pointer for fault in raised.value.all_faults()] == ["/jobs/outer/inputs/n"]
+
+
+def test_an_archived_component_is_used_only_by_its_version(stage: Scene) -> None:
+    register(stage)
+    assets.archive(stage.world, HERE, AssetKind.COMPONENT, "train", "1", archived=True)
+    assert notes(stage, {"a": {"component": "azureml:train:1", "inputs": {"n": 2}}}) is not None
+    with pytest.raises(MayflyError) as raised:
+        notes(stage, {"a": {"component": "azureml:train@latest", "inputs": {"n": 2}}})
+    (fault,) = raised.value.all_faults()
+    assert fault.pointer == "/jobs/a/component" and "archived" in f"{fault.message} {fault.remedy}"
 
 
 def test_everything_wrong_is_in_one_answer(stage: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mayfly.domain.job import JobState
@@ -55,6 +56,20 @@ assert [r.info.run_id for r in found] == [run]
     tags = {tag["key"]: tag["value"] for tag in kept["data"]["tags"]}
     assert (tags["mlflow.runName"], tags["mlflow.user"], tags["mayfly.run"]) == (job.name, "ada", job.run)
     assert "secret-of-the-job" not in str(kept)
+
+
+def test_a_steps_run_stands_below_its_pipelines(world, tmp_path: Path):
+    above = world.job()
+    step = replace(world.job(), parent=above)
+    world.jobs[step.name] = step
+    done = world.run_script(step, "import mlflow; mlflow.log_metric('loss', 0.5)", tmp_path)
+    assert done.returncode == 0, done.stderr
+    world.feeder.finish(step, JobState.COMPLETED, ENDED)
+    world.feeder.finish(above, JobState.COMPLETED, ENDED)
+    outer, inner = world.behind(above.run), world.behind(step.run)
+    tags = {tag["key"]: tag["value"] for tag in inner["data"]["tags"]}
+    assert tags["mlflow.parentRunId"] == outer["info"]["run_id"]
+    assert (outer["info"]["status"], inner["info"]["status"]) == ("FINISHED", "FINISHED")
 
 
 def test_autolog_and_what_is_logged_after_it(world, tmp_path: Path):

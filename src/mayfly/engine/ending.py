@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mayfly.kit.errors import Unavailable
+from mayfly.kit.ids import JobId
 from mayfly.services import models
 from mayfly.services.attempts import speaker
 from mayfly.services.feeding import Feeder
@@ -26,7 +27,7 @@ class Ending:
         for row in untidy:
             for log in self._world.store.read(lambda connection, row=row: log_rows.of(connection, row.job.id)):
                 self._world.logs.seal(log.job, log.attempt, log.rank, log.file)
-            if self._tracking.behind(row.job.id):
+            if any(self._tracking.behind(job) for job in self._told_of(row)):
                 continue  # the duty that feeds MLflow wakes us when it has told all
             try:
                 self._finish(row)
@@ -39,6 +40,11 @@ class Ending:
 
             self._world.store.write(tidy)
         return 5.0 if late else None
+
+    def _told_of(self, row: JobRow) -> list[JobId]:
+        """Jobs whose last words may yet make its run: its own, and its steps'."""
+        below = self._world.store.read(lambda c: jobs.children(c, row.job.id)) if row.job.composite else []
+        return [row.job.id, *(one.id for one in below)]
 
     def _finish(self, row: JobRow) -> None:
         attempt = speaker(self._world, row.job.id)

@@ -50,4 +50,6 @@ def speaker(world: World, job: str) -> AttemptContext | None:
 
 def _context(connection: Connection, row: JobRow) -> AttemptContext:
     space = tracking_name(workspaces.get(connection, row.workspace))
-    return AttemptContext(row.job.id, row.job.attempt, row.run, row.experiment, row.name, row.submitter, space)
+    above = jobs.by_id(connection, row.parent) if row.parent is not None else None
+    parent = None if above is None else _context(connection, above)
+    return AttemptContext(row.job.id, row.job.attempt, row.run, row.experiment, row.name, row.submitter, space, parent)

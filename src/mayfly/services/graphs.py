@@ -28,13 +28,13 @@ def step_views(world: World, connection: Connection, row: JobRow) -> list[wire.S
     """In the order they were written; those of nested pipelines below theirs."""
     children, now = jobs.children(connection, row.job.id), world.clock.now()
     graph = Graph({one.step: {} for one in children}) if row.type in jobs.LOOPS else graph_of(row)
-    begun = {one.step: one for one in children}
+    begun = {one.step: one for one in jobs.rows_below(connection, row.job.id)}
     stands = standing(graph, children_of(children), stopped=row.job.ended_at is not None)
     views = []
     for step, needs in graph.needs.items():
         never = step in stands.skipped or step in stands.passed_by
         view = wire.StepView(name=step, status=SKIPPED if never else WAITING, needs=list(needs))
-        child = jobs.by_id(connection, begun[step].id) if step in begun else None
+        child = begun.get(step)
         if child is not None:
             job = child.job
             view.job, view.type, view.reused = child.name, child.type, child.reused is not None

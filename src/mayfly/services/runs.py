@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mayfly.domain.tracking import TrackedRun
+from mayfly.domain.tracking import PARENT_TAG, TrackedRun
 from mayfly.kit.clock import Clock
 from mayfly.kit.errors import Broken
 from mayfly.kit.ids import JobId, RunId
@@ -31,6 +31,8 @@ class AttemptContext:
     submitter: str
     workspace: str = FIRST
     """The MLflow workspace that stands behind the job's."""
+    parent: AttemptContext | None = None
+    """Of a step: its pipeline, whose run its own stands below."""
 
 
 class Runs:
@@ -67,16 +69,17 @@ class Runs:
         run = self._runs.get(attempt.run)
         if run is not None:
             return run
+        above = None if attempt.parent is None else self.own(attempt.parent).mlflow_run
         with self._making[hash(attempt.run) % len(self._making)]:
             known = self.known([attempt.run]).get(attempt.run)
             if known is not None:
                 return known
-            mlflow_run = self._make_run(attempt)
+            mlflow_run = self._make_run(attempt, above)
             run = self._rows.bind(TrackedRun(attempt.run, mlflow_run, attempt.job))
             self.remember(run)
             return run
 
-    def _make_run(self, attempt: AttemptContext) -> str:
+    def _make_run(self, attempt: AttemptContext, above: str | None) -> str:
         experiment = self._experiment(attempt.workspace, attempt.experiment)
         wanted = f"tags.`mayfly.run` = '{attempt.run}'"
         search = {"experiment_ids": [experiment], "filter": wanted, "max_results": 1, "run_view_type": "ALL"}
@@ -89,6 +92,7 @@ class Runs:
             "mlflow.runName": attempt.name,
             "mlflow.source.name": attempt.name,
             "mlflow.source.type": "JOB",
+            **({} if above is None else {PARENT_TAG: above}),
         }
         create = {
             "experiment_id": experiment,

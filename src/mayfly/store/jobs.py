@@ -257,6 +257,12 @@ def children(connection: Connection, parent: str) -> list[ChildRow]:
     ]
 
 
+def rows_below(connection: Connection, parent: str) -> list[JobRow]:
+    """As `children`, whole."""
+    found = connection.execute(select(jobs).where(jobs.c.parent == parent).order_by(jobs.c.sequence))
+    return [_row(row) for row in found]
+
+
 def _answer(properties: str) -> bool | None:
     return {"true": True, "false": False}.get(codec.load(properties).get(CAME_TO))
 
