@@ -96,6 +96,19 @@ def test_an_optional_input_makes_an_optional_edge() -> None:
     assert child.definition["inputs"] == {}
 
 
+def test_an_input_without_its_braces_is_text_and_said_to_be() -> None:
+    whole = changed(
+        "jobs", "train", "component", to={**TRAIN, "command": "x $[[inputs.n]] ${{inputs.data}} > ${{outputs.model}}"}
+    )
+    found = made(whole)
+    train = found.steps["train"]
+    assert train.expanded is not None and train.expanded.definition["command"].startswith("x inputs.n ")
+    assert (
+        "train: $[[inputs.n]]: the command gets the text 'inputs.n', for a value is written ${{inputs.n}}"
+        in found.notes()
+    )
+
+
 def test_a_child_is_given_values_places_and_the_pipelines_settings() -> None:
     found = made().level
     prep = child_of(found, "prep-it", lambda step, output: f"azureml://jobs/{step}_1/outputs/{output}")

@@ -32,6 +32,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,254}\Z")
 _OTHER_TYPES = ("pipeline", "parallel", "sweep", "spark", "automl", "import", "data_transfer", "flow_parallel")
 _READ_ONLY = frozenset({"$schema", "id", "creation_context", "auto_delete_setting", "intellectual_property"})
 _FRAGMENT = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
+_BARE = re.compile(r"\s*inputs\.[\w-]+\s*\Z")
+"""Of a fragment: an input without ${{ }}. Public files have it, and it is no expression: it stays as it is written."""
 
 
 def _kind(value: Any) -> str:
@@ -226,6 +228,14 @@ def fragments(command: str, inputs: Mapping[str, InputPort], absent: frozenset[s
     return _FRAGMENT.sub(fill, command)
 
 
+def notes(command: str) -> tuple[str, ...]:
+    """What of a component's command does something else than it may seem."""
+    bare = [match[1].strip() for match in _FRAGMENT.finditer(command) if _BARE.match(match[1])]
+    return tuple(
+        f"$[[{one}]]: the command gets the text '{one}', for a value is written ${{{{{one}}}}}" for one in bare
+    )
+
+
 def _ported(value: Any, section: str) -> Any:
     if value is None and section == "outputs":
         return {}
@@ -311,7 +321,7 @@ def _fragment_faults(fields: Fields) -> Iterator[Fault]:
         return
     for match in _FRAGMENT.finditer(fields.command):
         used = [reference.path[1] for reference in _inputs_in(match[1])]
-        if not used:
+        if not used and not _BARE.match(match[1]):
             yield Fault(
                 "ExpressionInvalid", f"'{match[0]}' names no optional input.", "/command", "Write it without $[[ ]]."
             )

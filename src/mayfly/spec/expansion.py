@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mayfly.kit.errors import Fault, Invalid, nearest
-from mayfly.spec.component import Component, InputPort, coerced, fragments, read, wrong_value
+from mayfly.spec.component import Component, InputPort, coerced, fragments, notes, read, wrong_value
 from mayfly.spec.document import escape
 from mayfly.spec.fields import show
 from mayfly.spec.job import CommandJob, invalid, parse
@@ -20,6 +20,8 @@ class Expanded:
     """A command job's."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """JSON pointer into the definition → into what was written, where that is another place. The longest counts."""
+    notes: tuple[str, ...] = ()
+    """As `job.notes`, of the component."""
 
     def back(self, pointer: str) -> str:
         """Where it was written."""
@@ -42,7 +44,7 @@ def expand(component: Component, definition: Mapping[str, Any]) -> Expanded:
     Raises Invalid with every fault; pointers are those of what was written: `/inputs/x`, `/component/inputs/x`.
     """
     own = {key: value for key, value in definition.items() if key != "component" and value is not None}
-    plain, origins, found = dict(own), {}, []
+    plain, origins, found, said = dict(own), {}, [], ()
     body = dict(component.body)
     if component.fields.additional_includes and "code" not in body:
         body["code"] = "."
@@ -57,6 +59,7 @@ def expand(component: Component, definition: Mapping[str, Any]) -> Expanded:
     given = own.get("inputs", {})
     if isinstance(given, dict):
         plain["inputs"], absent = _inputs(component, given, origins, found)
+        said = notes(plain.get("command", ""))
         plain["command"] = fragments(plain.get("command", ""), component.inputs, absent)
         found += _strangers(component, given, plain["command"], "input")
     outputs = own.get("outputs", {})
@@ -65,7 +68,7 @@ def expand(component: Component, definition: Mapping[str, Any]) -> Expanded:
         found += _strangers(component, outputs, str(plain.get("command", "")), "output")
     if found:
         raise invalid(found)
-    return Expanded(plain, origins)
+    return Expanded(plain, origins, said)
 
 
 def job_of(definition: Mapping[str, Any]) -> tuple[CommandJob, Expanded]:

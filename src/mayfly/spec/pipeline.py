@@ -101,7 +101,8 @@ class Pipeline:
             if isinstance(step.job, Pipeline):
                 found += [f"{name}: {note}" for note in step.job.notes()]
             elif step.job is not None:
-                found += [f"{name}: {note}" for note in command.notes(step.job)]
+                of_component = step.expanded.notes if step.expanded is not None else ()
+                found += [f"{name}: {note}" for note in (*of_component, *command.notes(step.job))]
         return found
 
 
