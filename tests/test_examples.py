@@ -37,7 +37,7 @@ def test_there_are_examples() -> None:
 def test_an_example_is_valid(path: Path) -> None:
     job = jobfile.read(path).check()
     assert isinstance(job, CommandJob)
-    assert notes(job) == (["identity: stored, not yet enforced"] if path.parent.name == "hello-fields" else [])
+    assert notes(job) == []
 
 
 def test_every_example_loads_in_azures_own_sdk() -> None:

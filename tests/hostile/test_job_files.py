@@ -62,7 +62,7 @@ def test_values_are_not_looked_at_again() -> None:
         "numpy; x\x85-r x",
         "numpy; python_version>'3' --hash=sha256:00",
         "numpy @ file:///etc",
-        "--index-url=http://elsewhere",
+        "--index-url=http://elsewhere numpy",
         "n" * 5000,
     ],
 )

@@ -242,8 +242,10 @@ def finish(world: World, job: JobId, made: list[OutputRow], cause: Cause | None)
         row = jobs.lock(unit, job)
         if row is None or row.job.state.terminal:
             return
+        files = {one["name"] for one in codec.load(row.work)["outputs"] if one.get("is_file")}
         for one in made:
             results.add_output(unit, row.job.id, 0, one)
+            outputs.of_pipeline(unit, row, one, now, is_file=one.name in files)
         move(unit, row, ChildrenEnded(cause), now)
         unit.passing("pipeline ended")
 

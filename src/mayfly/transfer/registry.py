@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,8 +69,9 @@ class RegistryAsset:
 
 def assets(registry: str, folder: Path, kind: AssetKind) -> Iterator[RegistryAsset]:
     """Every file of that kind below the folder, the first 5,000 YAML files by name; what cannot be read is none."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".yml", ".yaml"))[:_MOST]
-    for path in paths:
+    walk = os.walk(folder)  # what vanishes meanwhile is passed over
+    named = [Path(place, name) for place, _, names in walk for name in names if name.endswith((".yml", ".yaml"))]
+    for path in sorted(named)[:_MOST]:
         try:
             found = path.stat()
             body = _read(path, found.st_size, found.st_mtime_ns)

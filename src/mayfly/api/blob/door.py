@@ -62,10 +62,7 @@ class BlobDoor:
         body = _Body(receive)
         try:
             address = addresses.parse(scope)
-            if address is None:
-                await self._app(scope, receive, send)
-                return
-            answer = await self._answer(scope, address, body)
+            answer = None if address is None else await self._answer(scope, address, body)
         except MayflyError as error:
             await body.drain()
             answer = refusal(error)
@@ -74,7 +71,10 @@ class BlobDoor:
             await body.drain()
             why = f"The server could not do it: {error.strerror or type(error).__name__}."
             answer = refusal(Unavailable("ServerBusy", why, remedy="Is its disk full?"))
-        await _send(scope, send, answer, self._world.ids.new("request"))
+        if answer is None:
+            await self._app(scope, receive, send)  # what goes wrong there is not answered here
+        else:
+            await _send(scope, send, answer, self._world.ids.new("request"))
 
     async def _answer(self, scope: Scope, address: Address, body: _Body) -> Answer:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
