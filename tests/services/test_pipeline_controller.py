@@ -198,6 +198,8 @@ def test_data_flows_through_nested_pipelines_to_their_outputs(stage: Scene) -> N
         ("inner", "Completed", ["fit"]),
     ]
     found = data.find(stage.world, HERE, "azureml://jobs/whole/outputs/model")
+    lying = data.find(stage.world, HERE, "azureml://datastores/workspaceblobstore/paths/azureml/whole/model")
+    assert lying.tree == found.tree
     assert found.tree == stage.upload(y=b"2")
     assert [one.name for one in jobs.page(stage.world, HERE, 9, None, None).jobs] == ["whole"]
     assert [one.step for one in jobs.page(stage.world, HERE, 9, None, None, parent="whole").jobs] == ["inner", "prep"]
