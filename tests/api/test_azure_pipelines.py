@@ -121,3 +121,8 @@ def test_a_nested_pipeline_comes_as_a_component_of_the_same_form(house: House, a
     )
     assert (log.status_code, log.text) == (200, "")
     assert azure.get(f"{HISTORY}/runs/outer/children").json() == {"value": []}
+    names = [f"azureml://jobs/{one}/outputs/out" for one in ("outer", "nobody")]
+    asked = azure.post(
+        f"/data/v1.0{WS}/dataversion/batchGetResolvedUris", json={"values": [*names, "nonsense", "a://b"]}
+    )
+    assert (asked.status_code, asked.json()) == (200, {"values": {}})

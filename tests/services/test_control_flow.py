@@ -8,7 +8,7 @@ import pytest
 
 from mayfly.domain.job import JobState
 from mayfly.engine.pipelines import Pipelines
-from mayfly.services import data, jobs, submissions
+from mayfly.services import data, jobs, steplogs, submissions
 from mayfly.store import codec
 from mayfly.store import jobs as rows
 from mayfly.store.jobs import JobRow
@@ -198,6 +198,8 @@ def test_rounds_of_items_run_at_once_and_are_gathered(stage: Scene) -> None:
     assert data.find(stage.world, HERE, f"azureml://jobs/{flow.child('loop').name}/outputs/d").tree == tree
     assert flow.run("last")["inputs"][0]["tree"] == tree
     assert flow.view().status == "Completed"
+    log = steplogs.text(stage.world, stage.row(flow.id))
+    assert all(f"loop/body[{one}] is Completed" in log for one in "abc")
 
 
 def test_a_cancel_reaches_the_rounds_and_a_retry_takes_up_what_is_done(stage: Scene) -> None:

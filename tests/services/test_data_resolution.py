@@ -275,6 +275,10 @@ def test_data_and_models_of_a_registry_are_its_files(stage: Scene, tmp_path: Pat
         "data/files/iris.csv": "1",
         "data/all.yml": "name: all\ntype: uri_folder\npath: files\n",
         "data/own.yml": "name: own\ntype: uri_folder\npath: azureml:words:1\n",
+        "data/round.yml": "name: round\npath: azureml://registries/lab/data/round/labels/latest\n",
+        "data/empty.yml": "name: empty\ntype: uri_folder\n",
+        "data/gone.yml": "name: gone\npath: nowhere\n",
+        "data/out.yml": "name: out\npath: ../../..\n",
         "models/net.yml": "name: net\ntype: custom_model\npath: ./weights\n",
         "models/weights/w": "2",
     }.items():
@@ -290,5 +294,12 @@ def test_data_and_models_of_a_registry_are_its_files(stage: Scene, tmp_path: Pat
     assert paths(stage, read(stage, "own", {"path": f"{at}/data/own/labels/latest"}).tree) == ["w"]
     model = {"type": "custom_model", "path": f"{at}/models/net/labels/latest"}
     assert paths(stage, read(stage, "net", model).tree) == ["w"]
-    wrong = refused(stage, inputs={"x": {"path": f"{at}/data/iris/versions/2"}})
-    assert (wrong.code, wrong.pointer) == ("RegistryAssetNotFound", "/inputs/x/path")
+    for name, code in {
+        "iris/versions/2": "RegistryAssetNotFound",
+        "round/labels/latest": "RegistryFileInvalid",
+        "empty/labels/latest": "RegistryFileInvalid",
+        "gone/labels/latest": "RegistryFileNotFound",
+        "out/labels/latest": "RegistryPathOutside",
+    }.items():
+        wrong = refused(stage, inputs={"x": {"path": f"{at}/data/{name}"}})
+        assert (wrong.code, wrong.pointer) == (code, "/inputs/x/path")

@@ -225,6 +225,8 @@ def test_an_environment_of_a_registry_is_read_from_its_folder(stage: Scene, tmp_
     (place / "conda.yml").write_text("dependencies: [pip, {pip: [numpy]}]\n")
     (place / "mine.yml").write_text("name: mine\nversion: 4\nimage: python:latest\nconda_file: conda.yml\n")
     (place / "built.yml").write_text("name: built\nbuild: {path: context}\n")
+    (place / "bare.yml").write_text("name: bare\nbuild: {dockerfile_path: Dockerfile}\n")
+    (place / "lost.yml").write_text("name: lightgbm-3.3\nimage: python:latest\nconda_file: nowhere.yml\n")
     (place / "ours.yml").write_text("name: sklearn-1.5\nimage: python:latest\nconda_file: conda.yml\n")
     settings = Settings(registries={"lab": str(tmp_path), "azureml": str(tmp_path)})
     stage.world = dataclasses.replace(stage.world, settings=lambda: settings)
@@ -234,6 +236,11 @@ def test_an_environment_of_a_registry_is_read_from_its_folder(stage: Scene, tmp_
     assert name_of(stage, "azureml://registries/azureml/environments/sklearn-1.5/labels/latest")[0] == "sklearn-1.5"
     assert name_of(stage, "azureml://registries/other/environments/sklearn-1.5/labels/latest")[0] == "sklearn-1.5"
     assert registered.meant(stage.world, HERE, f"{at}/built/labels/latest").name == "lab/built:1"
-    with pytest.raises(Invalid) as refused:
-        environments.wish(stage.world, f"{at}/mine/versions/5", HERE)
-    assert (refused.value.code, refused.value.pointer) == ("EnvironmentUnknown", "/environment")
+    for name, code in {
+        "mine/versions/5": "EnvironmentUnknown",
+        "bare/labels/latest": "RegistryFileInvalid",
+        "lightgbm-3.3/labels/latest": "RegistryFileNotFound",
+    }.items():
+        with pytest.raises(Invalid) as refused:
+            environments.wish(stage.world, f"{at}/{name}", HERE)
+        assert refused.value.code == code and (refused.value.pointer or "").startswith("/environment")

@@ -54,8 +54,9 @@ class JobFile:
 
     def check(self) -> CommandJob | None:
         """The command job there is, if it is one: of a job made of a component, what it becomes; of one made of a
-        component that only the server knows, as far as its own keys say. Raises Invalid with every fault of the definition (`spec.job.parse`, `spec.component`, `spec.pipeline.parse`) and every local file or folder
-        that is not there: `FileNotFound`, `InputIsAFile`, `InputIsAFolder`."""
+        component that only the server knows, as far as its own keys say. Raises Invalid with every fault of the
+        definition (`spec.job.parse`, `spec.component`, `spec.pipeline.parse`) and every local file or folder that is
+        not there: `FileNotFound`, `InputIsAFile`, `InputIsAFolder`."""
         return self._checked()[0]
 
     def checked_paths(self) -> dict[str, LocalPath]:

@@ -116,7 +116,15 @@ def _of_registry(world: World, place: Place, reference: RegistryReference, text:
         raise Invalid("ReferenceInvalid", f"'{text}' names no data, but a registry's {reference.kind.value}.")
     asset = registries.find(world, reference)
     path, type = str(asset.body.get("path") or ""), str(asset.body.get("type") or "")
+    if not path.strip():
+        raise Invalid("RegistryFileInvalid", f"'{text}' has no path in {asset.path.name}.", remedy="Write 'path: …'.")
     if refers(path) is not Refers.LOCAL:
+        if isinstance(references.parse(path), RegistryReference):
+            raise Invalid(
+                "RegistryFileInvalid",
+                f"'{text}' leads to a registry again ('{path}' in {asset.path.name}).",
+                remedy="Name its files, or where they lie.",
+            )
         return replace(find(world, place, path, type=type or "uri_folder"), reference=text, type=type)
     there = asset.beside(path)
     return Found(text, there.is_file(), registries.keep(world, registries.scan(world, there)), type=type)

@@ -61,7 +61,8 @@ def register(world: World, who: str, place: Place, asset: NewAsset) -> tuple[Ass
 
 def meant(world: World, place: Place, environment: str | Mapping[str, Any]) -> Meant:
     """Look a reference up in its workspace or registry; what is not there may still be a curated environment. Raises
-    Invalid `EnvironmentUnknown` for a version or label that a registered one does not have."""
+    Invalid `EnvironmentUnknown` for a version or label that a registered one does not have, and what is wrong with a
+    registry's files."""
     reference = _named(environment) if isinstance(environment, str) else None
     if isinstance(reference, RegistryReference):
         return _of_registry(world, reference) or Meant(environment)
@@ -86,15 +87,18 @@ def _of_registry(world: World, reference: RegistryReference) -> Meant | None:
         definition = {key: asset.body[key] for key in _MEANT if asset.body.get(key) is not None}
         definition = asset.environment(definition)
         build, tree = definition.get("build"), None
+        if build is not None and not (isinstance(build, dict) and build.get("path")):
+            raise Invalid("RegistryFileInvalid", f"'build' names no path in {asset.path.name}.")
         if build is not None:
             context = Path(build["path"])
             left_out = ignore.load_context(context, str(build.get("dockerfile_path") or "Dockerfile"))
             tree = registries.keep(world, registries.scan(world, context, left_out))
         return Meant(rules.with_context(definition, tree), asset.named)
-    except NotFound as error:
-        if is_shipped:
+    except (NotFound, Invalid) as error:
+        if is_shipped and error.code == "RegistryAssetNotFound":
             return None
-        raise Invalid("EnvironmentUnknown", error.message, remedy=error.remedy, pointer=rules.POINTER) from error
+        code = "EnvironmentUnknown" if error.code == "RegistryAssetNotFound" else error.code
+        raise Invalid(code, error.message, remedy=error.remedy, pointer=rules.POINTER) from error
 
 
 def _named(text: str) -> references.Reference | None:

@@ -47,7 +47,7 @@ def _child(connection: Connection, child: JobRow, path: str) -> Iterator[tuple[M
         yield job.created_at, f"{path} is {child.name}, which has the results of an earlier job"
         return
     yield job.created_at, f"{path} is submitted as {child.name}"
-    if child.type == jobs.PIPELINE:
+    if child.type in (jobs.PIPELINE, *jobs.LOOPS):
         yield from _of(connection, child, f"{path}/")
     elif job.started_at is not None:
         yield job.started_at, f"{path} runs"

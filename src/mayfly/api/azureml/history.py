@@ -15,7 +15,7 @@ from mayfly.api.workspace import Name
 from mayfly.domain import references
 from mayfly.domain.references import JobOutputReference
 from mayfly.kit.clock import Millis
-from mayfly.kit.errors import Invalid
+from mayfly.kit.errors import Invalid, NotFound
 from mayfly.services import capabilities, jobs, logs, outputs, steplogs
 from mayfly.services.places import Place
 from mayfly.services.world import World
@@ -177,10 +177,13 @@ def _folder(client: str) -> str:
 
 
 def _resolved(here: Here, place: Place, asset: str) -> Told | None:
-    reference = references.parse(asset)
+    try:
+        reference = references.parse(asset)
+        row = find(here, place, reference.job)[0] if isinstance(reference, JobOutputReference) else None
+    except (Invalid, NotFound):
+        return None
     if not isinstance(reference, JobOutputReference):
         return None
-    row, _ = find(here, place, reference.job)
     found = None if row is None else outputs.lying(here.world, row).get(reference.output)
     if found is None:
         return None
