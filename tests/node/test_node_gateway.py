@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from mayfly.testing.nodes import Nodes, assignment, until
+from mayfly.testing.nodes import Nodes, assignment, kill, until
 from mayfly.wire import agent as wire
 
 CALL = (
@@ -50,6 +50,30 @@ def test_no_token_no_door(nodes: Nodes) -> None:
         assert refused.value.code == 401
         refused.value.close()
     assert nodes.server.tracked == []
+
+
+@pytest.mark.fault
+def test_a_job_that_calls_while_its_agent_comes_back_is_not_refused(nodes: Nodes) -> None:
+    node = nodes.start()
+    nodes.server.assign(node, assignment("j", "sleep 60"))
+    nodes.server.fact(wire.Started, "j")
+    port = json.loads((nodes.folder(node) / "gateway.json").read_bytes())["port"]
+    address = f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search"
+    request = urllib.request.Request(address, headers={"Authorization": "Bearer token-of-j-0"})
+
+    def answered() -> bool:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status == 200
+        except urllib.error.HTTPError as error:
+            error.close()
+            pytest.fail(f"refused with {error.code}")
+        except OSError:  # nobody listens yet
+            return False
+
+    for _ in range(3):
+        kill(nodes.agent_pid(node))
+        until(answered, pause_s=0.0002)
 
 
 def _quoted(text: str) -> str:

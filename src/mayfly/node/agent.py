@@ -96,9 +96,11 @@ class Agent:
         with suppress(OSError):
             remove_tree(self._folder.trash)
         sweep(self._folder)
-        self._gateway.start()
+        adopted = self._adopt()
+        self._gateway.start()  # it knows them by now: their processes may be calling
         self._reporter.start()
-        self._adopt()
+        for attempt in adopted:
+            attempt.start()
         threading.Thread(target=self._sample, name="sampling", daemon=True).start()
         threading.Thread(target=self._listen, name="wishes", daemon=True).start()
         self._ended.wait()
@@ -221,8 +223,8 @@ class Agent:
 
     # --- its own ----------------------------------------------------------------------------------------------------
 
-    def _adopt(self) -> None:
-        """Take up again every attempt that is on the disk."""
+    def _adopt(self) -> list[Attempt]:
+        """Every attempt that is on the disk, to be taken up again."""
         for place in sorted(self._folder.attempts.iterdir()):
             assignment = load(AttemptFolder(place))
             if assignment is None:
@@ -231,15 +233,14 @@ class Agent:
                 continue
             fence = assignment.fence
             self._attempts[(fence.job, fence.attempt)] = Attempt(assignment, self._around, self._gone)
-        for attempt in list(self._attempts.values()):
-            attempt.start()
+        return list(self._attempts.values())
 
     def _whose(self, token: str) -> Speaker | None:
         with self._lock:
-            for attempt in self._attempts.values():
-                if attempt.open and attempt.token == token and attempt.journal is not None:
-                    return Speaker(attempt.fence, attempt.journal)
-        return None
+            attempt = next((one for one in self._attempts.values() if one.token == token), None)
+        if attempt is None or not attempt.opened() or attempt.journal is None:
+            return None
+        return Speaker(attempt.fence, attempt.journal)
 
     def _sample(self) -> None:
         while not self._ended.wait(sampling.PERIOD_S):

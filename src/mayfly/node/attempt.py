@@ -37,6 +37,8 @@ from mayfly.wire.agent import Assignment, Fence, Go, Wish
 
 _LOG_PATIENCE_S = 10.0
 """How long a failed preparation waits for its build log to arrive before it is reported."""
+_TAKEN_UP_S = 60.0
+"""How long a call of a job's waits for its attempt to be taken up again."""
 
 
 class Discarded(Exception):
@@ -52,8 +54,9 @@ class Attempt:
         self.group: Group | None = None
         self.running = False
         """Whether its processes may be sampled."""
-        self.open = False
-        """Whether its token opens the gateway: from its launch to its exit."""
+        self._open = False
+        self._settled = threading.Event()
+        """Whether `_open` is known: it is not while the attempt is taken up again."""
         self._meter = Meter(self.folder.root)
         self._around, self._gone = around, gone
         self._changed = threading.Condition()
@@ -93,6 +96,16 @@ class Attempt:
     def token(self) -> str:
         return self.assignment.token
 
+    def opened(self) -> bool:
+        """Whether its token opens the gateway: from its launch to its exit. Its processes go on while another agent takes
+        it up, so this waits until it is known."""
+        self._settled.wait(_TAKEN_UP_S)
+        return self._open
+
+    def _opens(self, whether: bool) -> None:
+        self.running = self._open = whether
+        self._settled.set()
+
     def sample(self, *, last: bool = False) -> None:
         """Report what it uses now."""
         pids = [pid for one in self._supervised for pid in one.members()]
@@ -112,6 +125,7 @@ class Attempt:
             pass
         except Exception as error:  # noqa: BLE001  (a fault of ours must be told, not swallowed with its thread)
             self._failed(f"The node agent failed: {sentence(error)}.")
+        self._settled.set()
         with self._changed:
             while not self._discard.is_set():
                 self._changed.wait()
@@ -119,7 +133,7 @@ class Attempt:
 
     def _failed(self, why: str) -> None:
         """The walk cannot go on: nothing of the job runs after this, and the server hears the end of it."""
-        self.running = self.open = False
+        self._opens(False)
         if not self._supervised and not self.folder.record("launch").exists():
             self._report(wire.PreparationFailed, code="NodeFault", message=why)
             return
@@ -271,7 +285,7 @@ class Attempt:
                 one.start(keep)
             elif not self.folder.supervisor_lock(one.index).exists():
                 self.folder.supervisor_lock(one.index).touch()
-        self.running = self.open = True
+        self._opens(True)
         self._checkpoints = Checkpoints(
             self.assignment,
             self.folder,
@@ -324,7 +338,7 @@ class Attempt:
         passing("stopping")
 
     def _exited(self) -> None:
-        self.running = self.open = False
+        self._opens(False)
         known = read_json(self.folder.record("exited"))
         if known is None:
             known = self._exit_facts()
