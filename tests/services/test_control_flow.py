@@ -8,6 +8,7 @@ import pytest
 
 from mayfly.domain.job import JobState
 from mayfly.engine.pipelines import Pipelines
+from mayfly.kit.errors import Invalid
 from mayfly.services import data, jobs, steplogs, submissions
 from mayfly.store import codec
 from mayfly.store import jobs as rows
@@ -83,6 +84,56 @@ EACH: dict[str, Any] = {
             "max_concurrency": 2,
         },
         "last": {"component": READS, "inputs": {"d": "${{parent.jobs.loop.outputs.d}}"}},
+    },
+}
+
+
+MAKES = {
+    "command": "true",
+    "environment": ENVIRONMENT,
+    "outputs": {"items": {"type": "string"}, "n": {"type": "integer"}},
+}
+COUNTS = {
+    "environment": ENVIRONMENT,
+    "command": "echo ${{inputs.n}} $[[${{inputs.d}}]]",
+    "inputs": {"n": {"type": "integer", "max": 9}, "d": {"type": "uri_folder", "optional": True}},
+    "outputs": {"n": {"type": "integer"}},
+}
+INNER = {
+    "type": "pipeline",
+    "inputs": {"n": {"type": "integer", "max": 9}},
+    "outputs": {"n": {"type": "integer"}},
+    "jobs": {
+        "in": {
+            "component": COUNTS,
+            "inputs": {"n": "${{parent.inputs.n}}"},
+            "outputs": {"n": "${{parent.outputs.n}}"},
+        }
+    },
+}
+VALUES: dict[str, Any] = {
+    "name": "values",
+    "type": "pipeline",
+    "jobs": {
+        "make": MAKES,
+        "nested": {"component": INNER, "inputs": {"n": "${{parent.jobs.make.outputs.n}}"}},
+        "bare": {
+            "command": "echo ${{inputs.n}}",
+            "environment": ENVIRONMENT,
+            "inputs": {"n": "${{parent.jobs.nested.outputs.n}}"},
+        },
+        "file": {
+            "command": "cat ${{inputs.n}}",
+            "environment": ENVIRONMENT,
+            "inputs": {"n": {"type": "uri_file", "path": "${{parent.jobs.make.outputs.n}}"}},
+        },
+        "body": {"component": COUNTS},
+        "each": {"type": "parallel_for", "body": "body", "items": "${{parent.jobs.make.outputs.items}}"},
+        "last": {
+            "command": "echo ${{inputs.all}}",
+            "environment": ENVIRONMENT,
+            "inputs": {"all": "${{parent.jobs.each.outputs.n}}"},
+        },
     },
 }
 
@@ -194,7 +245,10 @@ def test_rounds_of_items_run_at_once_and_are_gathered(stage: Scene) -> None:
     assert flow.begun("loop") == ["body[a]", "body[b]", "body[c]"]
     flow.run("loop", "body[a]", n=b"0", d=b"of a", more=b"true")
     flow.run("loop", "body[c]", n=b"0", d=b"of c", more=b"true")
-    tree = stage.upload(**{"a/x": b"of a", "b/x": b"of b", "c/x": b"of c"})
+    table = b'{"paths":[{"folder":"./a"},{"folder":"./b"},{"folder":"./c"}],"type":"mltable"}'
+    tree = stage.upload(**{"MLTable": table, "a/x": b"of a", "b/x": b"of b", "c/x": b"of c"})
+    counted = data.find(stage.world, HERE, f"azureml://jobs/{flow.child('loop').name}/outputs/n").tree
+    assert counted == stage.upload(n=b'{"a":0,"b":0,"c":0}')
     assert data.find(stage.world, HERE, f"azureml://jobs/{flow.child('loop').name}/outputs/d").tree == tree
     assert flow.run("last")["inputs"][0]["tree"] == tree
     assert flow.view().status == "Completed"
@@ -214,3 +268,53 @@ def test_a_cancel_reaches_the_rounds_and_a_retry_takes_up_what_is_done(stage: Sc
     flow.go_on()
     assert flow.child("loop", "body[a]").reused is not None
     assert flow.child("loop", "body[b]").reused is None
+
+
+def test_values_that_steps_make_are_given_as_values(stage: Scene) -> None:
+    flow = Flow(stage, VALUES)
+    assert flow.begun() == ["make"]
+    flow.run("make", items=b'[{"n": 1}, {"n": "2"}]', n=b"7\n")
+    assert flow.run("file")["inputs"][0]["tree"] == stage.upload(x=b"7\n")
+    assert flow.begun("each") == ["body[0]", "body[1]"]
+    assert flow.run("each", "body[1]", n=b"5")["literals"] == {"n": "2"}
+    assert flow.run("each", "body[0]", n=b"4")["literals"] == {"n": "1"}
+    assert flow.run("nested", "in", n=b"8")["literals"] == {"n": "7"}
+    assert flow.run("bare")["literals"] == {"n": "8"}
+    assert flow.run("last")["literals"] == {"all": "[4,5]"}
+    assert flow.view().status == "Completed"
+    ask = Submission(definition={**VALUES, "name": None}, only="nested/in", inputs_from="values")
+    alone, _ = submissions.accept(stage.world, "me", HERE, ask)
+    assert codec.load(alone.work)["literals"] == {"n": "7"}
+    with pytest.raises(Invalid, match="It reads the output 'n' of the step 'make', which does not run now") as raised:
+        submissions.accept(stage.world, "me", HERE, ask.model_copy(update={"inputs_from": ""}))
+    assert raised.value.all_faults()[0].pointer == "/jobs/nested"
+
+
+@pytest.mark.parametrize(
+    ("items", "n", "nested", "each"),
+    [
+        (
+            b"[]",
+            b"10",
+            "The input 'n': 10 is more than 9",
+            "The items that 'make' made: There are no items.",
+        ),
+        (
+            b"[1]",
+            b"many",
+            "expected a whole number, found 'many'",
+            "The items that 'make' made: 1 is no 'input: value'",
+        ),
+        (b"\xff", b"\xff", "holds nothing that can be read as a value", "holds nothing that can be read as a value"),
+    ],
+)
+def test_a_value_that_does_not_fit_fails_the_step_that_reads_it(
+    stage: Scene, items: bytes, n: bytes, nested: str, each: str
+) -> None:
+    flow = Flow(stage, VALUES)
+    flow.run("make", items=items, n=n)
+    for step, expected in (("nested", nested), ("each", each)):
+        cause = flow.child(step).job.cause
+        assert cause is not None and expected in cause.message
+    flow.run("file")
+    assert flow.view().status == "Failed" and flow.stands()["bare"] == "Skipped"

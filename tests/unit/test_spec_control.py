@@ -97,7 +97,8 @@ def test_loops_stand_in_the_graph_for_their_bodies() -> None:
         (changed("each", items=[]), ("ItemsInvalid", "/jobs/each/items")),
         (changed("each", items=[{"n": 1, "d": {"path": "./x"}}]), ("ItemsInvalid", "/jobs/each/items/0/d")),
         (changed("each", items=[{"n": 1}] * 1001), ("TooManyRounds", "/jobs/each/items")),
-        (changed("each", items="${{parent.jobs.first.outputs.o}}"), ("ItemsInvalid", "/jobs/each/items")),
+        (changed("each", items="${{parent.jobs.first.outputs.o}}"), ("ConditionNotControl", "/jobs/each/items")),
+        (changed("each", items="${{parent.jobs.one.outputs.ok}}"), ("StepsInACircle", "/jobs/each/items")),
     ],
 )
 def test_a_fault_of_control_flow_stands_where_it_was_written(

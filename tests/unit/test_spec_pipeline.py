@@ -92,7 +92,7 @@ def test_an_optional_input_makes_an_optional_edge() -> None:
     del whole["jobs"]["train"]["inputs"]["n"]
     found = made(whole)
     assert dict(found.steps["train"].needs) == {"prep-it": False}
-    child = child_of(found.level, "train", lambda _step, _output: None)
+    child = child_of(found.level, "train", lambda _step, _output, _value: None)
     assert child.definition["inputs"] == {}
 
 
@@ -111,17 +111,17 @@ def test_an_input_without_its_braces_is_text_and_said_to_be() -> None:
 
 def test_a_child_is_given_values_places_and_the_pipelines_settings() -> None:
     found = made().level
-    prep = child_of(found, "prep-it", lambda step, output: f"azureml://jobs/{step}_1/outputs/{output}")
+    prep = child_of(found, "prep-it", lambda step, output, _value: f"azureml://jobs/{step}_1/outputs/{output}")
     assert prep.definition["inputs"] == {
         "t": {"type": "uri_file", "path": "./table.csv", "mode": "download"},
         "again": 3,
     }
     assert prep.moved == {"/inputs/t/path": "/inputs/table/path"}
-    train = child_of(found, "train", lambda step, output: f"azureml://jobs/{step}_1/outputs/{output}")
+    train = child_of(found, "train", lambda step, output, _value: f"azureml://jobs/{step}_1/outputs/{output}")
     assert train.definition["inputs"]["data"] == {"type": "uri_folder", "path": "azureml://jobs/prep-it_1/outputs/out"}
     assert (train.definition["inputs"]["n"], train.definition["compute"]) == (3, "azureml:serverless")
     assert train.definition["outputs"] == {"model": {"mode": "upload", "name": "mine"}}
-    inner = child_of(found, "inner", lambda _step, _output: "")
+    inner = child_of(found, "inner", lambda _step, _output, _value: "")
     assert inner.definition["settings"]["default_compute"] == "azureml:serverless"
     fit = made().steps["inner"].job
     assert isinstance(fit, Pipeline)
@@ -139,7 +139,7 @@ def test_what_must_be_sent_is_named_where_it_was_written() -> None:
 
 def test_the_pipelines_datastore_is_its_steps_own() -> None:
     found = made(changed("settings", to={"default_datastore": "azureml:mine"}))
-    told = child_of(found.level, "train", lambda _step, _output: "x").definition["outputs"]["model"]
+    told = child_of(found.level, "train", lambda _step, _output, _value: "x").definition["outputs"]["model"]
     assert told["path"] == "azureml://datastores/mine/paths/azureml/${{name}}/${{output_name}}"
     assert any("serverless compute is used" in note for note in found.notes())
 
@@ -164,6 +164,10 @@ def test_the_pipelines_datastore_is_its_steps_own() -> None:
             changed("jobs", "train", "inputs", "n", to="${{parent.jobs.prep-it.outputs.out}}"),
             ("TypesClash", "/jobs/train/inputs/n"),
         ),
+        (
+            changed("jobs", "train", "inputs", "data", to={"path": "${{parent.jobs.prep-it.outputs.out}}/sub"}),
+            ("ExpressionMisplaced", "/jobs/train/inputs/data/path"),
+        ),
         (changed("jobs", "train", "inputs", to={"n": 1}), ("InputMissing", "/jobs/train/inputs")),
         (
             changed("jobs", "inner", "component", "jobs", "fit", "outputs", to=None),
@@ -186,6 +190,17 @@ def test_the_pipelines_datastore_is_its_steps_own() -> None:
 )
 def test_a_fault_stands_where_it_was_written(definition: dict[str, Any], expected: tuple[str, str]) -> None:
     assert expected in faults(definition)
+
+
+def test_a_value_is_asked_for_as_it_would_be_written() -> None:
+    wrong = changed("jobs", "train", "inputs", "n", to="${{parent.jobs.prep-it.outputs.out}}")
+    with pytest.raises(Invalid) as raised:
+        made(wrong)
+    remedy = "Declare the output as 'out: {type: integer}' and write the value into that file."
+    assert raised.value.all_faults()[0].remedy == remedy
+    wrong["jobs"]["prep-it"]["outputs"] = {"out": {"type": "integer"}}
+    wrong["jobs"]["train"]["inputs"]["data"] = "${{parent.inputs.table}}"
+    assert made(wrong).steps["train"].needs == {"prep-it": False}
 
 
 def test_a_job_may_declare_an_output_that_nobody_makes() -> None:

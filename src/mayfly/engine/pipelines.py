@@ -82,8 +82,7 @@ class Pipelines:
             choices.settle(self._world, plan, step, children)
             return True
         if kind in jobs.LOOPS:
-            loops.begin(self._world, plan, step, children)
-            return False
+            return loops.begin(self._world, plan, step, children)
         return steps.start(self._world, plan, step, children)
 
     def _loop(self, row: JobRow, children: list[ChildRow], cancelling: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mayfly.domain.job import Cause
 from mayfly.domain.life import Begun, ChildrenEnded
-from mayfly.services import steps
+from mayfly.services import steps, values
 from mayfly.services.steps import Plan
 from mayfly.services.submit import Parent
 from mayfly.services.world import World
@@ -22,7 +22,7 @@ def settle(world: World, plan: Plan, name: str, children: list[ChildRow]) -> Non
     if not isinstance(answer, bool):
         step = plan.level.owners.get(answer.step, answer.step)
         child = next(one for one in children if one.step == step)
-        answer, why = steps.answer_of(world, child, answer.output)
+        answer, why = values.answer_of(world, child, answer.output)
     cause = None if answer is not None else Cause("ConditionUnreadable", why)
     shown = {} if answer is None else {jobs.CAME_TO: str(answer).lower()}
     definition = {**plan.level.nodes[name], "name": steps.child_name(plan.row, name), "display_name": name}

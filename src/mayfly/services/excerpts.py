@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from mayfly.domain.job import JobState
 from mayfly.kit.errors import Fault, Invalid
-from mayfly.services import components, jobs, pipelines
+from mayfly.services import components, jobs, pipelines, values
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.spec import job as command
@@ -37,8 +37,9 @@ def narrowed(world: World, place: Place, submission: Submission) -> Iterator[Sub
     if not is_pipeline(submission.definition):
         raise Invalid("NotAPipeline", "This file has no steps to choose from.", remedy="Leave out --only.")
     _, complete = pipelines.understood(world, place, submission)
-    found = excerpt(complete.definition, parts(submission.only))
-    places = _places(world, place, found, submission.inputs_from)
+    former = _former(world, place, submission.inputs_from)
+    found = excerpt(complete.definition, parts(submission.only), lambda made, at: _value(world, former, made, at))
+    places = _places(world, former, found)
     definition = {**found.filled(places), **_labels(complete, found)}
     with components.moved(found.back):
         yield submission.model_copy(
@@ -63,43 +64,43 @@ def _labels(whole: Submission, found: Excerpt) -> dict[str, object]:
     return {"display_name": own.get("display_name") or found.shown, **taken, "properties": properties}
 
 
-def _places(world: World, place: Place, found: Excerpt, former: str) -> dict[Made, str]:
-    wants = found.wants()
-    row = jobs.find(world, place, former) if former else None
+def _former(world: World, place: Place, name: str) -> JobRow | None:
+    row = jobs.find(world, place, name) if name else None
     if row is not None and row.type != rows.PIPELINE:
-        raise Invalid("NotAPipeline", f"The job '{former}' is no pipeline; inputs come from one that ran before.")
+        raise Invalid("NotAPipeline", f"The job '{name}' is no pipeline; inputs come from one that ran before.")
+    return row
+
+
+def _value(world: World, former: JobRow | None, made: Made, pointer: str) -> str:
+    child = None if former is None else _child(world, former, made.step)
+    if child is None or child.state is not JobState.COMPLETED:
+        raise command.invalid([_not_made(former, child, "It reads", made, pointer)])
+    return values.text_of(world, child, made.output)
+
+
+def _places(world: World, former: JobRow | None, found: Excerpt) -> dict[Made, str]:
     places: dict[Made, str] = {}
     faults: list[Fault] = []
-    for name, made in wants.items():
-        step = "/".join(made.step)
-        child = None if row is None else _child(world, row, made.step)
+    for name, made in found.wants().items():
+        child = None if former is None else _child(world, former, made.step)
         if child is not None and child.state is JobState.COMPLETED:
             places[made] = f"azureml://jobs/{child.name}/outputs/{made.output}"
         elif not found.optional(name):
             pointer = found.back(f"/inputs/{escape(name)}")
-            what = f"The input '{name}' is the output '{made.output}' of the step '{step}'"
-            if row is None:
-                faults.append(
-                    Fault(
-                        "InputNotMade",
-                        f"{what}, which does not run now.",
-                        pointer,
-                        "Add --inputs-from JOB, a pipeline job that ran it.",
-                    )
-                )
-            else:
-                state = "did not begin" if child is None else f"is {child.state.value}"
-                faults.append(
-                    Fault(
-                        "InputNotMade",
-                        f"{what}, which {state} in '{row.name}'.",
-                        pointer,
-                        "Name a job in which it is Completed.",
-                    )
-                )
+            faults.append(_not_made(former, child, f"The input '{name}' is", made, pointer))
     if faults:
         raise command.invalid(faults)
     return places
+
+
+def _not_made(former: JobRow | None, child: ChildRow | None, what: str, made: Made, pointer: str) -> Fault:
+    shown = f"{what} the output '{made.output}' of the step '{'/'.join(made.step)}'"
+    if former is None:
+        hint = "Add --inputs-from JOB, a pipeline job that ran it."
+        return Fault("InputNotMade", f"{shown}, which does not run now.", pointer, hint)
+    state = "did not begin" if child is None else f"is {child.state.value}"
+    hint = "Name a job in which it is Completed."
+    return Fault("InputNotMade", f"{shown}, which {state} in '{former.name}'.", pointer, hint)
 
 
 def _child(world: World, row: JobRow, path: tuple[str, ...]) -> ChildRow | None:

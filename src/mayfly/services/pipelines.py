@@ -28,10 +28,10 @@ from mayfly.spec import job as command
 from mayfly.spec import pipeline as spec
 from mayfly.spec.document import escape
 from mayfly.spec.job import CommandJob
+from mayfly.spec.level import STAND_IN
 from mayfly.spec.models import DataInput, is_one_file
 from mayfly.spec.normal import definition_digest
 from mayfly.spec.pipeline import Pipeline, Step
-from mayfly.spec.wiring import STAND_IN
 from mayfly.store import codec, jobs
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit

@@ -12,11 +12,10 @@ from mayfly.domain.job import Cause, Job, JobState
 from mayfly.domain.life import ChildrenEnded, JobEvent, Rejected
 from mayfly.domain.pipeline import Graph
 from mayfly.domain.queue import ClassKey
-from mayfly.kit.errors import Conflict, MayflyError, Unavailable
-from mayfly.kit.ids import Digest, JobId
-from mayfly.services import datastores, outputs, submissions
+from mayfly.kit.errors import Conflict, Invalid, MayflyError, Unavailable
+from mayfly.kit.ids import JobId
+from mayfly.services import outputs, submissions, values
 from mayfly.services import submit as submitting
-from mayfly.services.data import DEFAULT_OUTPUT
 from mayfly.services.graphs import graph_of
 from mayfly.services.moves import move
 from mayfly.services.places import Place
@@ -24,7 +23,6 @@ from mayfly.services.submit import Parent
 from mayfly.services.world import World
 from mayfly.spec import level as levels
 from mayfly.spec.child import OutputOf, child_of
-from mayfly.spec.control import truth
 from mayfly.spec.document import escape
 from mayfly.spec.level import Level
 from mayfly.spec.pipeline import is_pipeline
@@ -35,7 +33,6 @@ from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission
 
 _NAME = 255
-_LARGEST_VALUE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +94,27 @@ def child_name(row: JobRow, step: str) -> str:
 def start(world: World, plan: Plan, step: str, children: list[ChildRow]) -> bool:
     """Begin a step; whether it is over already: it could not be accepted and is a failed child now, or has the results of
     one that did the same. May be repeated; it is not begun while the same step is under way elsewhere. Raises Unavailable."""
-    child = child_of(plan.level, step, made_by(children))
-    definition = {
-        "display_name": step,
-        **child.definition,
-        "name": child_name(plan.row, step),
-        "experiment_name": plan.row.experiment,
-    }
-    submission = sent(plan, step, definition, child.moved)
     parent = Parent(plan.row.job.id, plan.parent, step, reuse=plan.level.reusable(step))
+    named = {"name": child_name(plan.row, step), "experiment_name": plan.row.experiment}
+    try:
+        child = child_of(plan.level, step, made_by(world, children))
+    except Invalid as error:
+        submission = Submission(definition={**named, "display_name": step})
+        refuse(world, plan.row, parent, submission, plan.level.kind(step), error)
+        return True
+    submission = sent(plan, step, {"display_name": step, **child.definition, **named}, child.moved)
     return accepted(world, plan.row, plan.place, parent, submission)
 
 
-def made_by(children: list[ChildRow]) -> OutputOf:
-    """Where what they made lies."""
+def made_by(world: World, children: list[ChildRow]) -> OutputOf:
+    """What they made, or where it lies. It raises as `values.text_of`."""
     there = {one.step: one for one in children}
 
-    def output_of(sibling: str, output: str) -> str | None:
+    def output_of(sibling: str, output: str, value: bool) -> str | None:
         found = there.get(sibling)
         if found is None or found.state is not JobState.COMPLETED:
             return None
-        return f"azureml://jobs/{found.name}/outputs/{output}"
+        return values.text_of(world, found, output) if value else f"azureml://jobs/{found.name}/outputs/{output}"
 
     return output_of
 
@@ -229,7 +226,7 @@ def end(world: World, plan: Plan, cause: Cause | None, children: list[ChildRow])
         for one in plan.outputs
         if (child := there.get(one["step"])) is not None
         and child.state is JobState.COMPLETED
-        and (found := output(world, child, one)) is not None
+        and (found := values.output(world, child, one)) is not None
     ]
     finish(world, plan.row.job.id, made, cause)
 
@@ -250,39 +247,3 @@ def finish(world: World, job: JobId, made: list[OutputRow], cause: Cause | None)
         unit.passing("pipeline ended")
 
     world.store.write(write)
-
-
-def output(world: World, child: ChildRow, wanted: Mapping[str, Any]) -> OutputRow | None:
-    """An output of a child, under the name that its parent has for it."""
-    names = DEFAULT_OUTPUT if wanted["output"] in DEFAULT_OUTPUT else (wanted["output"],)
-    found = world.store.read(lambda connection: results.outputs_of(connection, child.id, child.attempt))
-    mine = [one for one in found if one.name in names]
-    if not mine:
-        return None
-    files, size = sum(one.files for one in mine), sum(one.bytes for one in mine)
-    return OutputRow(0, wanted["name"], outputs.whole(world, mine), files, size)
-
-
-def value_of(world: World, child: ChildRow, name: str) -> str | None:
-    """What a child wrote as a value: the text of the output's one file; None where there is none that can be read."""
-    found = output(world, child, {"name": name, "output": name})
-    entries = () if found is None else datastores.read_tree(world, found.tree).entries
-    if len(entries) != 1 or entries[0].size > _LARGEST_VALUE:
-        return None
-    try:
-        return b"".join(world.content.open(Digest(entries[0].digest))).decode().strip()
-    except UnicodeDecodeError:
-        return None
-
-
-def answer_of(world: World, child: ChildRow, name: str) -> tuple[bool | None, str]:
-    """What a condition came to; None, and why that cannot be told."""
-    text = value_of(world, child, name)
-    answer = None if text is None else truth(text)
-    if answer is not None:
-        return answer, ""
-    said = "nothing that can be read" if text is None else f"'{text[:80]}'"
-    return (
-        None,
-        f"The output '{name}' of '{child.step}' holds {said}; a condition is a file with 'true' or 'false' in it.",
-    )

@@ -103,12 +103,13 @@ def _one_reference(text: str) -> Reference | None:
     return found[0] if whole else None
 
 
-def inside(value: Any, pointer: str = "") -> Iterator[tuple[str, Reference]]:
-    """Every reference to the parent's in a value, with the place of the text that holds it. A text that is no
-    expression holds none: whoever reads it says so."""
+def inside(value: Any, pointer: str = "") -> Iterator[tuple[str, Reference, bool]]:
+    """Every reference to the parent's in a value, with the place of the text that holds it, and whether it is the whole of
+    that. A text that is no expression holds none: whoever reads it says so."""
     if isinstance(value, str):
         try:
-            yield from ((pointer, one) for one in references(value) if one.path[0] in ("parent", "jobs"))
+            whole = _one_reference(value) is not None
+            yield from ((pointer, one, whole) for one in references(value) if one.path[0] in ("parent", "jobs"))
         except Invalid:
             return
     elif isinstance(value, Mapping):

@@ -12,10 +12,11 @@ from mayfly.spec import binding
 from mayfly.spec.binding import ParentInput, ParentOutput, StepInput, StepOutput
 from mayfly.spec.document import escape
 from mayfly.spec.level import Level
-from mayfly.spec.models import DATA_TYPES
+from mayfly.spec.models import DATA_TYPES, LITERAL_TYPES
 
-OutputOf = Callable[[str, str], str | None]
-"""A step and an output → where it lies; None: the step has none to give, and who reads it does so optionally."""
+OutputOf = Callable[[str, str, bool], str | None]
+"""A step, an output, and whether it is wanted as a value → its text, or where it lies; None: the step has none to give, and
+who reads it does so optionally."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,12 @@ def bound(level: Level, step: str, name: str, value: Any, output_of: OutputOf) -
             return bound(level, sibling, source, inputs.get(source, ABSENT), output_of)
         case StepOutput(sibling, output):
             sibling = level.owners.get(sibling, sibling)
-            place = output_of(sibling, output)
-            if place is None:
-                return ABSENT, None
             types = level.output_types(sibling) or {}
             kind = own.get("type") or _edge_type(level.port(step, name), types.get(output, "uri_folder"))
-            return {**own, "type": kind, "path": place}, None
+            found = output_of(sibling, output, kind in LITERAL_TYPES)
+            if found is None:
+                return ABSENT, None
+            return (found if kind in LITERAL_TYPES else {**own, "type": kind, "path": found}), None
     if isinstance(value, str):
         return binding.filled(value, lambda one: _literal(level, one)), None
     return value, None

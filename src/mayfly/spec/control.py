@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mayfly.kit.errors import Fault
@@ -14,11 +14,12 @@ from mayfly.spec import binding, faults
 from mayfly.spec.binding import ParentInput, StepOutput, step_named
 from mayfly.spec.document import escape
 from mayfly.spec.fields import Refers, Shape, refers, show
-from mayfly.spec.level import CONTROLS, DO_WHILE, Level, near
+from mayfly.spec.level import CONTROLS, DO_WHILE, PARALLEL_FOR, Level, near, stand_in
 from mayfly.spec.models import LITERAL_TYPES
 
 MOST_ROUNDS = 1000
 """Of a do_while, as Azure has it; and items of a parallel_for."""
+_ITEMS = "Write a list of the inputs of each round: [{x: 1}, {x: 2}]."
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
@@ -72,6 +73,12 @@ class Loop:
     """Round → the inputs that it is given beside the body's own."""
     texts: bool = False
     """The items were written as one text."""
+    listed: bool = True
+    """They are a list, not names with what belongs to each."""
+    source: StepOutput | None = None
+    """The output that will hold the items; until then there is one, with stand-ins for its values."""
+    unsure: frozenset[str] = frozenset()
+    """Inputs of the body that have stand-ins."""
 
 
 def choice_of(level: Level, name: str) -> tuple[Choice | None, list[Fault]]:
@@ -121,7 +128,7 @@ def _condition(level: Level, given: bool | str, place: str) -> tuple[bool | Step
     return None, [Fault("ConditionInvalid", f"{show(given)} is no condition.", place, hint)]
 
 
-def _control(level: Level, step: str, output: str, place: str) -> list[Fault]:
+def _control(level: Level, step: str, output: str, place: str, kind: str = "boolean") -> list[Fault]:
     """What is wrong with an output that something is decided by."""
     types = level.output_types(step)
     if types is None:
@@ -131,7 +138,7 @@ def _control(level: Level, step: str, output: str, place: str) -> list[Fault]:
         return [Fault("OutputUnknown", message, place, near(output, list(types)))]
     if types[output] not in LITERAL_TYPES:
         message = f"The output '{output}' of '{step}' is data ({types[output]}), so nothing is decided by it."
-        return [Fault("ConditionNotControl", message, place, f"Declare it as '{output}: {{type: boolean}}'.")]
+        return [Fault("ConditionNotControl", message, place, f"Declare it as '{output}: {{type: {kind}}}'.")]
     return []
 
 
@@ -154,11 +161,10 @@ def loop_of(level: Level, name: str) -> tuple[Loop | None, list[Fault]]:
             Fault("BodyInvalid", message, f"{place}/body", "Name a step of type command or pipeline."),
         ]
     if isinstance(model, ParallelFor):
-        items, wrong = _items(level, model.items, f"{place}/items")
+        loop, wrong = _over(level, model, body, f"{place}/items")
         if model.max_concurrency is not None and model.max_concurrency < 1:
             wrong.append(Fault("InvalidValue", "Expected a number from 1 on.", f"{place}/max_concurrency"))
-        loop = Loop(kind, body, at_once=model.max_concurrency, items=items, texts=isinstance(model.items, str))
-        return (None if wrong and not items else loop), [*found, *wrong]
+        return (None if wrong and not loop.items else loop), [*found, *wrong]
     most = model.limits.max_iteration_count
     if not 1 <= most <= MOST_ROUNDS:
         pointer = f"{place}/limits/max_iteration_count"
@@ -200,21 +206,49 @@ def _is_data(types: Mapping[str, str] | None, output: str) -> bool:
     return types is not None and types[output] not in LITERAL_TYPES
 
 
-def _items(level: Level, given: Any, place: str) -> tuple[dict[str, dict[str, Any]], list[Fault]]:
-    """By their round; `place` is that of all of them."""
-    hint = "Write a list of the inputs of each round: [{x: 1}, {x: 2}]."
-    if isinstance(bound := binding.only(given), ParentInput) and bound.name in level.inputs:
-        if bound.name in level.sampled:
-            return {"0": {}}, []
-        given = level.inputs[bound.name]
-    elif isinstance(bound, StepOutput):
-        message = "The items of a loop must be known before anything starts, and this is what a step will have made."
-        return {}, [Fault("ItemsInvalid", message, place, hint)]
+def with_items(level: Level, name: str, items: str) -> Level:
+    """The level with the items of a loop in place of the output that held them."""
+    return replace(level, nodes={**level.nodes, name: {**level.nodes[name], "items": items}})
+
+
+def _over(level: Level, model: ParallelFor, body: str, place: str) -> tuple[Loop, list[Fault]]:
+    """The loop over its items; `place` is theirs."""
+    loop = Loop(PARALLEL_FOR, body, at_once=model.max_concurrency, texts=isinstance(model.items, str))
+    given, bound = model.items, binding.only(model.items)
+    if isinstance(bound, ParentInput) and bound.name in level.inputs and bound.name not in level.sampled:
+        given, bound = level.inputs[bound.name], None
+    match bound:
+        case StepOutput(step, _) if step not in level.nodes:
+            return replace(loop, items={}), [_unknown(level, step, place)]
+        case StepOutput(step, output):
+            wrong = _control(level, level.owners.get(step, step), output, place, "string")
+            item = _unknown_item(level, body)
+            return replace(loop, items={"0": item}, source=bound, unsure=frozenset(item)), wrong
+        case ParentInput(given_name) if given_name in level.sampled:
+            item = _unknown_item(level, body)
+            return replace(loop, items={"0": item}, unsure=frozenset(item)), []
     if isinstance(given, str):
         try:
             given = json.loads(given)
         except ValueError as error:
-            return {}, [Fault("ItemsInvalid", f"This is no JSON: {error}.", place, hint)]
+            return replace(loop, items={}), [Fault("ItemsInvalid", f"This is no JSON: {error}.", place, _ITEMS)]
+    items, wrong = _items(given, place)
+    return replace(loop, items=items, listed=isinstance(given, list)), wrong
+
+
+def _unknown_item(level: Level, body: str) -> dict[str, Any]:
+    """Something for every input that the body's component needs and is not given."""
+    ports, own = (level.body(body) or {}).get("inputs"), level.nodes[body].get("inputs")
+    return {
+        name: stand_in(str(port.get("type")))
+        for name, port in (ports.items() if isinstance(ports, Mapping) else ())
+        if isinstance(port, Mapping) and not port.get("optional") and name not in (own or {})
+    }
+
+
+def _items(given: Any, place: str) -> tuple[dict[str, dict[str, Any]], list[Fault]]:
+    """By their round; `place` is that of all of them."""
+    hint = _ITEMS
     if isinstance(given, list):
         given = {str(index): one for index, one in enumerate(given)}
     if not isinstance(given, Mapping) or not given:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +14,8 @@ from mayfly.spec.level import CONTROLS, Level, near
 
 Value = TypeVar("Value")
 _STAND_IN = "azureml://jobs/stand-in/outputs/"
+ValueOf = Callable[["Made", str], str]
+"""The value that an output holds; the pointer of the step that wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +82,36 @@ def parts(text: str) -> tuple[str, ...]:
     return tuple(re.split(r"[./]", text))
 
 
-def excerpt(definition: Mapping[str, Any], path: tuple[str, ...]) -> Excerpt:
-    """Of a pipeline without faults. Raises Invalid `StepUnknown`; `StepHidden` where it stands in a component that only
-    the server knows."""
+def excerpt(definition: Mapping[str, Any], path: tuple[str, ...], value_of: ValueOf | None = None) -> Excerpt:
+    """Of a pipeline without faults. Without `value_of` there is something in place of the values that steps make. Raises what
+    that does; Invalid `StepUnknown`; `StepHidden` where it stands in a component that only the server knows."""
     ways: list[tuple[str, Mapping[str, str]]] = []
     seen: dict[str, Made] = {}
     own: dict[str, Any] = dict(definition)
 
-    def stand_in(made: Made) -> str:
+    def output_of(made: Made, value: bool) -> str:
+        if value and value_of is not None:
+            return value_of(made, "".join(place for place, _ in ways) + level.place(name))
         text = f"{_STAND_IN}{len(seen)}"
         seen[text] = made
         return text
 
     for depth, name in enumerate(path):
-        level = _level(own, name, path[:depth])
-        child = child_of(level, name, lambda step, output, above=path[:depth]: stand_in(Made((*above, step), output)))
+        level = _level(own, name, path[:depth], valued=value_of is not None)
+        child = child_of(
+            level, name, lambda step, output, value, above=path[:depth]: output_of(Made((*above, step), output), value)
+        )
         ways.append((level.place(name), child.moved))
         own = child.definition
     return Excerpt(path, own, tuple(ways), seen)
 
 
-def _level(own: Mapping[str, Any], name: str, above: tuple[str, ...]) -> Level:
+def _level(own: Mapping[str, Any], name: str, above: tuple[str, ...], *, valued: bool) -> Level:
     shown = "/".join((*above, name))
     if levels.is_reference(own.get("component")):
         raise Invalid("StepHidden", f"The step '{shown}' stands in a component that only the server knows.")
     level, found = levels.read(own)
+    found = [one for one in found if valued or not str(one.pointer).startswith("/inputs/")]
     if level is None or found:
         raise Invalid("StepUnknown", f"'{'/'.join(above)}' is no pipeline, so there is no step '{shown}' in it.")
     if name not in level.nodes:

@@ -15,7 +15,7 @@ from mayfly.spec.binding import ParentOutput, StepOutput
 from mayfly.spec.component import InputPort, OutputPort, coerced, wrong_value
 from mayfly.spec.document import escape
 from mayfly.spec.fields import Filled, Labels, Name, Refers, Shape, refers, show
-from mayfly.spec.models import Identity, Input, Output
+from mayfly.spec.models import LITERAL_TYPES, Identity, Input, Output
 
 JOB_READ_ONLY = frozenset({"$schema", "id", "status", "creation_context", "log_files", "parameters", "services"})
 COMPONENT_READ_ONLY = frozenset({"$schema", "id", "creation_context", "intellectual_property", "auto_delete_setting"})
@@ -25,7 +25,8 @@ IF_ELSE, DO_WHILE, PARALLEL_FOR = "if_else", "do_while", "parallel_for"
 LOOPS = (DO_WHILE, PARALLEL_FOR)
 CONTROLS = (IF_ELSE, *LOOPS)
 _SAMPLES = {"integer": 1, "number": 1.0, "boolean": True, "string": "text"}
-_STAND_IN_PATH = "azureml://jobs/stand-in/outputs/stand-in"
+STAND_IN = "azureml://jobs/stand-in/outputs/stand-in"
+"""The path of what a step will have made."""
 
 
 class Settings(Shape):
@@ -152,7 +153,9 @@ class Level:
         if kind in LOOPS:
             body = next((body for body, loop in self.owners.items() if loop == step), None)
             types = {} if body is None or self.kind(body) in CONTROLS else self.output_types(body)
-            return types if types is None or kind == DO_WHILE else dict.fromkeys(types, "uri_folder")
+            return (
+                types if types is None or kind == DO_WHILE else {name: _gathered(name, types[name]) for name in types}
+            )
         if self.opaque(step):
             return None
         found: dict[str, str] = {}
@@ -167,6 +170,11 @@ class Level:
         if self.kind(step) == "command":
             found |= {name: "uri_folder" for name in ROOT_OUTPUTS if name not in found}
         return found
+
+
+def _gathered(name: str, kind: str) -> str:
+    """The type of an output of all rounds, as Azure has it: a table of what each made, or a text with the values."""
+    return "string" if kind in LITERAL_TYPES else "uri_folder" if name in ROOT_OUTPUTS else "mltable"
 
 
 def read(definition: Mapping[str, Any], *, alone: bool = False) -> tuple[Level | None, list[Fault]]:
@@ -335,9 +343,14 @@ def _declared(port: InputPort) -> dict[str, Any]:
 def sample(port: InputPort) -> Any:
     """A value that stands for one that is not known yet."""
     if not port.literal:
-        return {"path": _STAND_IN_PATH, "type": port.type}
+        return {"path": STAND_IN, "type": port.type}
     known = port.default if port.default is not None else port.enum[0] if port.enum else port.min
-    return _SAMPLES[port.type] if known is None else coerced(port, known)
+    return stand_in(port.type) if known is None else coerced(port, known)
+
+
+def stand_in(kind: str) -> Any:
+    """Something of a type, where what it will be is not known or wrong."""
+    return _SAMPLES.get(kind, {"path": STAND_IN})
 
 
 def near(name: str, known: list[str]) -> str:

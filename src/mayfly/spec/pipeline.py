@@ -4,7 +4,7 @@ each waits for, and what of it must come from the submitter's machine."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,8 +18,8 @@ from mayfly.spec.document import escape
 from mayfly.spec.expansion import Expanded
 from mayfly.spec.fields import Refers, local, refers, show
 from mayfly.spec.job import CommandJob, LocalPath
-from mayfly.spec.level import CONTROLS, IF_ELSE, LOOPS, Level, near
-from mayfly.spec.wiring import STAND_IN, Wiring
+from mayfly.spec.level import CONTROLS, IF_ELSE, LOOPS, STAND_IN, Level, near
+from mayfly.spec.wiring import Wiring
 
 MOST_LEVELS = 20
 _KINDS = ("command", "pipeline")
@@ -137,7 +137,10 @@ def read_component(body: Mapping[str, Any]) -> Pipeline:
     return made
 
 
-def _pipeline(definition: Mapping[str, Any], alone: bool, depth: int) -> tuple[Pipeline | None, list[Fault]]:
+def _pipeline(
+    definition: Mapping[str, Any], alone: bool, depth: int, sampled: Set[str] = frozenset()
+) -> tuple[Pipeline | None, list[Fault]]:
+    """`sampled`: inputs that are given a stand-in."""
     own = {key: value for key, value in definition.items() if key not in ("jobs", "component")}
     level, found = levels.read(definition, alone=alone)
     found += texts.check(own)
@@ -154,7 +157,7 @@ def _pipeline(definition: Mapping[str, Any], alone: bool, depth: int) -> tuple[P
                 "Add them under 'jobs', each by its name.",
             )
         )
-    checker = _Checker(level, depth)
+    checker = _Checker(replace(level, sampled=level.sampled | (sampled & level.inputs.keys())), depth)
     steps = {name: step for name in level.nodes if (step := checker.step(name)) is not None}
     checker.wiring.circle()
     sources = checker.wiring.sources()
@@ -201,10 +204,12 @@ class _Checker:
         if loop is None:
             return None
         step = None
+        if isinstance(loop.source, StepOutput):
+            self.wiring.waits(name, loop.source.step, f"{place}/items")
         for key, given in loop.items.items():
             round_level = with_inputs(level, loop.body, given)
             checker = _Checker(round_level, self._depth)
-            made = checker._plain(loop.body)
+            made = checker._plain(loop.body, loop.unsure)
             step = step or made
             self.wiring.takes(name, checker.wiring.needs[loop.body], f"{place}/body")
             items = f"{place}/items" if loop.texts else f"{place}/items/{key}"
@@ -222,7 +227,8 @@ class _Checker:
                 "Use letters, digits, '_' and '-', beginning with a letter or '_'.",
             )
 
-    def _plain(self, name: str) -> Step | None:
+    def _plain(self, name: str, unsure: Set[str] = frozenset()) -> Step | None:
+        """`unsure`: inputs with a stand-in in their place."""
         level, node, place = self._level, self._level.nodes[name], self._level.place(name)
         kind = level.kind(name)
         if kind not in _KINDS:
@@ -240,11 +246,11 @@ class _Checker:
         bad = self.wiring.references(name)
         bad |= self.wiring.clashes(name) - bad
         self.wiring.depends(name)
-        plain = level if not bad else self.wiring.without(name, bad)
-        child = child_of(plain, name, lambda _step, _output: STAND_IN)
+        later = self.wiring.values(name) - bad
+        plain = self.wiring.without(name, bad | later) if bad or later else level
+        child = child_of(plain, name, lambda _step, _output, _value: STAND_IN)
         step = Step(name, kind, place, self.wiring.needs[name], child.definition, child.moved)
-        unsure = bad | self.wiring.sampled(name)
-        return self._whole(step, unsure)
+        return self._whole(step, {*unsure, *bad, *later, *self.wiring.sampled(name)})
 
     def _other(self, kind: str, place: str, node: Mapping[str, Any]) -> None:
         where = f"{place}/type" if "type" in node else f"{place}/component/type"
@@ -268,7 +274,7 @@ class _Checker:
         if level.opaque(name) and step.kind == "pipeline":
             return step
         if step.kind == "pipeline":
-            inner, found = _pipeline(step.definition, False, self._depth + 1)
+            inner, found = _pipeline(step.definition, False, self._depth + 1, unsure)
             self._take(step, found, unsure)
             return None if inner is None else replace(step, job=inner)
         try:

@@ -12,11 +12,8 @@ from mayfly.spec import binding
 from mayfly.spec.binding import ParentInput, ParentOutput, StepInput, StepOutput
 from mayfly.spec.document import escape
 from mayfly.spec.fields import show
-from mayfly.spec.level import Level, near
-from mayfly.spec.models import DATA_TYPES
-
-STAND_IN = "azureml://jobs/stand-in/outputs/stand-in"
-"""The path of what a step will have made."""
+from mayfly.spec.level import Level, near, stand_in
+from mayfly.spec.models import DATA_TYPES, LITERAL_TYPES
 
 
 class Wiring:
@@ -39,8 +36,14 @@ class Wiring:
         for section, value in node.items():
             if section in ("component", "jobs", "command", "depends_on"):
                 continue
-            for below, reference in binding.inside(value, f"/{section}"):
-                wrong = self._wrong(name, section, binding.binding(reference), f"{place}{below}", str(reference))
+            for below, reference, whole in binding.inside(value, f"/{section}"):
+                found, shown = binding.binding(reference), str(reference)
+                wrong = self._wrong(name, section, found, f"{place}{below}", shown)
+                if not wrong and not whole and isinstance(found, (StepInput, StepOutput)):
+                    message = f"{shown} is the whole of an input or no part of it."
+                    hint = f"Write '{shown}' alone, and what belongs around it in the command."
+                    self.fault("ExpressionMisplaced", message, f"{place}{below}", hint)
+                    wrong = True
                 if wrong and section == "inputs":
                     bad.add(below.split("/")[2].replace("~1", "/").replace("~0", "~"))
         return bad
@@ -136,23 +139,56 @@ class Wiring:
         level, node, found = self._level, self._level.nodes[name], set()
         inputs = node.get("inputs")
         for key, value in inputs.items() if isinstance(inputs, Mapping) else ():
-            port = level.port(name, key)
-            if port is None:
-                continue
-            wanted, source, what = str(port.get("type")), "", ""
-            match binding.only(binding.legacy(binding.value_of(value))):
-                case StepOutput(sibling, output) if sibling in level.nodes:
-                    types = level.output_types(level.owners.get(sibling, sibling)) or {}
-                    source, what = types.get(output, ""), f"'{output}' of '{sibling}'"
+            wanted = self._wanted(name, key, value)
+            source, what, hint = "", "", "Bind it to something of that type."
+            match self._source(value):
+                case StepOutput(sibling, output):
+                    source, what = self._made(sibling, output), f"'{output}' of '{sibling}'"
+                    if wanted in LITERAL_TYPES:
+                        hint = (
+                            f"Declare the output as '{output}: {{type: {wanted}}}' and write the value into that file."
+                        )
                 case ParentInput(given) if given in level.inputs:
                     own = level.inputs[given]
                     source, what = _type_of(own), f"the pipeline's input '{given}'"
-            if source and _clash(wanted, source):
+            if wanted and source and _clash(wanted, source):
                 pointer = f"{level.place(name)}/inputs/{escape(key)}"
                 message = f"The input '{key}' is of type {wanted}, and {what} is {_said(source)}."
-                self.fault("TypesClash", message, pointer, "Bind it to something of that type.")
+                self.fault("TypesClash", message, pointer, hint)
                 found.add(key)
         return found
+
+    def values(self, name: str) -> set[str]:
+        """Inputs whose value a step will have written."""
+        inputs = self._level.nodes[name].get("inputs")
+        found = set()
+        for key, value in inputs.items() if isinstance(inputs, Mapping) else ():
+            source = self._source(value)
+            kind = self._made(source.step, source.output) if isinstance(source, StepOutput) else ""
+            if kind in LITERAL_TYPES and (self._wanted(name, key, value) or kind) in LITERAL_TYPES:
+                found.add(key)
+        return found
+
+    def _wanted(self, name: str, key: str, value: Any) -> str:
+        """The type that an input says it is of; '' where it says none."""
+        own = value.get("type") if isinstance(value, Mapping) else None
+        return str((self._level.port(name, key) or {}).get("type") or own or "")
+
+    def _made(self, step: str, output: str) -> str:
+        """The type of an output; '' where only the server knows it, and of what is not there."""
+        if step not in self._level.nodes:
+            return ""
+        return (self._level.output_types(self._level.owners.get(step, step)) or {}).get(output, "")
+
+    def _source(self, value: Any) -> binding.Binding | None:
+        """Where a value comes from, through other steps' inputs."""
+        for _ in range(len(self._names) + 1):
+            found = binding.only(binding.legacy(binding.value_of(value)))
+            if not isinstance(found, StepInput) or found.step not in self._level.nodes:
+                return found
+            inputs = self._level.nodes[found.step].get("inputs")
+            value = inputs.get(found.input) if isinstance(inputs, Mapping) else None
+        return None
 
     def sampled(self, name: str) -> set[str]:
         """Inputs whose value is nobody's yet."""
@@ -160,8 +196,7 @@ class Wiring:
         return {
             key
             for key, value in (inputs.items() if isinstance(inputs, Mapping) else ())
-            if isinstance(found := binding.only(binding.legacy(binding.value_of(value))), ParentInput)
-            and found.name in self._level.sampled
+            if isinstance(found := self._source(value), ParentInput) and found.name in self._level.sampled
         }
 
     def without(self, name: str, bad: set[str]) -> Level:
@@ -174,8 +209,10 @@ class Wiring:
         return replace(level, nodes={**level.nodes, name: node})
 
     def _stand_in(self, name: str, key: str) -> Any:
-        kind = str((self._level.port(name, key) or {}).get("type"))
-        return {"integer": 1, "number": 1.0, "boolean": True, "string": "text"}.get(kind, {"path": STAND_IN})
+        value = self._level.nodes[name]["inputs"][key]
+        source = self._source(value)
+        made = self._made(source.step, source.output) if isinstance(source, StepOutput) else ""
+        return stand_in(self._wanted(name, key, value) or made)
 
     def depends(self, name: str) -> None:
         """`depends_on`: order without data."""
@@ -259,10 +296,9 @@ def _type_of(value: Any) -> str:
 
 
 def _clash(wanted: str, source: str) -> bool:
-    """Folders, files and tables stand for each other (semantics §12); models and literals do not."""
-    literal = wanted in ("string", "number", "integer", "boolean")
-    if literal or source == "literal":
-        return literal and source != "literal"
+    """Folders, files and tables stand for each other (semantics §12), and a value's file for them; models do not."""
+    if wanted in LITERAL_TYPES or source == "literal":  # what a step wrote is looked at when it is there
+        return wanted not in LITERAL_TYPES or source not in ("literal", *LITERAL_TYPES)
     if wanted in (*DATA_TYPES, "path") or source in DATA_TYPES:
         return False
     return wanted != source
