@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 import threading
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,19 +14,8 @@ import pytest
 from mayfly.drivers.pythons import find_interpreters
 from mayfly.drivers.resolver_uv import UvResolver
 from mayfly.kit.errors import Broken, Unavailable
+from mayfly.testing.wheels import wheel
 from mayfly.transfer.pip_settings import tool_environment, uv_environment
-
-
-def wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
-    stem = f"{name}-{version}"
-    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as archive:
-        needs = f"Requires-Dist: {requires}\n" if requires else ""
-        archive.writestr(f"{name}.py", "")
-        archive.writestr(
-            f"{stem}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
-        )
-        archive.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{stem}.dist-info/RECORD", "")
 
 
 @pytest.fixture

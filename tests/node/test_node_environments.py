@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import sys
@@ -21,30 +20,10 @@ from mayfly.kit.errors import Broken
 from mayfly.node import sandbox
 from mayfly.node.environments import Environments
 from mayfly.testing.nodes import Nodes, assignment, until
+from mayfly.testing.wheels import wheel
 from mayfly.wire import agent as wire
 
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
-
-
-def wheel(folder: Path, version: str, name: str = "tinything") -> Path:
-    """A package with a console script."""
-    folder.mkdir(exist_ok=True)
-    place = folder / f"{name}-{version}-py3-none-any.whl"
-    info = f"{name}-{version}.dist-info"
-    files = {
-        f"{name}.py": f"VERSION = {version!r}\ndef main():\n    print('script of', VERSION)\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
-    }
-    record = ""
-    for name, text in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{name},sha256={digest},{len(text)}\n"
-    with zipfile.ZipFile(place, "w") as archive:
-        for name, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\n"}.items():
-            archive.writestr(name, text)
-    return place
 
 
 def pinned(*wheels: Path) -> str:
@@ -101,8 +80,8 @@ LAYERS = (("bubblewrap", ""), ("namespaces", "bubblewrap"), ("none above", "over
 
 @pytest.mark.parametrize(("way", "without"), LAYERS)
 def test_a_job_changes_its_own_packages_only(nodes: Nodes, tmp_path: Path, way: str, without: str) -> None:
-    old = wheel(tmp_path / "wheels", "1.0")
-    new = wheel(tmp_path / "new", "2.0")
+    old = wheel(tmp_path / "wheels", "tinything", "1.0")
+    new = wheel(tmp_path / "new", "tinything", "2.0")
     lock = f"tinything==1.0 --hash=sha256:{hashlib.sha256(old.read_bytes()).hexdigest()}\n"
     if not sandbox.probe(forbidden=without.split(), cache=tmp_path).overlays and way != "none above":
         pytest.skip(f"no overlays can be mounted here with {way}")
@@ -139,7 +118,7 @@ def test_a_job_changes_its_own_packages_only(nodes: Nodes, tmp_path: Path, way: 
 
 
 def test_a_build_tells_how_far_it_is(nodes: Nodes, tmp_path: Path) -> None:
-    wheels = [wheel(tmp_path / "wheels", "1.0", name) for name in ("one", "two", "three")]
+    wheels = [wheel(tmp_path / "wheels", name, "1.0") for name in ("one", "two", "three")]
 
     def told() -> list[str]:
         return [one.detail for one in nodes.server.facts(wire.PhaseEntered, "j") if one.phase == "environment"]
@@ -159,7 +138,7 @@ def test_a_build_tells_how_far_it_is(nodes: Nodes, tmp_path: Path) -> None:
 
 
 def test_what_an_attempt_uses_is_not_pruned(nodes: Nodes, tmp_path: Path) -> None:
-    one, two = (wheel(tmp_path / "wheels", "1.0", name) for name in ("one", "two"))
+    one, two = (wheel(tmp_path / "wheels", name, "1.0") for name in ("one", "two"))
     node = nodes.start(**offline(tmp_path / "wheels"))
     code = nodes.server.add_tree({"wait.sh": b"until [ -e outputs/go ]; do sleep 0.05; done"})
     nodes.server.assign(node, assignment("used", "sh wait.sh", code=code, environment=plan(pinned(one))))
@@ -211,12 +190,12 @@ def test_a_build_that_fails_says_why(nodes: Nodes, tmp_path: Path) -> None:
     ],
 )
 def test_what_has_vanished_since_the_lock_is_named(tmp_path: Path, vanished: str, code: str, said: str) -> None:
-    place = wheel(tmp_path / "wheels", "1.0")
+    place = wheel(tmp_path / "wheels", "tinything", "1.0")
     lock = pinned(place)
     with Index(tmp_path / "wheels", "nothing") as index:
         if vanished == "the version":
             place.unlink()
-            wheel(tmp_path / "wheels", "2.0")
+            wheel(tmp_path / "wheels", "tinything", "2.0")
         elif vanished == "the file":
             (tmp_path / "wheels" / "index.html").write_text(f'<a href="{place.name}">{place.name}</a>')
             place.unlink()

@@ -1,4 +1,4 @@
-"""What users do with Azure's SDK, step by step, as a script of theirs: run by `mayfly exec -- python steps.py ANSWERS`.
+"""What users do with Azure's SDK, step by step, as a script of theirs: `mayfly exec -- python steps.py ANSWERS SAMPLES`.
 
 Nothing in it knows of Mayfly. Each step that raises is written down with its reason, and the rest goes on.
 """
@@ -13,13 +13,14 @@ from pathlib import Path
 
 warnings.simplefilter("ignore")
 
-from azure.ai.ml import Input, MLClient, Output, command, dsl, load_component, load_job  # noqa: E402
+import samples  # noqa: E402
+from azure.ai.ml import Input, MLClient, Output, __version__, command, dsl, load_component, load_job  # noqa: E402
 from azure.ai.ml.entities import AmlCompute, Data, Environment, Model  # noqa: E402
 from azure.ai.ml.exceptions import JobException  # noqa: E402
 from azure.core.exceptions import ResourceNotFoundError  # noqa: E402
 from azure.identity import DefaultAzureCredential  # noqa: E402
 
-ml = MLClient(DefaultAzureCredential(), "sub", "rg", f"team-{sys.argv[2]}")
+ml = MLClient(DefaultAzureCredential(), "sub", "rg", f"team-{__version__}")
 IMAGE = "library/python:latest"
 answers: dict[str, str] = {}
 kept: dict[str, object] = {}
@@ -49,7 +50,7 @@ def texts(folder: str) -> list[str]:
 
 @step("workspaces.get")
 def _() -> None:
-    assert ml.workspaces.get(f"team-{sys.argv[2]}").location == "local"
+    assert ml.workspaces.get(f"team-{__version__}").location == "local"
 
 
 @step("jobs.create_or_update: code, a local file, an output")
@@ -285,7 +286,8 @@ def _() -> None:
 def _() -> None:
     ours = MLClient(credential=DefaultAzureCredential(), registry_name="ours")
     kinds = (ours.environments, ours.components, ours.models, ours.data)
-    assert [[one.name for one in kind.list()] for kind in kinds] == [["base"], ["score_model"], ["net"], ["rows"]]
+    there = [[one.name for one in kind.list()] for kind in kinds]
+    assert there == [["base"], ["score_model"], ["net"], ["rows"]], there
     assert ours.models.get("net", version="3").version == "3" and ours.environments.get("base", label="latest").image
     score = ours.components.get("score_model", version="1")
     assert score.id == "azureml://registries/ours/components/score_model/versions/1"
@@ -333,4 +335,5 @@ def _() -> None:
     assert list(ml.datastores.list())
 
 
-Path(sys.argv[1]).write_text(json.dumps(answers), encoding="utf-8")
+sampled = samples.run(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
+Path(sys.argv[1]).write_text(json.dumps({"steps": answers, "samples": sampled}), encoding="utf-8")

@@ -65,7 +65,7 @@ def variables(record: ServerRecord, environ: Mapping[str, str], folder: Path) ->
         )
     bundle = str(merged(record.authority, environ, folder))
     values = {
-        "ARM_CLOUD_METADATA_URL": f"{record.secure_url}/metadata/endpoints?api-version=2019-05-01",
+        "ARM_CLOUD_METADATA_URL": metadata_address(record),
         "AZUREML_CURRENT_CLOUD": cloud.NAME,
         "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{record.secure_url}/",
         **dict.fromkeys(BUNDLES, bundle),
@@ -80,6 +80,12 @@ def variables(record: ServerRecord, environ: Mapping[str, str], folder: Path) ->
         given = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
         values |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, (given, _LOOPBACK))))
     return Variables(values, tuple(name for name in FOREIGN if environ.get(name)))
+
+
+def metadata_address(record: ServerRecord) -> str:
+    """Without TLS: clients make a new connection each of the many times they ask, and would read all certificates each
+    time. It is of this machine and holds no secret; whom it names must show a certificate."""
+    return f"{record.url}/metadata/endpoints?api-version=2019-05-01"
 
 
 def merged(authority: Path, environ: Mapping[str, str], folder: Path) -> Path:

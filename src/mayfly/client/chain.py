@@ -35,7 +35,7 @@ class Broken(Exception):
 
 def walk(record: ServerRecord, names: tuple[str, str, str], environ: Mapping[str, str], folder: Path) -> str:
     """What was found at its end. `names`: a workspace's, with its subscription and group. Raises Broken with the first
-    link that does not hold: listener, authority, certificates, TLS, metadata, token, workspace or blobs."""
+    link that does not hold: listener, authority, certificates, metadata, token, TLS, workspace or blobs."""
     if not record.secure_url:
         raise Broken("listener", f"The server at {record.url} does not listen for Azure's clients.", ANEW)
     _authority(record.authority, folder)
@@ -76,7 +76,7 @@ def _authority(path: Path, folder: Path) -> None:
 
 
 def _metadata(record: ServerRecord, caller: _Caller) -> str:
-    address = f"{record.secure_url}/metadata/endpoints?api-version=2019-05-01"
+    address = azure.metadata_address(record)
     told = caller.ask("metadata", address, {})
     mine = [one for one in told if isinstance(one, dict) and one.get("name") == cloud.NAME]
     base = str(mine[0].get("resourceManager", "")).rstrip("/") if mine else ""

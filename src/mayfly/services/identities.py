@@ -8,6 +8,7 @@ from mayfly.kit.errors import Invalid, NotFound
 from mayfly.services import attempts
 from mayfly.services.accesstokens import Holder
 from mayfly.services.assignments import attempt_subject
+from mayfly.services.places import Place
 from mayfly.services.tokens import Principal
 from mayfly.services.world import World
 from mayfly.store import codec, jobs, workspaces
@@ -18,9 +19,9 @@ NAME = "mayfly"
 _MANAGED = ("managed", "managed_identity")
 
 
-def of_workspace(workspace: str) -> tuple[str, str]:
-    """Client and principal id of a workspace's own identity."""
-    first, second = (str(uuid.uuid5(uuid.NAMESPACE_URL, f"mayfly/{workspace}/{name}")) for name in ("client", "object"))
+def of_workspace(place: Place) -> tuple[str, str]:
+    """Client and principal id of a workspace's own identity: the same before the workspace is made and after."""
+    first, second = (str(uuid.uuid5(uuid.NAMESPACE_URL, f"mayfly/{place}/{name}")) for name in ("client", "object"))
     return first, second
 
 
@@ -31,10 +32,11 @@ def of_job(world: World, node: str, attempt: str, client_id: str) -> Holder:
     row = world.store.read(lambda connection: jobs.by_id(connection, context.job))
     if row is None:
         raise NotFound("JobNotFound", "The job is not there.")
-    place = world.store.read(lambda connection: workspaces.get(connection, row.workspace))
+    at = world.store.read(lambda connection: workspaces.get(connection, row.workspace))
+    place = Place(at.subscription, at.resource_group, at.name)
     subject = attempt_subject(Fence(job=context.job, attempt=context.attempt, epoch=world.epoch))
     wanted = codec.load(row.spec).get("identity") or {}
-    own, _ = of_workspace(row.workspace)
+    own, _ = of_workspace(place)
     if wanted.get("type") not in _MANAGED:
         if client_id:
             raise Invalid(
@@ -44,11 +46,10 @@ def of_job(world: World, node: str, attempt: str, client_id: str) -> Holder:
             )
         return Holder(Principal("user", row.submitter), attempt=subject)
     for asked in (client_id, *(wanted.get(key) or "" for key in ("client_id", "object_id", "msi_resource_id"))):
-        if asked and asked not in (*of_workspace(row.workspace), NAME) and not asked.endswith(f"/{NAME}"):
+        if asked and asked not in (*of_workspace(place), NAME) and not asked.endswith(f"/{NAME}"):
             raise Invalid(
                 "IdentityUnknown",
-                f"Workspace {place.name} has no managed identity '{asked[:80]}'.",
+                f"Workspace {place.workspace} has no managed identity '{asked[:80]}'.",
                 remedy=f"Its own has the client id {own}: write that, or leave it out.",
             )
-    space = f"{place.subscription}/{place.resource_group}/{place.name}"
-    return Holder(Principal("user", f"{NAME}@{place.name}"), workspace=space, attempt=subject)
+    return Holder(Principal("user", f"{NAME}@{place.workspace}"), workspace=str(place), attempt=subject)

@@ -38,12 +38,12 @@ def definition(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
 def how(told: Mapping[str, Any]) -> dict[str, Any]:
     """On what, for how long and as whom a job runs. Raises Invalid `DurationInvalid`."""
     found = {
-        "resources": _resources(_mapping(told, "resources")),
-        "limits": _limits(_mapping(told, "limits")),
-        "queue_settings": _queue(_mapping(told, "queueSettings")),
-        "distribution": _typed(_mapping(told, "distribution"), "distributionType"),
+        "resources": _resources(mapping(told, "resources")),
+        "limits": _limits(mapping(told, "limits")),
+        "queue_settings": _queue(mapping(told, "queueSettings")),
+        "distribution": _typed(mapping(told, "distribution"), "distributionType"),
         "identity": identity(told),
-        "services": {key: _service(value) for key, value in _mapping(told, "services").items() if _asked(key, value)},
+        "services": {key: _service(value) for key, value in mapping(told, "services").items() if _asked(key, value)},
     }
     return _given(found)
 
@@ -54,8 +54,8 @@ def common(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
     found |= {
         "name": name,
         "compute": last(told.get("computeId")),
-        "inputs": {key: _input(value) for key, value in _mapping(told, "inputs").items()},
-        "outputs": {key: _output(value) for key, value in _mapping(told, "outputs").items() if key != "default"},
+        "inputs": {key: _input(value) for key, value in mapping(told, "inputs").items()},
+        "outputs": {key: _output(value) for key, value in mapping(told, "outputs").items() if key != "default"},
     }
     return _given(found)
 
@@ -120,7 +120,7 @@ def _queue(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identity(told: Mapping[str, Any]) -> dict[str, Any]:
-    found = _typed(_mapping(told, "identity"), "identityType")
+    found = _typed(mapping(told, "identity"), "identityType")
     words = {"amltoken": "aml_token", "useridentity": "user_identity"}
     if "type" in found:
         found["type"] = words.get(str(found["type"]).lower(), found["type"])
@@ -149,7 +149,8 @@ def _typed(told: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {**found, "type": said} if said else {}
 
 
-def _mapping(told: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def mapping(told: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What lies under that key; empty where it is no mapping."""
     found = told.get(key)
     return found if isinstance(found, Mapping) else {}
 
@@ -166,39 +167,6 @@ def last(id: Any) -> Any:
 
 def _snake(word: str) -> str:
     return _LATER.sub("_", word).lower()
-
-
-# --- and back: of jobs that came by another door -----------------------------------------------------------------------
-
-
-def properties(written: Mapping[str, Any]) -> dict[str, Any]:
-    """What a body of Azure's says of a job file."""
-    environment = written.get("environment")
-    resources = {camel(key): value for key, value in _mapping(written, "resources").items()}
-    found = {
-        "jobType": "Command",
-        "command": written.get("command") or "",
-        "environmentId": environment if isinstance(environment, str) else "azureml:inline:1",
-        "computeId": written.get("compute"),
-        "environmentVariables": written.get("environment_variables"),
-        "inputs": {key: _sent_input(value) for key, value in _mapping(written, "inputs").items()},
-        "outputs": {key: _sent_output(value) for key, value in _mapping(written, "outputs").items()},
-        "resources": resources or None,
-    }
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _sent_input(told: Any) -> dict[str, Any]:
-    if isinstance(told, Mapping) and "value" not in told:
-        return {"jobInputType": told.get("type", "uri_folder"), "uri": told.get("path", "")}
-    value = told["value"] if isinstance(told, Mapping) else told
-    return {"jobInputType": "literal", "value": str(value)}
-
-
-def _sent_output(told: Any) -> dict[str, Any]:
-    given = told if isinstance(told, Mapping) else {}
-    found = {"jobOutputType": given.get("type", "uri_folder"), "uri": given.get("path"), "mode": "ReadWriteMount"}
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def camel(word: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from mayfly.api.azureml import code, command, computes, operations, pipeline
+from mayfly.api.azureml import code, command, computes, operations, ours, pipeline
 from mayfly.api.azureml.here import WS, Here, id_of, which_of
 from mayfly.api.workspace import Name, user
 from mayfly.kit.errors import Conflict, Invalid, NotFound
@@ -222,7 +222,7 @@ def _of_ours(row: JobRow) -> Told:
     """What a body says of a job that came by another door."""
     if row.type != "command":
         return {"jobType": row.type.capitalize(), "jobs": {}}
-    return command.properties(codec.load(row.body)["definition"])
+    return ours.properties(codec.load(row.body)["definition"])
 
 
 def _waiting(place: Place, told: BodyRow) -> Told:

@@ -54,7 +54,7 @@ def _body(here: Here, base: str, workspace: Workspace | None, place: Place | Non
         place = Place(workspace.subscription, workspace.resource_group, workspace.name)
     assert place is not None
     key = workspace.id if workspace is not None else str(place)
-    client, principal = identities.of_workspace(key)
+    client, principal = identities.of_workspace(place)
     identity = id_of(place).partition("/providers/")[0] + (
         f"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identities.NAME}"
     )

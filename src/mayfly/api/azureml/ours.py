@@ -1,0 +1,84 @@
+"""What Azure's bodies say of jobs that came by another door: job files as `properties`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mayfly.api.azureml.command import camel, mapping
+
+_MODES = {
+    "ro_mount": "ReadOnlyMount",
+    "rw_mount": "ReadWriteMount",
+    "eval_mount": "EvalMount",
+    "eval_download": "EvalDownload",
+}
+_DISTRIBUTIONS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mpi": "Mpi"}
+_IDENTITIES = {
+    "aml_token": "AMLToken",
+    "user_identity": "UserIdentity",
+    "managed": "Managed",
+    "managed_identity": "Managed",
+}
+
+
+def properties(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a command job's definition."""
+    environment = written.get("environment")
+    found = {
+        "jobType": "Command",
+        "command": written.get("command") or "",
+        "environmentId": environment if isinstance(environment, str) else "azureml:inline:1",
+        "computeId": written.get("compute"),
+        "environmentVariables": written.get("environment_variables"),
+        "inputs": {key: _input(value) for key, value in mapping(written, "inputs").items()},
+        "outputs": {key: _output(value) for key, value in mapping(written, "outputs").items()},
+        "resources": _renamed(mapping(written, "resources")) or None,
+        "queueSettings": _queue(mapping(written, "queue_settings")) or None,
+        "identity": _typed(mapping(written, "identity"), "identityType", _IDENTITIES),
+        "distribution": _typed(mapping(written, "distribution"), "distributionType", _DISTRIBUTIONS),
+        "limits": _limits(mapping(written, "limits")),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _input(told: Any) -> dict[str, Any]:
+    if isinstance(told, Mapping) and "value" not in told:
+        found = {"jobInputType": told.get("type", "uri_folder"), "uri": told.get("path", ""), "mode": _mode(told)}
+        return {key: value for key, value in found.items() if value is not None}
+    value = told["value"] if isinstance(told, Mapping) else told
+    return {"jobInputType": "literal", "value": str(value)}
+
+
+def _output(told: Any) -> dict[str, Any]:
+    given = told if isinstance(told, Mapping) else {}
+    found = {
+        "jobOutputType": given.get("type", "uri_folder"),
+        "uri": given.get("path"),
+        "mode": _mode(given) or "ReadWriteMount",
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _mode(told: Mapping[str, Any]) -> str | None:
+    word = told.get("mode")
+    return _MODES.get(word, word.capitalize()) if isinstance(word, str) else None
+
+
+def _renamed(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {camel(key): value for key, value in told.items() if value is not None}
+
+
+def _queue(told: Mapping[str, Any]) -> dict[str, Any]:
+    tier = told.get("job_tier")
+    return {"jobTier": tier.capitalize()} if isinstance(tier, str) else {}
+
+
+def _typed(told: Mapping[str, Any], key: str, words: Mapping[str, str]) -> dict[str, Any] | None:
+    kind = words.get(str(told.get("type", "")).lower())
+    return None if kind is None else {key: kind, **_renamed({k: v for k, v in told.items() if k != "type"})}
+
+
+def _limits(told: Mapping[str, Any]) -> dict[str, Any] | None:
+    seconds = told.get("timeout")
+    return None if seconds is None else {"jobLimitsType": "Command", "timeout": f"PT{seconds}S"}
