@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from mayfly.testing.chance import VARIABLE, seed
 from mayfly.testing.databases import Databases, kinds
+
+
+def pytest_configure() -> None:
+    seed()  # before other processes are made, which inherit it
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"What was drawn at random: {VARIABLE}={seed()}")
 
 
 @pytest.fixture(scope="session")

@@ -46,18 +46,3 @@ def test_a_spot_job_goes_on_from_its_checkpoint(fresh: Make, tmp_path: Path) -> 
     assert one.log(name, "attempt_2/user_logs/std_log.txt") == "from 7 w\n"
     assert _saved(one, name)
     until(lambda: not one.problems())
-
-
-@pytest.mark.parametrize("side", ["before", "after"])
-def test_server_killed_while_it_keeps_a_checkpoint(fresh: Make, tmp_path: Path, side: str) -> None:
-    marker = tmp_path / "died"
-    one = fresh(MAYFLY_CHECKPOINT_S="0.3")
-    one.start(MAYFLY_KILL_AT=f"server:checkpoint kept:{side}", MAYFLY_KILL_ONCE=str(marker))
-    name = one.post(JOB)
-    until(marker.exists, 40)
-    until(lambda: not one.up)
-    one.start()
-    until(lambda: _saved(one, name))
-    _lose_node(one)
-    one.wait(name, "Completed")
-    assert one.log(name, "attempt_2/user_logs/std_log.txt") == "from 7 w\n"

@@ -84,25 +84,10 @@ def test_a_server_that_is_killed_in_the_middle_costs_no_point(fresh: Make) -> No
     _whole(one, name)
 
 
-@pytest.mark.parametrize("step", ["tracking kept:before", "tracking kept:after", "tracking fed:before"])
-def test_server_killed_at(fresh: Make, tmp_path: Path, step: str) -> None:
-    marker = tmp_path / "died"
-    one = fresh()
-    deadly = one.start(MAYFLY_KILL_AT=f"server:{step}", MAYFLY_KILL_ONCE=str(marker))
-    name = _submit(one, SCRIPT)
-    until(marker.exists, 100)
-    assert one.server is not None
-    if one.server.pid == deadly:
-        until(lambda: not one.up)
-        one.start()
-    one.wait(name, "Completed", 120)
-    _whole(one, name)
-
-
 def test_agent_killed_with_a_call_kept_and_not_answered(fresh: Make, tmp_path: Path) -> None:
     marker = tmp_path / "died"
     one = fresh()
-    one.start(MAYFLY_KILL_AT="journalled", MAYFLY_KILL_ONCE=str(marker))
+    one.start(MAYFLY_KILL_AT="node:journalled", MAYFLY_KILL_ONCE=str(marker))
     name = _submit(one, SCRIPT)
     one.wait(name, "Completed", 120)
     assert marker.exists()

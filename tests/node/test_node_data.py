@@ -252,7 +252,7 @@ def test_no_mount_is_left_when_all_of_a_node_is_killed(nodes: Nodes) -> None:
 def test_agent_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
     assert step in DATA_STEPS
     marker = tmp_path / "killed"
-    node = nodes.start(MAYFLY_KILL_AT=step, MAYFLY_KILL_ONCE=str(marker))
+    node = nodes.start(MAYFLY_KILL_AT=f"node:{step}", MAYFLY_KILL_ONCE=str(marker))
     nodes.server.data = {"copy": Outside({"f": 5 << 20, "g": b"x"}), "big": Outside({"f": 100 << 20})}
     inputs = (_data("copy", mode="download"), _data("big"))
     nodes.server.assign(

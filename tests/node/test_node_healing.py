@@ -16,7 +16,7 @@ pytestmark = pytest.mark.fault
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "stopping"])
 def test_agent_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
     marker = tmp_path / "killed"
-    node = nodes.start(MAYFLY_KILL_AT=step, MAYFLY_KILL_ONCE=str(marker))
+    node = nodes.start(MAYFLY_KILL_AT=f"node:{step}", MAYFLY_KILL_ONCE=str(marker))
     code = nodes.server.add_tree({"f": b"x"})
     nodes.server.assign(node, assignment("j", "echo once >> outputs/o; echo out; cat f; exit 3", code=code))
     collected = nodes.server.fact(wire.Collected, "j")
@@ -30,7 +30,7 @@ def test_agent_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
 
 def test_agent_killed_while_stopping(nodes: Nodes, tmp_path: Path) -> None:
     marker = tmp_path / "killed"
-    node = nodes.start(MAYFLY_KILL_AT="stopping", MAYFLY_KILL_ONCE=str(marker))
+    node = nodes.start(MAYFLY_KILL_AT="node:stopping", MAYFLY_KILL_ONCE=str(marker))
     nodes.server.assign(node, assignment("j", "echo up; sleep 60"))
     nodes.server.wait(lambda: "up" in nodes.server.log("j"))
     nodes.server.stop_attempt("j")

@@ -46,7 +46,7 @@ def test_what_runs_is_saved(nodes: Nodes, how: str) -> None:
 @pytest.mark.parametrize("step", ["checkpoint-sent", "checkpointed"])
 def test_agent_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
     marker = tmp_path / "killed"
-    node = nodes.start(MAYFLY_CHECKPOINT_S="0.2", MAYFLY_KILL_AT=step, MAYFLY_KILL_ONCE=str(marker))
+    node = nodes.start(MAYFLY_CHECKPOINT_S="0.2", MAYFLY_KILL_AT=f"node:{step}", MAYFLY_KILL_ONCE=str(marker))
     nodes.server.assign(node, assignment("j", _SAVING, outputs=_OUTPUTS))
     nodes.server.wait(lambda: _saved(nodes, "j") == _WANTED)
     assert marker.exists()
@@ -58,7 +58,7 @@ def test_an_attempt_begins_with_what_was_saved(nodes: Nodes, tmp_path: Path, ste
     root = server.add_tree({"outputs/o": b"1\n", "logs/l": b"2\n", "user_logs/std_log.txt": b"old\n", "main.py": b"x"})
     restore = {"default": root, "m": server.add_tree({"deep/w": b"3\n"}), "f": server.add_tree({"f.txt": b"4\n"})}
     outputs = (wire.NamedOutput(name="m"), wire.NamedOutput(name="f", is_file=True, file_name="f.txt"))
-    node = nodes.start(MAYFLY_KILL_AT=step, MAYFLY_KILL_ONCE=str(tmp_path / "killed"))
+    node = nodes.start(MAYFLY_KILL_AT=f"node:{step}", MAYFLY_KILL_ONCE=str(tmp_path / "killed"))
     command = (
         "cat outputs/o logs/l ${{outputs.m}}/deep/w ${{outputs.f}}; ls; echo 5 >> outputs/o; echo 6 >> ${{outputs.f}}"
     )
@@ -71,7 +71,7 @@ def test_an_attempt_begins_with_what_was_saved(nodes: Nodes, tmp_path: Path, ste
 
 @pytest.mark.parametrize("step", ["", "published"])
 def test_outputs_that_belong_outside_are_put_there(nodes: Nodes, tmp_path: Path, step: str) -> None:
-    node = nodes.start(MAYFLY_KILL_AT=step, MAYFLY_KILL_ONCE=str(tmp_path / "killed"))
+    node = nodes.start(MAYFLY_KILL_AT=f"node:{step}", MAYFLY_KILL_ONCE=str(tmp_path / "killed"))
     outputs = (wire.NamedOutput(name="a", outside=True, address="s3://b/a"), wire.NamedOutput(name="c"))
     nodes.server.assign(node, assignment("j", "echo x > ${{outputs.a}}/x; echo y > ${{outputs.c}}/y", outputs=outputs))
     collected = nodes.server.fact(wire.Collected, "j")

@@ -13,6 +13,7 @@ from pathlib import Path
 from mayfly.drivers.files import chunks, sync
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import NotFound
+from mayfly.transfer.killpoints import lasting
 
 _PART = ".part"
 
@@ -82,8 +83,9 @@ class _Incoming:
         os.fsync(self._file.fileno())
         size = self._file.tell()
         self._file.close()
-        self._part.rename(self._path)
-        sync(self._path.parent)
+        with lasting("server:block"):
+            self._part.rename(self._path)
+            sync(self._path.parent)
         return size
 
     def drop(self) -> None:

@@ -16,6 +16,7 @@ from mayfly.drivers.files import chunks, sync
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid, NotFound
 from mayfly.kit.ids import Digest
+from mayfly.transfer.killpoints import lasting
 from mayfly.transfer.removal import remove_tree
 
 _HEX = frozenset("0123456789abcdef")
@@ -73,7 +74,7 @@ class ContentFolder:
             parents = {path.parent for path in kept.values()}
             for parent in parents:
                 parent.mkdir(exist_ok=True)
-            with self._settling.new(kept.values()):
+            with self._settling.new(kept.values()), lasting("server:content"):
                 for part, path in kept.items():
                     with self._removing:
                         os.replace(part, path)  # noqa: PTH105 (a Path for each would cost as much as the move)
@@ -190,7 +191,7 @@ class _Incoming:
         if not path.parent.exists():
             path.parent.mkdir(exist_ok=True)
             sync(path.parent.parent)
-        with self._settling.new([path]):
+        with self._settling.new([path]), lasting("server:content"):
             with self._removing:
                 self._part.rename(path)
             self._part = None

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from mayfly.transfer.killpoints import lasting
+
 CHUNK = 1 << 20
 
 
@@ -28,3 +30,15 @@ def sync(place: str | Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path`, mode 0600, whole or not at all; once this returns, a power cut does not take it."""
+    part = path.with_name(f"{path.name}.new")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    with lasting(f"server:{path.stem} written"):
+        part.rename(path)
+        sync(path.parent)

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from mayfly.domain.catalogue import own_sizes
 from mayfly.domain.compute import Amount, Fleet
+from mayfly.drivers.files import write_durably
 from mayfly.kit.ids import NodeId
 from mayfly.ports.compute import GroupWish, NodeWish, Presence, Sighting
+from mayfly.transfer.controlgroups import end_groups
 from mayfly.transfer.removal import remove_tree
 from mayfly.transfer.unmounting import unmount_below
 
@@ -73,7 +75,7 @@ class LocalProvider:
             "cache_folder": str(self._cache_folder),
             "orphan_s": None,
         }
-        _write_private(folder / "node.json", json.dumps(content).encode())
+        write_durably(folder / "node.json", json.dumps(content).encode())
         child = self._children.get(wish.node)
         if child is not None and child.poll() is None:
             return  # started a moment ago: it has not reached its lock yet
@@ -109,6 +111,7 @@ class LocalProvider:
         never_greeted = not (folder / "delete").exists() and not (folder / "greeted").exists()
         if not unfinished and never_greeted and self._starts.get(node, 0) < _RESTARTS:
             return Sighting(node, Presence.DOWN, "it died before it greeted")
+        end_groups(f"{node}-")
         unmount_below(folder)
         with suppress(OSError):
             remove_tree(folder)
@@ -131,16 +134,6 @@ def _held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
 
 
 def _this_machine(folder: Path, max_nodes: int) -> Fleet:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path, PurePosixPath
 
 from mayfly.kit.errors import Invalid
+from mayfly.transfer.killpoints import lasting
 from mayfly.transfer.removal import remove_tree
 
 
@@ -30,9 +31,10 @@ class LogFolder:
                 if offset > size:
                     return size
                 fresh = memoryview(data)[size - offset :]
-                while fresh:
-                    written = os.pwrite(handle, fresh, size)
-                    fresh, size = fresh[written:], size + written
+                with lasting("server:log"):
+                    while fresh:
+                        written = os.pwrite(handle, fresh, size)
+                        fresh, size = fresh[written:], size + written
                 return size
             finally:
                 os.close(handle)

@@ -12,6 +12,7 @@ from pathlib import Path
 from mayfly.drivers.files import chunks
 from mayfly.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from mayfly.ports.storage import Entry, Place
+from mayfly.transfer.killpoints import lasting
 from mayfly.transfer.removal import remove_tree
 
 
@@ -58,7 +59,8 @@ class FolderStorage:
                     file.flush()
                     os.fsync(file.fileno())
                 Path(name).chmod(0o644)
-                Path(name).replace(target)
+                with lasting("server:stored file"):
+                    Path(name).replace(target)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise

@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 
 from mayfly import __version__
+from mayfly.drivers.files import write_durably
 from mayfly.kit.errors import Conflict, Forbidden
 from mayfly.services.tokens import Principal, Tokens
 from mayfly.spec import document, settings
@@ -46,7 +47,7 @@ class StateFolder:
         """What tokens are signed with, made at the first start."""
         path = self.path / "secret"
         if not path.exists():
-            _write(path, secrets.token_hex(32).encode())
+            write_durably(path, secrets.token_hex(32).encode())
         return path.read_bytes()
 
     def database(self, given: str) -> str:
@@ -54,12 +55,12 @@ class StateFolder:
         remembered, so that a server started later by a command finds the same jobs."""
         path = self.path / "database"
         if given:
-            _write(path, given.encode())
+            write_durably(path, given.encode())
         told = path.read_text() if path.exists() else "sqlite"
         return database_url(self.path) if told == "sqlite" else told
 
     def keep_user_token(self, tokens: Tokens) -> None:
-        _write(self.path / "token", tokens.issue(Principal("user", user_name())).encode() + b"\n")
+        write_durably(self.path / "token", tokens.issue(Principal("user", user_name())).encode() + b"\n")
 
     def settings(self) -> Settings:
         """`config.yml` as it is now; read again when it has changed. Raises Invalid `ConfigInvalid` and those of
@@ -87,7 +88,7 @@ class StateFolder:
                 listener.close()
                 continue
             listener.listen(2048)
-            _write(self.path / file, str(listener.getsockname()[1]).encode())
+            write_durably(self.path / file, str(listener.getsockname()[1]).encode())
             return listener
         raise Forbidden("NoPort", "No loopback port can be had.")
 
@@ -103,7 +104,7 @@ class StateFolder:
             "token_file": str(self.path / "token"),
             "boot_id": _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "",
         }
-        _write(self.path / "server.json", json.dumps(content).encode())
+        write_durably(self.path / "server.json", json.dumps(content).encode())
 
     def withdraw(self) -> None:
         (self.path / "server.json").unlink(missing_ok=True)
@@ -120,13 +121,3 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid{os.geteuid()}"
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

@@ -11,13 +11,22 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mayfly.transfer.killpoints import lasting
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Replace `path`, mode 0600; once this returns, the bytes survive the death of any process."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
-    part.replace(path)
+    with lasting(f"node:{_plain(path)} written"):
+        part.replace(path)
+
+
+def _plain(path: Path) -> str:
+    """What kind of record it is: without its number, or one word for all that are named by a hash."""
+    name = path.stem.rstrip("-0123456789")
+    return name if name.isalpha() and len(name) < 16 else "record"
 
 
 def write_json(path: Path, value: object) -> None:

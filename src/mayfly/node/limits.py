@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mayfly.node.processes import send
+from mayfly.transfer.controlgroups import FAMILY, OWN, ROOT, places
 from mayfly.wire.agent import Limits
 
 _PERIOD_US = 100_000
-_FAMILY = "mayfly"
 _VERSION_1 = {"cpu": "cpu", "cpuacct": "cpuacct", "memory": "memory", "pids": "pids", "freezer": "freezer"}
 
 
@@ -116,13 +116,13 @@ class Machine:
         return Group(self.version, held)
 
 
-def probe(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Machine:
+def probe(root: Path = ROOT, own: Path = OWN) -> Machine:
     """What this machine gives us, tried by making our folders. Never raises."""
     if (root / "cgroup.controllers").exists():
         return _probe_2(root, own)
     roots = {}
     for controller, name in _VERSION_1.items():
-        folder = root / name / _FAMILY
+        folder = root / name / FAMILY
         try:
             folder.mkdir(exist_ok=True)
             if os.access(folder / "cgroup.procs", os.W_OK):
@@ -133,13 +133,8 @@ def probe(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgro
 
 
 def _probe_2(root: Path, own: Path) -> Machine:
-    """Ours go below the root when we may, else below our own group when it was delegated to us."""
-    candidates = [root]
-    with suppress(OSError, IndexError):
-        mine = own.read_text(encoding="ascii").split("::", 1)[1].strip().lstrip("/")
-        candidates += [root / mine, (root / mine).parent]
-    for place in dict.fromkeys(candidates):
-        folder = place / _FAMILY
+    for place in places(root, own):
+        folder = place / FAMILY
         try:
             folder.mkdir(exist_ok=True)
         except OSError:

@@ -5,9 +5,7 @@ A step is *passed* when what it promises is on the disk. A restarted agent goes 
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Mapping
+from mayfly.transfer import killpoints
 
 STEPS: tuple[str, ...] = (
     "assigned",
@@ -45,15 +43,6 @@ SUPERVISOR_STEPS: tuple[str, ...] = ("supervising", "spawned", "reaped", "record
 """A supervisor's; `node/supervisor.py` names them itself because it imports nothing of ours."""
 
 
-def passing(step: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Call when `step` has been passed. A fault test may ask for death here: with MAYFLY_KILL_AT=<step>, the process
-    kills itself, once if MAYFLY_KILL_ONCE names a file that can be created as the marker."""
-    if environment.get("MAYFLY_KILL_AT") != step:
-        return
-    marker = environment.get("MAYFLY_KILL_ONCE", "")
-    if marker:
-        try:
-            os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            return
-    os.kill(os.getpid(), signal.SIGKILL)
+def passing(step: str) -> None:
+    """Call when `step` has been passed."""
+    killpoints.passing(f"node:{step}")

@@ -36,13 +36,20 @@ _READY_FD = 9
 
 
 def passing(step: str) -> None:
-    """See `node/steps.py`."""
-    if os.environ.get("MAYFLY_KILL_AT") != "supervisor:" + step:
+    """See `transfer/killpoints.py`."""
+    point = "supervisor:" + step
+    trace = os.environ.get("MAYFLY_KILL_TRACE")
+    if trace:
+        descriptor = os.open(trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(descriptor, f"{point}\n".encode())
+        os.close(descriptor)
+    points = os.environ.get("MAYFLY_KILL_AT", "").split(";")
+    if point not in points:
         return
-    marker = os.environ.get("MAYFLY_KILL_ONCE", "")
-    if marker:
+    mark, number = os.environ.get("MAYFLY_KILL_ONCE", ""), points.index(point)
+    if mark:
         try:
-            os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.close(os.open(f"{mark}.{number}" if number else mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
             return
     os.kill(os.getpid(), signal.SIGKILL)

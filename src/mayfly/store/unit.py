@@ -7,9 +7,7 @@ commit: they are hints, the rows are the truth.
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,6 +20,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from mayfly.kit.errors import Invalid, Unavailable
 from mayfly.store import dialect
+from mayfly.transfer import killpoints
 
 Result = TypeVar("Result")
 
@@ -70,26 +69,12 @@ class Unit:
             raise AssertionError(f"'{step}' is not in store.unit.STEPS")
         self.steps.append(step)
 
-
-class KillPoint:
-    """For fault tests: `MAYFLY_KILL_AT=server:<step>:before|after` kills this process there, once if
-    `MAYFLY_KILL_ONCE` names a marker file."""
-
-    def __init__(self) -> None:
-        wanted = os.environ.get("MAYFLY_KILL_AT", "")
-        parts = wanted.split(":")
-        self._at = (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "server" else None
-        self._marker = os.environ.get("MAYFLY_KILL_ONCE")
-
-    def reached(self, steps: list[str], side: str) -> None:
-        if self._at is None or self._at[1] != side or self._at[0] not in steps:
-            return
-        if self._marker is not None:
-            try:
-                os.close(os.open(self._marker, os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                return
-        os.kill(os.getpid(), signal.SIGKILL)
+    def reaches(self, work: Callable[[Unit], Any], side: str) -> None:
+        """Its kill points: one named by the function that does it, one for each persisted step."""
+        if killpoints.ARMED:
+            module, name = work.__module__.rpartition(".")[2], work.__qualname__.partition(".<locals>")[0]
+            for point in (f"store:{module}.{name}", *(f"server:{step}" for step in self.steps)):
+                killpoints.passing(f"{point}:{side}")
 
 
 class Store:
@@ -99,8 +84,7 @@ class Store:
         self.engine = dialect.connect(url)
         self._reading = dialect.reading(self.engine)
         self.wake = wake
-        self._kill = KillPoint()
-        self._writer = _Writer(self.engine, self._finish, self._kill) if dialect.is_sqlite(self.engine) else None
+        self._writer = _Writer(self.engine, self._finish) if dialect.is_sqlite(self.engine) else None
         self._local = threading.local()
 
     def write(self, work: Callable[[Unit], Result]) -> Result:
@@ -146,19 +130,19 @@ class Store:
                 with self.engine.begin() as connection:
                     unit = Unit(connection)
                     result = work(unit)
-                    self._kill.reached(unit.steps, "before")
+                    unit.reaches(work, "before")
             except DataError as error:
                 raise _not_storable(error) from error
             except OperationalError as error:
                 if left and dialect.ran_into_another(error):
                     continue
                 raise _commit_failure(error) from error
-            self._finish(unit)
+            self._finish(unit, work)
             return result
         raise AssertionError("unreachable")
 
-    def _finish(self, unit: Unit) -> None:
-        self._kill.reached(unit.steps, "after")
+    def _finish(self, unit: Unit, work: Callable[[Unit], Any]) -> None:
+        unit.reaches(work, "after")
         if unit.topics:
             with suppress(Exception):  # a hint that nobody could take; the unit is committed all the same
                 self.wake(unit.topics)
@@ -169,9 +153,8 @@ class _Writer:
 
     MOST = 256
 
-    def __init__(self, engine: Engine, finish: Callable[[Unit], None], kill: KillPoint) -> None:
+    def __init__(self, engine: Engine, finish: Callable[[Unit, Callable[[Unit], Any]], None]) -> None:
         self._finish = finish
-        self._kill = kill
         self._queue: queue.SimpleQueue[tuple[Callable[[Unit], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closed = False
@@ -212,7 +195,7 @@ class _Writer:
         return batch, True
 
     def _commit(self, connection: Connection, batch: list[tuple[Callable[[Unit], Any], Future[Any]]]) -> None:
-        done: list[tuple[Unit, Any, Future[Any]]] = []
+        done: list[tuple[Unit, Callable[[Unit], Any], Any, Future[Any]]] = []
         try:
             with connection.begin():
                 for work, future in batch:
@@ -225,18 +208,18 @@ class _Writer:
                             raise
                         future.set_exception(_commit_failure(error) if isinstance(error, OperationalError) else error)
                         continue
-                    done.append((unit, result, future))
-                for unit, _, _ in done:
-                    self._kill.reached(unit.steps, "before")
+                    done.append((unit, work, result, future))
+                for unit, work, _, _ in done:
+                    unit.reaches(work, "before")
         except Exception as error:  # noqa: BLE001 - the commit failed: nobody's work was kept, everybody is told
-            for _, _, future in done:
+            for *_, future in done:
                 future.set_exception(_commit_failure(error))
             for _, future in batch:
                 if not future.done():
                     future.set_exception(_commit_failure(error))
             return
-        for unit, result, future in done:
-            self._finish(unit)
+        for unit, work, result, future in done:
+            self._finish(unit, work)
             future.set_result(result)
 
 

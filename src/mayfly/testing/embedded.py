@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import yaml
@@ -21,6 +21,8 @@ from mayfly.store.sanity import sanity_check
 from mayfly.store.tables import nodes
 from mayfly.store.unit import Store, database_url
 from mayfly.testing.nodes import alive, children, kill, until
+
+Result = TypeVar("Result")
 
 ENDED = ("Completed", "Failed", "Canceled")
 HELLO: dict[str, Any] = {"command": "echo hello", "environment": {"image": "library/python:latest"}}
@@ -230,16 +232,20 @@ class Embedded:
 
     def problems(self) -> list[str]:
         """What the store's own laws say is wrong."""
+        return self.rows(lambda store: store.read(sanity_check))
+
+    def rows(self, look: Callable[[Store], Result]) -> Result:
+        """What `look` finds in the store, past the server."""
         store = Store(database_url(self.folder), lambda _topics: None)
         try:
-            return store.read(sanity_check)
+            return look(store)
         finally:
             store.close()
 
     def finish(self) -> None:
-        """Cancel what is left, stop the server, and see that nothing remains: no process, no held quota."""
+        """Cancel what is left, stop the server, and see that nothing remains: no process, no held quota. Repeatable."""
         try:
-            if not (self.folder / "mayfly.db").exists():
+            if self._client.is_closed or not (self.folder / "mayfly.db").exists():
                 return
             if not self.up:
                 self.start()
@@ -255,11 +261,8 @@ class Embedded:
 
     def control_groups(self) -> list[Path]:
         """What is left of the limits of this folder's nodes."""
-        store = Store(database_url(self.folder), lambda _topics: None)
-        try:
-            ids = store.read(lambda connection: connection.execute(select(nodes.c.id)).scalars().all())
-        finally:
-            store.close()
+        every = select(nodes.c.id)
+        ids = self.rows(lambda store: store.read(lambda connection: connection.execute(every).scalars().all()))
         root = Path("/sys/fs/cgroup")
         found = [*root.glob("mayfly/node_*"), *root.glob("*/mayfly/node_*"), *root.glob("*/*/mayfly/node_*")]
         return [place for place in found if place.name.startswith(tuple(ids) or ("-",))]
