@@ -98,7 +98,14 @@ class ServerRestarted:
     """The server was away, so silence proves nothing: a full heartbeat window begins."""
 
 
-NodeEvent = Created | Heard | Assigned | Freed | DrainAsked | IdleTimedOut | Refused | SeenGone | ServerRestarted
+@dataclass(frozen=True, slots=True)
+class ClockSetBack:
+    """The clock may have been set back, so what it said before says nothing: times to come begin now."""
+
+
+NodeEvent = (
+    Created | Heard | Assigned | Freed | DrainAsked | IdleTimedOut | Refused | SeenGone | ServerRestarted | ClockSetBack
+)
 
 
 def step(node: Node, event: NodeEvent, now: Millis) -> Node:
@@ -123,6 +130,8 @@ def step(node: Node, event: NodeEvent, now: Millis) -> Node:
             return replace(_move(node, NodeState.GONE, now, reason), busy=False, idle_since=None)
         case ServerRestarted():
             return node if node.last_heard is None else replace(node, last_heard=now)
+        case ClockSetBack():
+            return _set_back(node, now)
 
 
 def _heard(node: Node, now: Millis) -> Node:
@@ -145,6 +154,19 @@ def _drain(node: Node, now: Millis) -> Node:
 
 def _move(node: Node, state: NodeState, now: Millis, note: str = "") -> Node:
     return node if node.state is state else replace(node, state=state, state_since=now, note=note)
+
+
+def ahead(node: Node, now: Millis) -> bool:
+    """Whether it is said to have become what it is later than now: the clock was set back since."""
+    return max(node.state_since, node.last_heard or 0, node.idle_since or 0) > now
+
+
+def _set_back(node: Node, now: Millis) -> Node:
+    if not ahead(node, now):
+        return node
+    heard = None if node.last_heard is None else Millis(min(node.last_heard, now))
+    idle = None if node.idle_since is None else Millis(min(node.idle_since, now))
+    return replace(node, state_since=Millis(min(node.state_since, now)), last_heard=heard, idle_since=idle)
 
 
 def suspected(node: Node, now: Millis, limit: int = HEARTBEAT_MS) -> bool:

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import structlog
+
 from mayfly.domain.job import Cause
-from mayfly.domain.node import IDLE_MS, Created, IdleTimedOut, NodeState, SeenGone, idle_too_long
+from mayfly.domain.node import (
+    IDLE_MS,
+    ClockSetBack,
+    Created,
+    IdleTimedOut,
+    NodeEvent,
+    NodeState,
+    SeenGone,
+    ahead,
+    idle_too_long,
+)
+from mayfly.kit.clock import Millis
 from mayfly.kit.errors import MayflyError
 from mayfly.kit.ids import NodeId
 from mayfly.ports.compute import GroupWish, NodeWish, Presence, Sighting
@@ -16,6 +29,8 @@ from mayfly.services.world import World
 from mayfly.store import attempts, nodes
 from mayfly.store.nodes import NodeRow
 from mayfly.store.unit import Unit
+
+log = structlog.get_logger()
 
 LOOK_S = 1.0
 GREETING_MS = 300_000
@@ -82,25 +97,33 @@ def _never_came(world: World, row: NodeRow, greeting: int) -> bool:
 
 
 def _revive(world: World, rows: Sequence[NodeRow]) -> None:
-    """Its agent has died with its watchdog: bring it back, so that it can tell what is on its disk."""
+    """Its agent has died with its watchdog: bring it back, so that it can tell what is on its disk. Where that cannot be
+    done now it is tried again at the next look; the other nodes do not wait for it."""
     for group in _groups(world, rows):
-        world.provider.create(group)
+        try:
+            world.provider.create(group)
+        except (MayflyError, OSError) as error:
+            log.warning("node not brought back", nodes=[wish.node for wish in group.nodes], reason=str(error))
 
 
 def _retire(world: World, rows: Sequence[NodeRow], idle: int) -> None:
-    """Those that have been idle for too long."""
+    """Those that have been idle for too long; where the clock was set back that time begins anew."""
     now = world.clock.now()
-    old = [row.id for row in rows if idle_too_long(row.node, now, idle)]
-    if not old:
+    _apply(world, [row for row in rows if ahead(row.node, now)], ClockSetBack(), now)
+    _apply(world, [row for row in rows if idle_too_long(row.node, now, idle)], IdleTimedOut(), now)
+
+
+def _apply(world: World, rows: Sequence[NodeRow], event: NodeEvent, now: Millis) -> None:
+    if not rows:
         return
 
-    def retire(unit: Unit) -> None:
-        for node in old:
-            fresh = nodes.lock(unit, node)
+    def write(unit: Unit) -> None:
+        for row in rows:
+            fresh = nodes.lock(unit, row.id)
             if fresh is not None:
-                nodes.apply(unit, fresh, IdleTimedOut(), now)
+                nodes.apply(unit, fresh, event, now)
 
-    world.store.write(retire)
+    world.store.write(write)
 
 
 def _gone(world: World, row: NodeRow, sighting: Sighting) -> None:

@@ -36,7 +36,7 @@ class Engine:
         self._world = world
         self._holder = holder
         self._stopping = threading.Event()
-        self._leased: dict[str, Millis] = {}
+        self._claimed: dict[str, Millis] = {}
         self._wakes: list[threading.Event] = []
         self._threads = [
             threading.Thread(target=self._serve, args=(duty,), name=f"duty-{duty.name}", daemon=True) for duty in duties
@@ -75,11 +75,11 @@ class Engine:
         listener.close()
 
     def _mine(self, name: str) -> bool:
-        """Hold the lease; it is renewed when half of it has passed."""
+        """Hold the lease; it is renewed when half of it has passed, or when this machine's clock was set back."""
         now = self._world.clock.now()
-        if self._leased.get(name, Millis(0)) - now > LEASE // 2:
+        if name in self._claimed and 0 <= now - self._claimed[name] < LEASE // 2:
             return True
         taken = self._world.store.write(lambda unit: leases.claim(unit, name, self._holder, LEASE))
         if taken:
-            self._leased[name] = Millis(now + LEASE)
+            self._claimed[name] = now
         return taken

@@ -24,7 +24,7 @@ def watch(world: World) -> float | None:
             return False, []
         silent = []
         for node in nodes.present(connection):
-            last = world.contacts.last(node.id, node.node.state_since)
+            last = world.contacts.last(node.id, node.node.state_since, now)
             if node.id in busy and suspected(replace(node.node, last_heard=last), now):
                 silent += busy[node.id]
         return True, silent

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from mayfly.domain.fence import holds
 from mayfly.kit.errors import Forbidden
+from mayfly.services.assignments import fence_of
 from mayfly.services.places import tracking_name
 from mayfly.services.runs import AttemptContext
 from mayfly.services.world import World
 from mayfly.store import attempts, jobs, workspaces
 from mayfly.store.jobs import JobRow
+from mayfly.wire import agent
 
 
 def context_of(world: World, node: str, text: str) -> AttemptContext:
@@ -18,11 +21,9 @@ def context_of(world: World, node: str, text: str) -> AttemptContext:
     job, _, number = text.partition("/")
 
     def look(connection: Connection) -> AttemptContext | None:
-        row = jobs.by_id(connection, job)
-        mine = [rank for rank in attempts.on_node(connection, node) if rank.job == job]
-        if row is None or str(row.job.attempt) != number or row.job.state.terminal:
-            return None
-        return _context(connection, row) if any(str(rank.attempt) == number for rank in mine) else None
+        attempt = attempts.get(connection, job, int(number)) if number.isdecimal() else None
+        row = None if attempt is None else holder(world, connection, node, fence_of(attempt))
+        return None if row is None else _context(connection, row)
 
     found = world.store.read(look)
     if found is None:
@@ -30,12 +31,20 @@ def context_of(world: World, node: str, text: str) -> AttemptContext:
     return found
 
 
+def holder(world: World, connection: Connection, node: str, fence: agent.Fence) -> JobRow | None:
+    """The job of a fence that is held and that this node works for; None where it may not read or publish any more."""
+    row = jobs.by_id(connection, fence.job)
+    mine = any((one.job, one.attempt) == (fence.job, fence.attempt) for one in attempts.on_node(connection, node))
+    if row is None or not mine or not holds(row.job, fence.attempt, fence.epoch, present=world.epoch):
+        return None
+    return row
+
+
 def live(world: World, subject: str) -> bool:
-    """Whether an attempt, as `attempt_subject` names it, is its job's current one and has not ended."""
+    """Whether an attempt, as `attempt_subject` names it, holds the fence of its job."""
     job, number, epoch = subject.split("/")
     row = world.store.read(lambda connection: jobs.by_id(connection, job))
-    current = row is not None and str(row.job.attempt) == number and str(world.epoch) == epoch
-    return current and row is not None and not row.job.state.terminal
+    return row is not None and holds(row.job, int(number), int(epoch), present=world.epoch)
 
 
 def speaker(world: World, job: str) -> AttemptContext | None:

@@ -21,10 +21,14 @@ class Contacts:
         with self._lock:
             self._heard[node] = now
 
-    def last(self, node: str, created: Millis) -> Millis:
-        """Never earlier than this server's start or the node's own."""
+    def last(self, node: str, created: Millis, now: Millis) -> Millis:
+        """Never earlier than this server's start or the node's own. What was heard later than now was heard before the
+        clock was set back: it counts as heard now."""
         with self._lock:
-            return max(self._heard.get(node, Millis(0)), self._since, created)
+            self._since = min(self._since, now)
+            if self._heard.get(node, now) > now:
+                self._heard[node] = now
+            return max(self._heard.get(node, Millis(0)), self._since, min(created, now))
 
     def forget(self, nodes: Iterable[str]) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from mayfly.domain.fence import holds
 from mayfly.domain.tracking import RunRole
 from mayfly.kit.errors import Forbidden, Invalid
 from mayfly.services.world import World
@@ -29,7 +30,8 @@ def append(world: World, node: str, job: str, attempt: int, rank: int, offset: i
         if offset > have or offset + len(data) <= have:
             return have
         fresh = data[have - offset :]
-        if row.job.attempt == attempt and not row.job.state.terminal:
+        kept = attempts.get(unit.connection, job, attempt)
+        if kept is not None and holds(row.job, attempt, kept.epoch, present=world.epoch):
             _publish(unit, row, fresh)
         journals.advance(unit, job, attempt, rank, have + len(fresh))
         unit.passing("tracking kept")

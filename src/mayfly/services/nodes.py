@@ -9,22 +9,24 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection
 
-from mayfly.domain.job import JobState, RankState
+from mayfly.domain.fence import holds
 from mayfly.domain.life import Heard
 from mayfly.domain.node import HEARTBEAT_MS, NodeState
 from mayfly.domain.node import Heard as NodeHeard
+from mayfly.domain.wishes import Action, wished
 from mayfly.kit.errors import Invalid
 from mayfly.services.assignments import assignment, fence_of
 from mayfly.services.moves import move
 from mayfly.services.world import World
-from mayfly.store import attempts, events, jobs, nodes
-from mayfly.store.attempts import Attempt, RankRow
-from mayfly.store.jobs import JobRow
+from mayfly.store import attempts, events, jobs, nodes, schema
+from mayfly.store.attempts import RankRow
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
 _WISHED = {NodeState.DELETING: "end", NodeState.DRAINING: "drain"}
 HEARTBEAT_S = HEARTBEAT_MS / 1000 / 4
+_MOST_CHANGES = 1 << 30
+"""Of one node's wishes while a server lives."""
 
 
 def greet(world: World, node: str, hello: agent.Hello) -> agent.Welcome:
@@ -84,12 +86,13 @@ class _Page:
 
 
 class WishBook:
-    """Gives each node's wishes a version that rises whenever they change, across restarts of the server too."""
+    """Gives each node's wishes a version that rises whenever they change, across restarts of the server and changes of
+    its clock too: an agent passes over what is older than what it knows."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._lock = threading.Lock()
-        self._first = int(world.clock.now()) << 10
+        self._first = schema.rise(world.store, "wishes", int(world.clock.now()) << 10, _MOST_CHANGES)
         self._pages: dict[str, _Page] = {}
         self._locks: dict[str, threading.Lock] = {}
 
@@ -137,29 +140,13 @@ def _wish(world: World, connection: Connection, rank: RankRow) -> agent.Wish | N
     if row is None or attempt is None:
         return None
     fence = fence_of(attempt)
-    lost = not row.job.ranks  # given up and back in the queue: its number is the job's until the next reservation
-    if row.job.attempt != rank.attempt or lost or attempt.epoch != world.epoch or row.job.state.terminal:
+    mine = holds(row.job, attempt.attempt, attempt.epoch, present=world.epoch)
+    wanted = wished(row.job, rank.rank, holds=mine)
+    if wanted.action is Action.DISCARD:
         return agent.Wish(fence=fence, action="discard")
     told = assignment(world, connection, row, attempt, rank)
     if told is None:
         return None
-    return _action(row, attempt, rank, fence, told)
-
-
-def _action(row: JobRow, attempt: Attempt, rank: RankRow, fence: agent.Fence, told: agent.Assignment) -> agent.Wish:
-    job = row.job
-    if job.state is JobState.CANCEL_REQUESTED:
-        timed_out = job.cause is not None and job.cause.code == "JobTimedOut"
-        return agent.Wish(
-            fence=fence,
-            action="stop",
-            assignment=told,
-            go=attempt.go,
-            stop_reason="timeout" if timed_out else "cancel",
-        )
-    if job.state in (JobState.RUNNING, JobState.FINALIZING):
-        failed = job.cause is not None and not job.ranks[rank.rank].reached(RankState.EXITED)
-        if failed:
-            return agent.Wish(fence=fence, action="stop", assignment=told, go=attempt.go, stop_reason="peer")
-        return agent.Wish(fence=fence, action="run", assignment=told, go=attempt.go)
-    return agent.Wish(fence=fence, action="prepare", assignment=told)
+    if wanted.action is Action.PREPARE:
+        return agent.Wish(fence=fence, action="prepare", assignment=told)
+    return agent.Wish(fence=fence, action=wanted.action.value, assignment=told, go=attempt.go, stop_reason=wanted.why)

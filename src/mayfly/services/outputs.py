@@ -16,6 +16,7 @@ from mayfly.kit.expressions import Reference, render
 from mayfly.kit.ids import Digest
 from mayfly.services import assets, datastores, places
 from mayfly.services.assets import NewAsset
+from mayfly.services.attempts import holder
 from mayfly.services.data import MODEL_TYPES
 from mayfly.services.datastores import DEFAULT, Outside
 from mayfly.services.places import Place
@@ -23,7 +24,7 @@ from mayfly.services.world import World
 from mayfly.spec.document import escape
 from mayfly.spec.models import Output
 from mayfly.store import assets as asset_rows
-from mayfly.store import attempts, codec, jobs, lineage, results
+from mayfly.store import codec, jobs, lineage, results
 from mayfly.store import datastores as datastore_rows
 from mayfly.store.attempts import RankRow
 from mayfly.store.datastores import Placement
@@ -314,16 +315,7 @@ def _chunks(world: World, digest: str) -> Iterator[bytes]:
 def live(world: World, node: str, fence: agent.Fence) -> JobRow:
     """The job of a fence, when this node works for it now. Raises Forbidden `AttemptFenced`."""
 
-    def look(connection) -> JobRow | None:
-        row = jobs.by_id(connection, fence.job)
-        if row is None or row.job.attempt != fence.attempt or fence.epoch != world.epoch or row.job.state.terminal:
-            return None
-        mine = [
-            one for one in attempts.on_node(connection, node) if (one.job, one.attempt) == (fence.job, fence.attempt)
-        ]
-        return row if mine else None
-
-    row = world.store.read(look)
+    row = world.store.read(lambda connection: holder(world, connection, node, fence))
     if row is None:
         raise Forbidden("AttemptFenced", "This attempt may not read or publish any more.")
     return row

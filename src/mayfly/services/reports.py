@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from mayfly.domain import life
-from mayfly.domain.job import PREPARATION, Cause, JobState, Phase, RankState
+from mayfly.domain.fence import current, holds
+from mayfly.domain.job import JobState, RankState
 from mayfly.kit.clock import Millis
 from mayfly.services import outputs
 from mayfly.services.environments import WAITING
+from mayfly.services.facts import events
 from mayfly.services.moves import move, release
 from mayfly.services.world import World
 from mayfly.store import attempts, checkpoints, environments, jobs, results
@@ -27,12 +28,6 @@ PACKAGE_GONE = "EnvironmentPackageGone"
 """A node's word: what the lock names cannot be had any more."""
 GONE = (PACKAGE_GONE, "ImageGone")
 """What the environment's plan names is not there any more."""
-
-TIMED_OUT = Cause(
-    "JobTimedOut",
-    "The command ran longer than limits.timeout and was ended.",
-    "Raise limits.timeout, or save checkpoints to ./outputs.",
-)
 
 
 def apply(world: World, node: str, reports: tuple[agent.AnyReport, ...]) -> None:
@@ -66,9 +61,8 @@ def _apply(world: World, unit: Unit, node: str, reports: tuple[agent.AnyReport, 
         row = jobs.lock(unit, rank.job)
         if row is None:
             continue
-        # a job back in the queue keeps the number of its lost attempt, but has no ranks
-        stale = row.job.attempt != rank.attempt or not row.job.ranks or report.fence.epoch != world.epoch
-        if stale or (row.job.state.terminal and not isinstance(report, agent.Sample)):
+        admits = current if isinstance(report, agent.Sample) else holds  # what it used may be told after its end
+        if not admits(row.job, rank.attempt, report.fence.epoch, present=world.epoch):
             attempts.note(unit, rank, late=msgspec.json.encode(report).decode())
             continue
         before = row.job.ranks[rank.rank]
@@ -89,14 +83,15 @@ def _rank(unit: Unit, node: str, report: agent.Report) -> RankRow | None:
     return None
 
 
+def _moved(unit: Unit, row: JobRow, report: agent.Report, now: Millis) -> JobRow:
+    for event in events(row.job, report):
+        row = move(unit, row, event, now)
+    return row
+
+
 def _phase(unit: Unit, row: JobRow, rank: RankRow, report: agent.PhaseEntered, now: Millis) -> None:
-    try:
-        phase = Phase(report.phase)
-    except ValueError:
-        return
-    if phase in PREPARATION:
-        move(unit, row, life.PhaseEntered(rank.attempt, rank.rank, phase), now)
-        unit.passing("phase entered")
+    _moved(unit, row, report, now)
+    unit.passing("phase entered")
 
 
 def _ready(unit: Unit, row: JobRow, rank: RankRow, report: agent.Ready, now: Millis) -> None:
@@ -104,7 +99,7 @@ def _ready(unit: Unit, row: JobRow, rank: RankRow, report: agent.Ready, now: Mil
         attempts.note(unit, rank, address=report.address, ports=report.ports)
     if report.note:
         jobs.add_note(unit, row, report.note)
-    row = move(unit, row, life.RankReady(rank.attempt, rank.rank), now)
+    row = _moved(unit, row, report, now)
     unit.passing("rank ready")
     attempt = attempts.get(unit.connection, rank.job, rank.attempt)
     if row.job.state is JobState.RUNNING and attempt is not None and attempt.go is None:
@@ -117,39 +112,21 @@ def _ready(unit: Unit, row: JobRow, rank: RankRow, report: agent.Ready, now: Mil
 
 def _started(unit: Unit, row: JobRow, rank: RankRow, report: agent.Started, now: Millis) -> None:
     attempts.note(unit, rank, isolation=report.isolation, limits=report.limits)
-    move(unit, row, life.RankStarted(rank.attempt, rank.rank), now)
+    _moved(unit, row, report, now)
     unit.passing("rank started")
 
 
 def _exited(unit: Unit, row: JobRow, rank: RankRow, report: agent.Exited, now: Millis) -> None:
     attempts.note(unit, rank, exits=report.exits)
-    if report.timed_out:
-        row = move(unit, row, life.CancelAsked(TIMED_OUT), now)
-    code = next((one.code for one in report.exits if one.code), 0)
-    cause = None
-    if report.lost:
-        told = report.lost if report.lost_code else f"The exit status is unknown: {report.lost}"
-        code, cause = code or 137, Cause(report.lost_code or "SupervisorLost", told)
-        if not report.lost_code and row.job.retries_left:  # no fault of the command's: as if its node were lost
-            move(unit, row, life.AttemptLost(rank.attempt, cause, retry=True), now)
-            return
-    elif any(one.oom for one in report.exits):
-        cause = Cause(
-            "OutOfMemory",
-            "The command was ended because it used more memory than its node has.",
-            "Choose a size with more memory in resources.instance_type, or smaller batches.",
-        )
-    before = report.before_stop and not report.timed_out
-    move(unit, row, life.RankExited(rank.attempt, rank.rank, code, before, cause), now)
+    _moved(unit, row, report, now)
     unit.passing("rank exited")
 
 
 def _unprepared(unit: Unit, row: JobRow, rank: RankRow, report: agent.PreparationFailed, now: Millis) -> None:
-    cause = Cause(report.code, report.message, report.remedy or None)
     if report.code == PACKAGE_GONE:
         remedy = f"Submit the job again: another lock is found for it; `mayfly environment build {row.environment[:12]}` finds it now."
-        cause = Cause(report.code, report.message, remedy)
-    move(unit, row, life.PreparationFailed(rank.attempt, rank.rank, cause), now)
+        report = msgspec.structs.replace(report, remedy=remedy)
+    _moved(unit, row, report, now)
     if report.code in GONE:
         others = jobs.any_waiting_for(unit.connection, row.environment, WAITING)
         environments.doubt(unit, row.environment, wanted=others)
@@ -167,8 +144,7 @@ def _collected(unit: Unit, row: JobRow, rank: RankRow, report: agent.Collected, 
     log_rows.seal(unit, rank.job, rank.attempt, rank.rank, report.logs, rank.node)
     if report.message and not report.code:
         jobs.add_note(unit, row, report.message)
-    cause = Cause(report.code, report.message) if report.code else None
-    move(unit, row, life.RankCollected(rank.attempt, rank.rank, cause), now)
+    _moved(unit, row, report, now)
 
 
 def _checkpointed(unit: Unit, row: JobRow, rank: RankRow, report: agent.Checkpointed, now: Millis) -> None:

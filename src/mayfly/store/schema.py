@@ -8,12 +8,12 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, inspect, select, text, update
 
 from mayfly.kit.errors import Invalid
 from mayfly.store import dialect
 from mayfly.store.tables import meta
-from mayfly.store.unit import Store
+from mayfly.store.unit import Store, Unit
 
 FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0011"
@@ -54,6 +54,19 @@ def epoch(store: Store) -> int:
         return int(unit.connection.scalar(select(meta.c.value).where(meta.c.key == "epoch")))
 
     return store.write(ensure)
+
+
+def rise(store: Store, key: str, least: int, by: int) -> int:
+    """A number that is larger than the last one by at least `by`, whatever became of any clock since."""
+
+    def keep(unit: Unit) -> int:
+        dialect.insert_or_leave(unit.connection, meta, [{"key": key, "value": "0"}])
+        kept = dialect.locked(unit.connection, select(meta.c.value).where(meta.c.key == key))
+        number = max(least, int(unit.connection.scalar(kept) or 0) + by)
+        unit.connection.execute(update(meta).where(meta.c.key == key).values(value=str(number)))
+        return number
+
+    return store.write(keep)
 
 
 def _version(connection: Connection) -> str | None:

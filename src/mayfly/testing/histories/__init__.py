@@ -1,0 +1,1 @@
+"""Histories: what can happen to jobs and nodes, drawn from a seed, played, and held against the promises."""
