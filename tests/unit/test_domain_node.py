@@ -4,6 +4,7 @@ import pytest
 
 from mayfly.domain.node import (
     Assigned,
+    ClockSetBack,
     Created,
     DrainAsked,
     Freed,
@@ -15,6 +16,7 @@ from mayfly.domain.node import (
     Refused,
     SeenGone,
     ServerRestarted,
+    ahead,
     idle_too_long,
     step,
     suspected,
@@ -79,3 +81,12 @@ def test_suspicion_is_shown_and_kills_nothing() -> None:
 def test_after_a_restart_of_the_server_every_node_gets_a_full_window() -> None:
     node = step(after(*READY), ServerRestarted(), Millis(60_000))
     assert not suspected(node, Millis(68_000)) and suspected(node, Millis(68_001))
+
+
+def test_a_clock_that_was_set_back_begins_idle_time_anew() -> None:
+    idle = after(*READY, (900_000, Freed()))
+    assert ahead(idle, Millis(10)) and not idle_too_long(idle, Millis(10), 100)
+    mended = step(idle, ClockSetBack(), Millis(10))
+    assert not ahead(mended, Millis(10)) and mended.state is NodeState.READY
+    assert idle_too_long(mended, Millis(110), 100)
+    assert step(mended, ClockSetBack(), Millis(50)) is mended

@@ -14,8 +14,8 @@ from mayfly.testing.soak import played
 
 SEED = int(os.environ.get("MAYFLY_SEED") or secrets.randbelow(1 << 31))
 """Another one in every run."""
-HISTORIES, PARTS = 10_000, 20
-"""Parts, so that several workers can play them."""
+HISTORIES, PARTS = int(os.environ.get("MAYFLY_HISTORIES") or 2_000), 20
+"""Parts, so that several workers can play them. `.ci/run` asks for 10,000."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))
