@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from mayfly.engine.fleet import tend
+from mayfly.engine.scheduling import schedule
 from mayfly.engine.watching import watch
 from mayfly.kit.errors import Forbidden
+from mayfly.ports.compute import Presence
 from mayfly.services import jobs, journals, outputs, submit
 from mayfly.services.assignments import attempt_subject
 from mayfly.services.attempts import context_of, live
@@ -87,3 +89,15 @@ def test_wishes_are_newer_after_a_restart_though_the_clock_was_set_back(stage: S
     before = part.agent.wishes().version
     stage.clock.advance(-86_400_000)
     assert WishBook(stage.world).read(part.agent.node).version > before
+
+
+def test_machines_of_a_group_that_was_cut_off_and_then_refused_are_not_left_behind(stage: Scene) -> None:
+    sent = stage.submission(name="one", resources={"instance_type": "local_1", "instance_count": 2})
+    submit.submit(stage.world, "ann", HERE, sent)
+    schedule(stage.world)
+    one, two = stage.world.store.read(nodes.present)
+    stage.provider.machines.present[one.id] = Presence.READY  # the server died here the last time
+    stage.provider.refuses = "no more processes"
+    tend(stage.world)
+    assert stage.provider.machines.present == {} and view(stage).status == "Failed"
+    assert two.id != one.id and stage.world.store.read(nodes.present) == []

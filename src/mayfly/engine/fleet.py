@@ -77,8 +77,7 @@ def _create(world: World, rows: Sequence[NodeRow]) -> None:
         try:
             world.provider.create(group)
         except (MayflyError, OSError) as error:
-            for row in members:
-                _gone(world, row, Sighting(row.id, Presence.REFUSED, f"it could not be created: {error}"))
+            _refused(world, members, f"it could not be created: {error}")
             continue
 
         def created(unit: Unit, members: list[NodeRow] = members) -> None:
@@ -89,6 +88,15 @@ def _create(world: World, rows: Sequence[NodeRow]) -> None:
             unit.passing("node created")
 
         world.store.write(created)
+
+
+def _refused(world: World, members: Sequence[NodeRow], why: str) -> None:
+    """Given up, but for those that are there: an earlier try that was cut off may have made some, which must go first."""
+    world.provider.delete([row.id for row in members])
+    seen = {sighting.node: sighting.presence for sighting in world.provider.list([row.id for row in members])}
+    for row in members:
+        if seen[row.id] is Presence.GONE:
+            _gone(world, row, Sighting(row.id, Presence.REFUSED, why))
 
 
 def _never_came(world: World, row: NodeRow, greeting: int) -> bool:

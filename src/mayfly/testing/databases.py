@@ -27,6 +27,11 @@ def kinds() -> tuple[str, ...]:
     return ("sqlite", "postgresql") if reachable and with_driver else ("sqlite",)
 
 
+def in_memory() -> str | None:
+    """A folder that lies on no disk, where there is one: for thousands of commits that need not be durable."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
 class Databases:
     """Each `fresh` one is a copy of a template that was migrated once, or an earlier one that was emptied."""
 

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 
+from mayfly.testing.callers import called
 from mayfly.testing.histories.hunt import Story, hunt
 from mayfly.testing.histories.rows import RowServer
-
-_AT_ONCE = 500
+from mayfly.testing.histories.stored import StoredServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +43,68 @@ def _history_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many processes play them")
 
 
+def _stored_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stored", type=int, default=200, metavar="M", help="histories of the services to play (200)")
+
+
 def played(first: int, count: int) -> Story | None:
-    """The story of the first of these seeds that breaks a promise."""
+    """The story of the first of these seeds that breaks a promise, told by the pure rules."""
     return hunt(range(first, first + count), RowServer)
 
 
+def played_over_a_store(first: int, count: int) -> Story | None:
+    """As `played`, by the services."""
+    return hunt(range(first, first + count), StoredServer)
+
+
 def _histories(options: argparse.Namespace) -> list[str]:
-    say(f"{options.histories} histories from seed {options.seed} …")
+    return _play(options, "histories", options.histories, 500, played)
+
+
+def _stored(options: argparse.Namespace) -> list[str]:
+    return _play(options, "stored", options.stored, 10, played_over_a_store)
+
+
+def _play(
+    options: argparse.Namespace, part: str, count: int, at_once: int, play: Callable[[int, int], Story | None]
+) -> list[str]:
+    say(f"{part}: {count} from seed {options.seed} …")
     stories, done = [], 0
-    with ProcessPoolExecutor(options.workers) as pool:
-        sizes = [min(_AT_ONCE, options.histories - start) for start in range(0, options.histories, _AT_ONCE)]
-        begun = [pool.submit(played, options.seed + _AT_ONCE * n, size) for n, size in enumerate(sizes)]
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+        begun = [
+            pool.submit(play, options.seed + start, min(at_once, count - start)) for start in range(0, count, at_once)
+        ]
         for future in as_completed(begun):
-            story = future.result()
-            done += _AT_ONCE
+            story, done = future.result(), done + 1
             if story is not None:
-                stories.append(f"{story}\n  Again: scripts/soak histories --seed {story.seed} --histories 1")
+                stories.append(f"{story}\n  Again: scripts/soak {part} --seed {story.seed} --{part} 1")
                 say(stories[-1])
-            elif done % 20_000 == 0:
-                say(f"  {done} played")
+            elif done % 40 == 0:
+                say(f"  {done * at_once} played")
     return stories
 
 
-PARTS: tuple[Part, ...] = (Part("histories", _history_options, _histories),)
+# --- calls ------------------------------------------------------------------------------------------------------------
+
+
+def _call_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--calls", type=float, default=60, metavar="S", help="how long clients call at once (60 s)")
+
+
+def _calls(options: argparse.Namespace) -> list[str]:
+    say(f"calls: for {options.calls:g} s from seed {options.seed} …")
+    count, stories = called(options.seed, options.calls)
+    say(f"  {count} calls")
+    for one in stories:
+        say(one)
+    return stories
+
+
+PARTS = (
+    Part("histories", _history_options, _histories),
+    Part("stored", _stored_options, _stored),
+    Part("calls", _call_options, _calls),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

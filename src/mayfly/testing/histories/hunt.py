@@ -30,6 +30,8 @@ def broken_by(moves: Sequence[Move], make: ServerMaker) -> str | None:
         stage.play(moves)
     except Broken as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a server falls over is told in the same way
+        return f"{type(error).__name__}: {error}"
     finally:
         stage.server.close()
     return None

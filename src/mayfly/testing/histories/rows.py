@@ -210,8 +210,11 @@ class RowServer(Server):
         try:
             self._provider.create(self._group(members))
         except Refused as error:
-            for one in members:
-                self._gone(one.id, str(error))
+            names = [one.id for one in members]
+            self._provider.delete(names)
+            for one in self._provider.list(names):
+                if one.presence is Presence.GONE:
+                    self._gone(one.node, str(error))
             return
         with self.mortal.unit():
             for one in members:
