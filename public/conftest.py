@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,7 @@ def server(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     datasets.mkdir()
     shutil.copy(HERE.parent / "examples" / "iris" / "iris.csv", datasets / "iris.csv")
     _diabetes(datasets / "diabetes.csv")
+    _credit_cards(datasets / "credit_card" / "default_of_credit_card_clients.csv")
     (datasets / "Titanic.csv").write_text("PassengerId,Survived,Age\n1,0,22\n2,1,38\n", encoding="utf-8")
     found.folder.mkdir(mode=0o700)
     settings = {"uri_map": dict.fromkeys(EXPECTED["uri_map"], str(datasets))}
@@ -57,3 +59,16 @@ def _diabetes(path: Path) -> None:
         out = csv.writer(file)
         out.writerow([*data.feature_names, "target"])
         out.writerows([*row, target] for row, target in zip(data.data, data.target, strict=True))
+
+
+def _credit_cards(path: Path) -> None:
+    """Rows in the public file's form: two lines of names, an id, 23 numbers, and whether a payment was missed."""
+    numbers = random.Random(0)
+    path.parent.mkdir()
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["", *(f"X{number}" for number in range(1, 24)), "Y"])
+        out.writerow(["ID", *(f"column {number}" for number in range(1, 24)), "default payment next month"])
+        for id in range(1, 301):
+            row = [numbers.randrange(0, 1000) for _ in range(23)]
+            out.writerow([id, *row, int(row[0] + numbers.randrange(0, 200) > 600)])

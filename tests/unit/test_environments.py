@@ -80,6 +80,8 @@ def test_an_image_of_a_curated_environment_brings_its_packages():
     [
         (["python=3.10", "pip"], "3.10", ()),
         (["python=3.8.5", "pip=22.*"], "3.8.5", ("pip==22.*",)),
+        (["pip=21.2.4", {"pip": ["mlflow"]}], None, ("pip==21.2.4", "mlflow", "setuptools<81")),
+        (["pip", "setuptools=59", "numpy"], None, ("setuptools==59.*", "numpy")),
         (["python>=3.8,<3.12"], ">=3.8,<3.12", ()),
         (["python"], None, ()),
         (["numpy=1.21.2", "scipy=1.7", "pandas>=1.1,<1.2"], None, ("numpy==1.21.2", "scipy==1.7.*", "pandas>=1.1,<1.2")),

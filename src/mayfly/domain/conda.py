@@ -29,6 +29,11 @@ _INDEX = re.compile(
 )
 
 
+_PIP = re.compile(r"pip\b(?!-)", re.IGNORECASE)
+_WITH_PIP = "setuptools<81"
+"""What conda's pip brings with it, and packages of its time import without asking for it; newer ones lack `pkg_resources`."""
+
+
 @dataclass(slots=True)
 class Wishes:
     """What a conda file asks for. `faults` holds everything that is not supported, each with its place."""
@@ -66,6 +71,10 @@ def read(conda_file: Mapping[str, Any], pointer: str) -> Wishes:
                 place,
                 "Write the pip packages as a list below '- pip:'.",
             )
+    has_pip = any(isinstance(entry, str) and _PIP.match(entry.strip()) for entry in dependencies)
+    others = [one for one in wishes.requirements if not _PIP.match(one)]
+    if has_pip and others and not any(one.lower().startswith("setuptools") for one in others):
+        wishes.requirements = (*wishes.requirements, _WITH_PIP)
     return wishes
 
 

@@ -26,7 +26,7 @@ SAME_NAME = frozenset(
     pymc pymongo pymysql pynndescent pynvml pyodbc pyomo pyopenssl pyparsing pyproj pyreadstat python-snappy pyrsistent pysftp
     pyspark pytest pytest-cov python-dateutil python-dotenv python-igraph python-json-logger pytorch-lightning pytz
     pywavelets pyyaml pyzmq qtconsole querystring-parser rasterio ray redis regex requests requests-oauthlib retrying rich
-    rouge-score ruamel.yaml s3fs s3transfer sacrebleu sacremoses safetensors salib scikit-image scikit-learn
+    rouge-score ruamel.yaml s3fs s3transfer sacrebleu sacremoses safetensors salib scikit-image scikit-learn scikit-learn-intelex
     scikit-optimize scipy scrapy seaborn sentence-transformers sentencepiece seqeval setuptools setuptools-scm shap
     shapely simplejson six sklearn-pandas slicer smart-open smmap snakeviz sortedcontainers soupsieve spacy sqlalchemy
     sqlparse stable-baselines3 statsmodels sympy tabulate tblib tenacity tensorboard tensorboardx tensorflow
