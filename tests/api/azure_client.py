@@ -1,15 +1,20 @@
-"""A client of the doors shaped as Azure's, in a workspace of its own that the first write makes."""
+"""A client of the doors shaped as Azure's, in a workspace of its own that the first write makes. MFE_JSON may name Azure's
+public documents: every answer is then held to what they say."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+from azure_document import Document
 
 from mayfly.testing.serving import House
 
+DOCUMENTS = [Document(Path(name)) for name in os.environ.get("MFE_JSON", "").split(os.pathsep) if name]
 PROVIDER = "providers/Microsoft.MachineLearningServices"
 WS = f"/subscriptions/sub/resourceGroups/rg/{PROVIDER}/workspaces/ws"
 
@@ -22,8 +27,19 @@ def token(house: House, resource: str = "https://management.azure.com", **query:
 @contextmanager
 def signed_in(house: House) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {token(house).json()['access_token']}"}
-    with house.client(headers=headers) as client:
+    faults: list[str] = []
+
+    def check(response: httpx.Response) -> None:
+        response.read()
+        if response.is_success and response.content:
+            request = response.request
+            for document in DOCUMENTS:
+                found = document.faults(request.method, request.url.path, response.status_code, response.json())
+                faults.extend(found or ())
+
+    with house.client(headers=headers, event_hooks={"response": [check] if DOCUMENTS else []}) as client:
         yield client
+    assert not faults, "\n".join(faults)
 
 
 def command(**properties: Any) -> dict[str, Any]:

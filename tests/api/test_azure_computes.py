@@ -69,7 +69,7 @@ def test_quota_is_seen_and_changed(azure: httpx.Client) -> None:
 def test_schedules_are_kept_and_say_that_they_start_nothing(azure: httpx.Client) -> None:
     sent = {
         "properties": {
-            "action": {"actionType": "CreateJob"},
+            "action": {"actionType": "CreateJob", "jobDefinition": {"jobType": "Pipeline"}},
             "trigger": {"triggerType": "Cron", "expression": "0 0 * * *"},
         }
     }

@@ -53,7 +53,13 @@ def test_what_is_wrong_is_said_in_one_message(azure: httpx.Client) -> None:
 
 
 def test_types_that_do_not_run_are_kept_and_say_so(azure: httpx.Client) -> None:
-    sent = {"properties": {"jobType": "Sweep", "trial": {"command": "x"}, "searchSpace": {"lr": ["uniform", [0, 1]]}}}
+    asked = {
+        "trial": {"command": "x", "environmentId": "azureml:some:1"},
+        "searchSpace": {"lr": ["uniform", [0, 1]]},
+        "samplingAlgorithm": {"samplingAlgorithmType": "Random"},
+        "objective": {"goal": "Maximize", "primaryMetric": "accuracy"},
+    }
+    sent = {"properties": {"jobType": "Sweep", **asked}}
     told = azure.put(f"{WS}/jobs/swept", json=sent).json()["properties"]
     assert told["searchSpace"] == sent["properties"]["searchSpace"]
     assert (told["status"], told["error"]["code"]) == ("Failed", "JobTypeNotSupported")
