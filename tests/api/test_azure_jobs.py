@@ -118,3 +118,22 @@ def test_a_log_is_read_by_its_address_alone_and_by_no_other(house: House, azure:
         assert anybody.get(path[:-1] + ("A" if path[-1] != "A" else "B")).status_code == 401
         house.stage.clock.advance(25 * 3_600_000)
         assert anybody.get(path).json()["error"]["code"] == "AddressExpired"
+
+
+def test_a_jobs_page_opens_by_its_address_and_shows_what_others_wrote_as_text(
+    house: House, azure: httpx.Client
+) -> None:
+    azure.put(f"{WS}/jobs/one", json=command(displayName="<script>x</script>"))
+    services = azure.get(f"{WS}/jobs/one").json()["properties"]["services"]
+    page = services["Studio"]["endpoint"]
+    assert page.startswith(f"{house.url}/jobs/") and services["Tracking"]["endpoint"].startswith(house.url)
+    again = command(displayName="<script>x</script>", services=services)
+    assert services == azure.put(f"{WS}/jobs/one", json=again).json()["properties"]["services"]
+    with house.client(headers={}) as anybody:
+        shown = anybody.get(f"{page}&tid=added-by-the-sdk")
+        assert shown.status_code == 200 and "default-src 'none'" in shown.headers["content-security-policy"]
+        assert "&lt;script&gt;x" in shown.text and "<script" not in shown.text and "http-equiv" in shown.text
+        assert anybody.get(page[:-1] + ("A" if page[-1] != "A" else "B")).status_code == 401
+        assert anybody.get(page.replace("?se=1", "?se=2")).status_code == 401
+        house.stage.clock.advance(8 * 24 * 3_600_000)
+        assert anybody.get(page).json()["error"]["code"] == "AddressExpired"

@@ -6,10 +6,12 @@ Nothing in it knows of Mayfly. Each step that raises is written down with its re
 import contextlib
 import io
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 warnings.simplefilter("ignore")
 
@@ -125,9 +127,13 @@ def _() -> None:
     assert ml.jobs.get(kept["job"]).tags["team"] == "green"
 
 
-@step("jobs.show_services")
+@step("jobs.show_services, and the web view: a page of this server")
 def _() -> None:
     ml.jobs.show_services(kept["job"])
+    page = ml.jobs.get(kept["job"]).studio_url
+    assert page.startswith("http://127.0.0.1:") and kept["job"] in urlopen(page).read().decode(), page
+    web = re.search("Web View: (.*)", printed(lambda: ml.jobs.stream(kept["job"])))
+    assert web is not None and web[1].startswith(page.partition("?")[0]), web
 
 
 @step("jobs.stream of a job that fails")

@@ -16,6 +16,7 @@ from mayfly.api import (
     document,
     environments,
     housekeeping,
+    job_page,
     pages,
     people,
     problems,
@@ -41,8 +42,10 @@ def build(
     server_view: Callable[[], wire.ServerView],
     stop: Stopping,
     secure_url: str = "",
+    url: str = "",
 ) -> ASGIApp:
-    """The doors of one server, behind their guard. `secure_url`: where its TLS listener is found on this machine."""
+    """The doors of one server, behind their guard. `secure_url` and `url`: where its TLS listener and its plain one are
+    found on this machine."""
     app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
     problems.install(app)
     document.install(app)
@@ -53,9 +56,10 @@ def build(
     app.include_router(components.router(world))
     app.include_router(housekeeping.router(world))
     app.include_router(pages.router(shown))
+    app.include_router(job_page.router(world))
     app.include_router(agents.router(world, WishBook(world), tracking))
     access = AccessTokens(world.tokens)
-    here = Here(world, stop, access, secure_url)
+    here = Here(world, stop, access, secure_url, url)
     app.include_router(azureml.router(here))
     guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))
     return Metadata(BlobDoor(world, guard), here.base)

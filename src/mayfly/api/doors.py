@@ -34,7 +34,7 @@ _KIND = {
 _AZURE = ("subscriptions", "history", "data", "mferp", "registrymanagement")
 _EVERYWHERE = ("mferp", "registrymanagement")
 """Those of registries, which belong to no workspace."""
-_ANYBODY = ("metadata", "discovery", "msi", "logfiles")
+_ANYBODY = ("metadata", "discovery", "msi", "logfiles", "jobs")
 """They tell nothing that is secret, or look for themselves."""
 
 

@@ -90,7 +90,7 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     secure_url = f"https://127.0.0.1:{secure.getsockname()[1]}"
     pages = Pages(world, rows, runs, feeder, offers)
-    app = build(world, tracking, pages, lambda: stopping.view(world), stop, secure_url)
+    app = build(world, tracking, pages, lambda: stopping.view(world), stop, secure_url, url)
     announce = lambda: folder.announce(  # noqa: E731
         url, secure_url, authority.certificate, world.started_at, options.automatic
     )

@@ -33,12 +33,19 @@ class Here:
     access: AccessTokens
     secure_url: str
     """Of this machine's own TLS listener."""
+    url: str = ""
+    """Of its plain one."""
 
     def base(self, request: Request) -> str:
         """The address that the caller may go on with: its own where it came by TLS, or where there is no TLS."""
         if request.url.scheme == "https" or not self.secure_url:
             return f"{request.url.scheme}://{request.url.netloc}"
         return self.secure_url
+
+    def pages(self, request: Request) -> str:
+        """The address of what is shown to people: browsers of this machine do not know its certificate authority."""
+        base = self.base(request)
+        return self.url if self.url and base == self.secure_url else base
 
     def hosts(self, request: Request) -> frozenset[str]:
         """Names of this server, with the port of its TLS listener."""

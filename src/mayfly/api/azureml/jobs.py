@@ -13,7 +13,8 @@ from mayfly.api.azureml import code, command, computes, operations, ours, pipeli
 from mayfly.api.azureml.here import WS, Here, id_of, which_of
 from mayfly.api.workspace import Name, user
 from mayfly.kit.errors import Conflict, Invalid, NotFound
-from mayfly.services import jobs, submissions, verbatim
+from mayfly.services import capabilities, jobs, submissions, verbatim
+from mayfly.services.pages import PREFIX as TRACKING
 from mayfly.services.places import Place
 from mayfly.store import codec
 from mayfly.store.azure_bodies import BodyRow
@@ -52,11 +53,11 @@ def router(here: Here) -> APIRouter:
             created = verbatim.find(here.world, place, "jobs", name) is None
             verbatim.keep_job(here.world, user(request), place, name, told)
         response.status_code = 201 if created else 200
-        return show_one(here, place, name)
+        return show_one(here, request, place, name)
 
     @routes.get(one)
-    def show(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
-        return show_one(here, Place(subscription, group, workspace), name)
+    def show(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> Told:
+        return show_one(here, request, Place(subscription, group, workspace), name)
 
     @routes.get(f"{WS}/jobs")
     def listing(
@@ -71,7 +72,7 @@ def router(here: Here) -> APIRouter:
         which = which_of(view)
         found = here.listed(lambda: jobs.rows(here.world, place, _PAGE + 1, skip or None, which))
         kept = {row.name: row for row in verbatim.listing(here.world, place, "jobs")}
-        bodies = [_body(place, row, kept.pop(row.name, None)) for row in found[:_PAGE]]
+        bodies = [_body(here, request, place, row, kept.pop(row.name, None)) for row in found[:_PAGE]]
         if not skip:
             running = here.listed(lambda: jobs.names(here.world, place, list(kept)))
             bodies += [_waiting(place, row) for row in kept.values() if row.name not in running and _shown(row, which)]
@@ -96,10 +97,10 @@ def router(here: Here) -> APIRouter:
     return routes
 
 
-def show_one(here: Here, place: Place, name: str) -> Told:
+def show_one(here: Here, request: Request, place: Place, name: str) -> Told:
     """Raises NotFound."""
     row, told = find(here, place, name)
-    return _body(place, row, told) if row is not None else _waiting(place, told)  # pyright: ignore[reportArgumentType]
+    return _body(here, request, place, row, told) if row is not None else _waiting(place, told)  # pyright: ignore[reportArgumentType]
 
 
 def find(here: Here, place: Place, name: str) -> tuple[JobRow | None, BodyRow | None]:
@@ -194,7 +195,7 @@ def _type(body: Mapping[str, Any]) -> str:
 # --- what is answered -------------------------------------------------------------------------------------------------
 
 
-def _body(place: Place, row: JobRow, told: BodyRow | None) -> Told:
+def _body(here: Here, request: Request, place: Place, row: JobRow, told: BodyRow | None) -> Told:
     """What was told, with what has become of it."""
     said = properties_of(told.body) if told is not None else _of_ours(row)
     properties = {**row.properties}
@@ -210,12 +211,22 @@ def _body(place: Place, row: JobRow, told: BodyRow | None) -> Told:
         "properties": properties,
         "isArchived": row.archived,
         "status": status(row),
-        "services": said.get("services") or {},
+        "services": {**(said.get("services") or {}), **_services(here, request, row)},
         "inputs": said.get("inputs") or {},
         "outputs": said.get("outputs") or {},
     }
     id = id_of(place, "jobs", row.name)
     return resource(id, "workspaces/jobs", {**said, **now}, by=row.submitter, at=row.job.created_at)
+
+
+def _services(here: Here, request: Request, row: JobRow) -> Told:
+    """Where a person sees the job, and where its runs are. Without the first, clients would show an address of Azure's."""
+    base = here.pages(request)
+    page = base + capabilities.page_of(here.world.tokens, row.job.id, here.world.clock.now())
+    return {
+        "Studio": {"jobServiceType": "Studio", "endpoint": page},
+        "Tracking": {"jobServiceType": "Tracking", "endpoint": f"{base}{TRACKING}/{row.workspace}/"},
+    }
 
 
 def _of_ours(row: JobRow) -> Told:
@@ -233,7 +244,7 @@ def _waiting(place: Place, told: BodyRow) -> Told:
         "status": "Failed",
         "error": {"code": NOT_YET, "message": error},
         "properties": properties,
-        "services": said.get("services") or {},
+        "services": {**(said.get("services") or {}), "Studio": {"jobServiceType": "Studio", "errorMessage": error}},
     }
     id = id_of(place, "jobs", told.name)
     return resource(id, "workspaces/jobs", {**said, **now}, by=told.created_by, at=told.created_at)
