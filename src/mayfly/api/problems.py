@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -22,6 +23,8 @@ from mayfly.kit.errors import (
     Refused,
     Unavailable,
 )
+
+log = structlog.get_logger()
 
 STATUS: dict[type[MayflyError], int] = {
     Invalid: 400,
@@ -73,6 +76,8 @@ def told(error: MayflyError) -> dict[str, Any]:
 def response(error: MayflyError, path: str = "") -> JSONResponse:
     """`path`: of what was asked; doors shaped as Azure's answer in its shape."""
     status = status_of(error)
+    if isinstance(error, Unavailable):
+        log.warning("cannot serve now", path=path, code=error.code, why=error.message)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else None
     return _Answer(told(error) if path.startswith(_AZURE) else document(error), status, headers)
 

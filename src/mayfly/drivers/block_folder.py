@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mayfly.drivers.files import chunks, sync
+from mayfly.drivers.files import chunks, sync, writes
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import NotFound
 from mayfly.transfer.killpoints import lasting
@@ -25,6 +25,7 @@ class BlockFolder:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
+    @writes
     def begin(self, owner: str, name: bytes) -> _Incoming:
         folder = self._of(owner)
         if not folder.exists():
@@ -75,9 +76,11 @@ class _Incoming:
         self._part = path.with_name(f"{path.name[:64]}-{secrets.token_hex(8)}{_PART}")
         self._file = self._part.open("xb")
 
+    @writes
     def write(self, data: bytes) -> None:
         self._file.write(data)
 
+    @writes
     def keep(self) -> int:
         self._file.flush()
         os.fsync(self._file.fileno())

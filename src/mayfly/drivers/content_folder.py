@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mayfly.drivers.files import chunks, sync
+from mayfly.drivers.files import chunks, sync, writes
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid, NotFound
 from mayfly.kit.ids import Digest
@@ -45,6 +45,7 @@ class ContentFolder:
     def has(self, digest: Digest) -> bool:
         return self._path(digest).exists()
 
+    @writes
     def put(self, digest: Digest, chunks: Iterable[bytes]) -> int:
         self._path(digest)
         incoming = self.begin()
@@ -84,6 +85,7 @@ class ContentFolder:
         finally:
             remove_tree(folder)
 
+    @writes
     def begin(self) -> _Incoming:
         return _Incoming(self._incoming, self._path, self._removing, self._settling)
 
@@ -173,11 +175,13 @@ class _Incoming:
         self._found = hashlib.sha256()
         self._size = 0
 
+    @writes
     def write(self, data: bytes) -> None:
         self._found.update(data)
         self._size += len(data)
         self._file.write(data)
 
+    @writes
     def keep(self, promised: Digest | None = None) -> tuple[Digest, int]:
         """Raises Invalid `ContentMismatch` where they are not the promised ones."""
         digest = Digest(self._found.hexdigest())

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, ParamSpec, TypeVar
 
+from mayfly.kit.errors import Unavailable
 from mayfly.transfer.killpoints import lasting
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 CHUNK = 1 << 20
 
@@ -21,6 +27,31 @@ def chunks(file: IO[bytes], left: int | None = None) -> Iterator[bytes]:
                 return
             left = None if left is None else left - len(chunk)
             yield chunk
+
+
+def writes(method: Callable[Given, Result]) -> Callable[Given, Result]:
+    """For what a driver writes: raises Unavailable `DiskFull`, `DiskReadOnly` where the disk cannot take it now."""
+
+    @functools.wraps(method)
+    def tried(*args: Given.args, **named: Given.kwargs) -> Result:
+        try:
+            return method(*args, **named)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Unavailable(
+                    "DiskFull",
+                    "The disk of the server's state folder is full. Nothing of this was kept.",
+                    remedy="Free space there; what was refused is sent again.",
+                ) from error
+            if error.errno == errno.EROFS:
+                raise Unavailable(
+                    "DiskReadOnly",
+                    "The disk of the server's state folder cannot be written. Nothing of this was kept.",
+                    remedy="Make it writable; what was refused is sent again.",
+                ) from error
+            raise
+
+    return tried
 
 
 def sync(place: str | Path) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 from pathlib import Path, PurePosixPath
 
+from mayfly.drivers.files import writes
 from mayfly.kit.errors import Invalid
 from mayfly.transfer.killpoints import lasting
 from mayfly.transfer.removal import remove_tree
@@ -18,6 +19,7 @@ class LogFolder:
         self._folder = folder
         self._locks = [threading.Lock() for _ in range(64)]
 
+    @writes
     def append(self, job: str, attempt: int, rank: int, file: str, offset: int, data: bytes) -> int:
         path = self._path(job, attempt, rank, file)
         with self._locks[hash(path) % len(self._locks)]:

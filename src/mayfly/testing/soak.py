@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+from mayfly.testing import deaths
 from mayfly.testing.callers import called
 from mayfly.testing.histories.hunt import Story, hunt
 from mayfly.testing.histories.rows import RowServer
@@ -95,6 +96,33 @@ def _calls(options: argparse.Namespace) -> list[str]:
     say(f"calls: for {options.calls:g} s from seed {options.seed} …")
     count, stories = called(options.seed, options.calls)
     say(f"  {count} calls")
+    return _told(stories)
+
+
+# --- deaths -----------------------------------------------------------------------------------------------------------
+
+
+def _kill_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kills", type=int, default=60, metavar="M", help="deaths at kill points to go through (60); 0: all there are"
+    )
+
+
+def _kills(options: argparse.Namespace) -> list[str]:
+    say(f"kills: {options.kills or 'all'} from seed {options.seed} …")
+    return _told(deaths.kills(options.seed, options.kills, say))
+
+
+def _storm_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--storms", type=int, default=200, metavar="N", help="jobs to send through a storm (200)")
+
+
+def _storms(options: argparse.Namespace) -> list[str]:
+    say(f"storms: {options.storms} jobs from seed {options.seed} …")
+    return _told(deaths.storms(options.seed, options.storms, say))
+
+
+def _told(stories: list[str]) -> list[str]:
     for one in stories:
         say(one)
     return stories
@@ -104,6 +132,8 @@ PARTS = (
     Part("histories", _history_options, _histories),
     Part("stored", _stored_options, _stored),
     Part("calls", _call_options, _calls),
+    Part("kills", _kill_options, _kills),
+    Part("storms", _storm_options, _storms),
 )
 
 
@@ -112,6 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(names)}; all of them when none is named")
     parser.add_argument("--seed", type=int, help="where everything is drawn from; a random one, which is printed")
+    parser.add_argument(
+        "--minutes", type=float, default=0, metavar="T", help="begin again, each time with another seed"
+    )
     for part in PARTS:
         part.options(parser)
     options = parser.parse_args(arguments)
@@ -119,15 +152,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if options.seed is None:
         options.seed = secrets.randbelow(1 << 31)
-    broken, began = [], time.monotonic()
-    for part in PARTS:
-        if not options.parts or part.name in options.parts:
-            broken += part.run(options)
-    took = time.monotonic() - began
-    say(
-        f"Seed {options.seed}, {took:.0f} s: "
-        + (f"{len(broken)} promises broken." if broken else "every promise held.")
-    )
+    broken, began, first = [], time.monotonic(), options.seed
+    while True:
+        for part in PARTS:
+            if not options.parts or part.name in options.parts:
+                broken += part.run(options)
+        took = time.monotonic() - began
+        if took >= options.minutes * 60:
+            break
+        options.seed += 1_000_003
+    say(f"Seed {first}, {took:.0f} s: " + (f"{len(broken)} promises broken." if broken else "every promise held."))
     return 1 if broken else 0
 
 

@@ -127,8 +127,10 @@ class Trial:
         return insisting(lambda: self.one.log(name, file))
 
     def says(self, name: str, text: str) -> None:
-        """Wait until the job has written it."""
-        self.until(lambda: text in self.log(name))
+        """Wait until the job has written it. Raises ToldSo."""
+        self.until(lambda: text in self.log(name) or self.job(name)["status"] in ENDED)
+        if text not in self.log(name):
+            self.ends(name, "still writing")
 
     def _heal(self) -> None:
         while not self._stop.wait(0.05):

@@ -1,0 +1,94 @@
+"""The parts of `scripts/soak` in which real processes die: each life of `testing/lives.py` at its kill points, one or two
+at a time, and storms over many jobs."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from mayfly.node import steps
+from mayfly.store import unit
+from mayfly.testing.embedded import Embedded
+from mayfly.testing.lives import LIVES, pairs
+from mayfly.testing.storms import storm
+from mayfly.testing.trials import lived
+
+APART = frozenset({"server:build reserved:before", "server:build reserved:after"})
+"""Of images, which need a container engine: `tests/end_to_end/test_containers.py` has it."""
+
+
+def declared() -> set[str]:
+    """Every persisted step that the code names."""
+    server = {f"server:{step}:{side}" for step in unit.STEPS for side in ("before", "after")}
+    node = {f"node:{step}" for step in (*steps.STEPS, *steps.DATA_STEPS, steps.JOURNAL_STEP)}
+    return (server | node | {f"supervisor:{step}" for step in steps.SUPERVISOR_STEPS}) - APART
+
+
+def kills(seed: int, count: int, say: Callable[[str], None]) -> list[str]:
+    """Go through every life once without a death, then `count` times with one or two, drawn from all; 0: every death
+    that there is, one by one. What did not heal, as stories."""
+    chance, came_by, stories = random.Random(seed), dict[str, list[str]](), []
+    for life in LIVES:
+        found, story = _go_through(life, ())
+        stories += [story] if story else []
+        came_by[life] = found
+        say(f"  {life}: {len(found)} kill points")
+    if missing := declared() - {point for points in came_by.values() for point in points}:
+        stories.append(f"no life comes by {', '.join(sorted(missing))}")
+    singles = [(life, (point,)) for life, points in came_by.items() for point in points]
+    doubles = [(life, pair) for life, points in came_by.items() for pair in pairs(points)]
+    drawn = [chance.choice(doubles if chance.random() < 0.3 else singles) for _ in range(count)] or singles
+    for life, points in drawn:
+        begun = time.monotonic()
+        missed, story = _go_through(life, points)
+        said = "broken" if story else f"not reached: {', '.join(missed)}" if missed else "healed"
+        say(f"  {life}, deaths at {' and '.join(points)}: {said} ({time.monotonic() - begun:.0f} s)")
+        stories += [story] if story else []
+    return stories
+
+
+def storms(seed: int, jobs: int, say: Callable[[str], None]) -> list[str]:
+    """What was said of jobs that is not what happened."""
+
+    def through(one: Embedded) -> tuple[list[str], Counter[str]]:
+        return storm(one, seed, jobs)
+
+    found, story = _watched(through, f"a storm of {jobs} jobs, seed {seed}")
+    if found is None:
+        return [story]
+    wrong, struck = found
+    say(f"  {dict(struck)}")
+    return wrong + ([story] if story else [])
+
+
+def _go_through(life: str, points: Iterable[str]) -> tuple[list[str], str]:
+    """The points it came by, or those of the given that it did not; and the story of what did not heal."""
+
+    def through(one: Embedded) -> tuple[list[str], list[str]]:
+        return lived(one, LIVES[life], *points)
+
+    found, story = _watched(through, f"{life} with deaths at {' and '.join(points) or 'nothing'}")
+    passed, missed = found or ([], [])
+    return (missed if points else passed), story
+
+
+Found = TypeVar("Found")
+
+
+def _watched(work: Callable[[Embedded], Found], what: str) -> tuple[Found | None, str]:
+    with tempfile.TemporaryDirectory(prefix="mayfly-soak-", ignore_cleanup_errors=True) as folder:
+        one, found = Embedded(Path(folder) / "home"), None
+        try:
+            found = work(one)
+            one.finish()
+        except Exception:  # noqa: BLE001 - whatever it was, it is the story
+            return found, f"{what}:\n{traceback.format_exc(limit=-6)}\n{one.all_logs()[-3000:]}"
+        finally:
+            one.end_all()
+    return found, ""
