@@ -18,7 +18,8 @@ from sqlalchemy import Engine, event
 from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import MayflyError
 from mayfly.services import submissions
-from mayfly.store import jobs, schema
+from mayfly.store import children as children_rows
+from mayfly.store import schema
 from mayfly.store.unit import Store
 from mayfly.testing.agent import parts_of
 from mayfly.testing.world import HERE, Scene, scene
@@ -41,7 +42,7 @@ def once(stage: Scene) -> None:
     duty = Pipelines(stage.world)
     duty.work()
     stage.turn()
-    (child,) = stage.world.store.read(lambda connection: jobs.children(connection, row.job.id))
+    (child,) = stage.world.store.read(lambda connection: children_rows.of(connection, row.job.id))
     (part,) = parts_of(stage.world, child.id, 1)
     part.prepare()
     part.tell(part.started(), part.exited(0))

@@ -10,8 +10,8 @@ from mayfly.domain.job import JobState
 from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import Invalid
 from mayfly.services import data, jobs, steplogs, submissions
+from mayfly.store import children as children_rows
 from mayfly.store import codec
-from mayfly.store import jobs as rows
 from mayfly.store.jobs import JobRow
 from mayfly.testing.agent import parts_of
 from mayfly.testing.world import HERE, Scene
@@ -152,13 +152,13 @@ class Flow:
     def child(self, *path: str) -> JobRow:
         at = self.id
         for step in path:
-            found = self.stage.world.store.read(lambda c, at=at: rows.children(c, at))
+            found = self.stage.world.store.read(lambda c, at=at: children_rows.of(c, at))
             at = next(one.id for one in found if one.step == step)
         return self.stage.row(at)
 
     def begun(self, *path: str) -> list[str]:
         above = self.child(*path).job.id
-        return [one.step for one in self.stage.world.store.read(lambda c: rows.children(c, above))]
+        return [one.step for one in self.stage.world.store.read(lambda c: children_rows.of(c, above))]
 
     def run(self, *path: str, code: int = 0, **made: bytes) -> dict[str, Any]:
         self.stage.turn()

@@ -12,6 +12,7 @@ from mayfly.domain.references import AssetKind
 from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import Conflict, MayflyError
 from mayfly.services import assets, components, data, explanations, jobs, steps, submissions
+from mayfly.store import children as children_rows
 from mayfly.store import codec, tables
 from mayfly.store import jobs as rows
 from mayfly.store.jobs import JobRow
@@ -151,12 +152,12 @@ class Flow:
     def child(self, *path: str) -> JobRow:
         at = self.id
         for step in path:
-            found = self.stage.world.store.read(lambda c, at=at: rows.children(c, at))
+            found = self.stage.world.store.read(lambda c, at=at: children_rows.of(c, at))
             at = next(one.id for one in found if one.step == step)
         return self.stage.row(at)
 
     def begun(self) -> list[str]:
-        return [one.step for one in self.stage.world.store.read(lambda c: rows.children(c, self.id))]
+        return [one.step for one in self.stage.world.store.read(lambda c: children_rows.of(c, self.id))]
 
     def run(self, *path: str, code: int = 0, **made: dict[str, bytes]) -> dict[str, Any]:
         """The step runs and leaves these outputs; what its node was told."""

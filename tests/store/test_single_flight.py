@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import insert, select
 
 from mayfly.kit.ids import WorkspaceId
-from mayfly.store import jobs
+from mayfly.store import reuse as reuse_rows
 from mayfly.store.tables import meta
 from mayfly.store.unit import Store, Unit
 
@@ -20,14 +20,14 @@ def test_the_same_work_is_asked_for_by_one_at_a_time(store: Store, database_url:
     asked, begun, seen = threading.Event(), threading.Event(), threading.Event()
 
     def first(unit: Unit) -> None:
-        jobs.same_work(unit, HERE, "key")
+        reuse_rows.same_work(unit, HERE, "key")
         asked.set()
         begun.wait(5)
         assert not seen.wait(0.2)
         unit.connection.execute(insert(meta).values(key="done by the first", value="v"))
 
     def second(unit: Unit) -> list[str]:
-        jobs.same_work(unit, HERE, "key")
+        reuse_rows.same_work(unit, HERE, "key")
         seen.set()
         return list(unit.connection.scalars(select(meta.c.key).where(meta.c.key.like("done%"))))
 

@@ -8,6 +8,7 @@ from mayfly.services import models
 from mayfly.services.attempts import speaker
 from mayfly.services.feeding import Feeder
 from mayfly.services.world import World
+from mayfly.store import children as children_rows
 from mayfly.store import jobs
 from mayfly.store import logs as log_rows
 from mayfly.store.jobs import JobRow
@@ -43,7 +44,7 @@ class Ending:
 
     def _told_of(self, row: JobRow) -> list[JobId]:
         """Jobs whose last words may yet make its run: its own, and its steps'."""
-        below = self._world.store.read(lambda c: jobs.children(c, row.job.id)) if row.job.composite else []
+        below = self._world.store.read(lambda c: children_rows.of(c, row.job.id)) if row.job.composite else []
         return [row.job.id, *(one.id for one in below)]
 
     def _finish(self, row: JobRow) -> None:

@@ -13,8 +13,10 @@ from mayfly.services.jobs import cancel_by_id
 from mayfly.services.loops import Running
 from mayfly.services.steps import Plan
 from mayfly.services.world import World
+from mayfly.store import children as children_rows
 from mayfly.store import jobs
-from mayfly.store.jobs import ChildRow, JobRow
+from mayfly.store.children import ChildRow
+from mayfly.store.jobs import JobRow
 
 log = structlog.get_logger()
 
@@ -33,7 +35,7 @@ class Pipelines:
         """One that fails for a fault of ours holds up no other, and is looked at again."""
         seen: set[JobId] = set()
         stuck = False
-        while fresh := [job for job in self._world.store.read(jobs.composites) if job not in seen]:
+        while fresh := [job for job in self._world.store.read(children_rows.composites) if job not in seen]:
             for job in reversed(fresh):  # the inner ones first: what waits for them is then looked at in the same pass
                 try:
                     self._advance(job)
@@ -52,7 +54,7 @@ class Pipelines:
             row = self._world.store.read(lambda connection: jobs.by_id(connection, job))
             if row is None or row.job.state.terminal:
                 return
-            children = self._world.store.read(lambda connection: jobs.children(connection, job))
+            children = self._world.store.read(lambda connection: children_rows.of(connection, job))
             cancelling = row.job.state is JobState.CANCEL_REQUESTED
             round_of = self._loop if row.type in jobs.LOOPS else self._graph
             if not round_of(row, children, cancelling):

@@ -10,7 +10,7 @@ from mayfly.services.submit import Parent
 from mayfly.services.world import World
 from mayfly.spec import control
 from mayfly.store import jobs
-from mayfly.store.jobs import ChildRow
+from mayfly.store.children import ChildRow
 from mayfly.wire.mayfly import Submission
 
 

@@ -14,8 +14,10 @@ from mayfly.spec import job as command
 from mayfly.spec.document import escape
 from mayfly.spec.excerpt import Excerpt, Made, excerpt, parts
 from mayfly.spec.pipeline import is_pipeline
+from mayfly.store import children as children_rows
 from mayfly.store import jobs as rows
-from mayfly.store.jobs import ChildRow, JobRow
+from mayfly.store.children import ChildRow
+from mayfly.store.jobs import JobRow
 from mayfly.wire.mayfly import Submission
 
 STEP, INPUTS_FROM = "mayfly.step", "mayfly.inputsFrom"
@@ -106,7 +108,7 @@ def _not_made(former: JobRow | None, child: ChildRow | None, what: str, made: Ma
 def _child(world: World, row: JobRow, path: tuple[str, ...]) -> ChildRow | None:
     above, found = str(row.job.id), None
     for step in path:
-        children = world.store.read(lambda connection, above=above: rows.children(connection, above))
+        children = world.store.read(lambda connection, above=above: children_rows.of(connection, above))
         found = next((one for one in children if one.step == step), None)
         if found is None:
             return None

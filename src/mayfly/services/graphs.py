@@ -7,8 +7,10 @@ from sqlalchemy import Connection
 from mayfly.domain.phases import spans
 from mayfly.domain.pipeline import Child, Graph, standing
 from mayfly.services.world import World
+from mayfly.store import children as children_rows
 from mayfly.store import codec, jobs
-from mayfly.store.jobs import ChildRow, JobRow
+from mayfly.store.children import ChildRow
+from mayfly.store.jobs import JobRow
 from mayfly.wire import mayfly as wire
 
 WAITING, SKIPPED = "NotStarted", "Skipped"
@@ -26,9 +28,9 @@ def children_of(found: list[ChildRow]) -> dict[str, Child]:
 
 def step_views(world: World, connection: Connection, row: JobRow) -> list[wire.StepView]:
     """In the order they were written; those of nested pipelines below theirs."""
-    children, now = jobs.children(connection, row.job.id), world.clock.now()
+    children, now = children_rows.of(connection, row.job.id), world.clock.now()
     graph = Graph({one.step: {} for one in children}) if row.type in jobs.LOOPS else graph_of(row)
-    begun = {one.step: one for one in jobs.rows_below(connection, row.job.id)}
+    begun = {one.step: one for one in children_rows.rows_of(connection, row.job.id)}
     stands = standing(graph, children_of(children), stopped=row.job.ended_at is not None)
     views = []
     for step, needs in graph.needs.items():

@@ -11,6 +11,7 @@ from mayfly.services.moves import move
 from mayfly.services.places import Place
 from mayfly.services.views import job_view
 from mayfly.services.world import World
+from mayfly.store import children as children_rows
 from mayfly.store import jobs
 from mayfly.store.jobs import JobRow, Which
 from mayfly.store.unit import Unit
@@ -149,7 +150,7 @@ def cancel_by_id(world: World, job: str, cause: Cause) -> None:
 def _cancel(unit: Unit, row: JobRow, cause: Cause, now: Millis) -> None:
     """With all its children."""
     move(unit, row, CancelAsked(cause, unreachable=row.job.suspected_since is not None), now)
-    for child in jobs.children(unit.connection, row.job.id) if row.job.composite else ():
+    for child in children_rows.of(unit.connection, row.job.id) if row.job.composite else ():
         below = jobs.lock(unit, child.id)
         if below is not None and not below.job.state.terminal:
             _cancel(unit, below, Cause(cause.code, f"Canceled with its pipeline '{row.name}': {cause.message}"), now)

@@ -27,7 +27,8 @@ from mayfly.spec.control import Loop
 from mayfly.spec.level import ROOT_OUTPUTS, Level
 from mayfly.spec.models import LITERAL_TYPES, is_one_file
 from mayfly.store import codec, jobs
-from mayfly.store.jobs import ChildRow, JobRow
+from mayfly.store.children import ChildRow
+from mayfly.store.jobs import JobRow
 from mayfly.store.results import OutputRow
 from mayfly.transfer import subtrees
 from mayfly.wire.agent import Tree, TreeEntry

@@ -17,6 +17,7 @@ from mayfly.services.datastores import read_tree
 from mayfly.services.moves import move
 from mayfly.services.world import World
 from mayfly.store import codec, environments, jobs, results
+from mayfly.store import reuse as reuse_rows
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 
@@ -51,7 +52,7 @@ def taken_over(world: World, unit: Unit, row: JobRow, now: Millis) -> JobRow | N
     Conflict `SameStepUnderWay`."""
     if row.reuse_key is None:
         return None
-    same = jobs.same_work(unit, row.workspace, row.reuse_key)
+    same = reuse_rows.same_work(unit, row.workspace, row.reuse_key)
     done = [one for one in same if one.job.state.terminal and _left(unit, one) is not None]
     if not done:
         if any(not one.job.state.terminal for one in same):
@@ -90,7 +91,7 @@ def sentence(world: World, row: JobRow) -> str:
     mine = codec.load(row.reuse_parts)
     if row.reuse_key is None:
         return "It ran because reuse was turned off for it (force_rerun, or is_deterministic: false)."
-    before = world.store.read(lambda connection: jobs.earlier_runs(connection, row))
+    before = world.store.read(lambda connection: reuse_rows.earlier_runs(connection, row))
     if not before:
         return f"It ran: no step '{row.step}' has completed here before it that it could reuse."
     nearest = min(before, key=lambda one: len(_differing(codec.load(one.reuse_parts or "{}"), mine)))

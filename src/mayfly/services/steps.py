@@ -27,7 +27,8 @@ from mayfly.spec.document import escape
 from mayfly.spec.level import Level
 from mayfly.spec.pipeline import is_pipeline
 from mayfly.store import codec, jobs, results, workspaces
-from mayfly.store.jobs import ChildRow, JobRow
+from mayfly.store.children import ChildRow
+from mayfly.store.jobs import JobRow
 from mayfly.store.results import OutputRow
 from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission

@@ -27,6 +27,7 @@ from mayfly.spec import normal
 from mayfly.spec.job import CommandJob
 from mayfly.store import codec, jobs, lineage, waiting
 from mayfly.store import environments as environment_rows
+from mayfly.store import reuse as reuse_rows
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 from mayfly.store.workspaces import Workspace
@@ -160,7 +161,7 @@ def submit(
     work = _work(world, prepared, submission)
     parts = reuse.parts(prepared.normal, work, prepared.environment.digest) if parent is not None else None
     key = reuse.key_of(parts) if parts is not None and parent is not None and parent.reuse else None
-    done = key is not None and world.store.read(lambda c: jobs.was_done(c, prepared.workspace.id, key))
+    done = key is not None and world.store.read(lambda c: reuse_rows.was_done(c, prepared.workspace.id, key))
     if not done:
         prepared = _prepared(world, prepared)  # what is done already asks for no room
     row = under(_row(world, submitter, submission, prepared, work), parent)

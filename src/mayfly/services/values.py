@@ -12,7 +12,7 @@ from mayfly.services.data import DEFAULT_OUTPUT
 from mayfly.services.world import World
 from mayfly.spec.control import truth
 from mayfly.store import results
-from mayfly.store.jobs import ChildRow
+from mayfly.store.children import ChildRow
 from mayfly.store.results import OutputRow
 
 _LARGEST = 1 << 16

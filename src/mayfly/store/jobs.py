@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, case, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
-from mayfly.domain.job import TERMINAL, Cause, Job, JobState, Phase
+from mayfly.domain.job import TERMINAL, Job, JobState, Phase
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId, WorkspaceId
 from mayfly.store import codec, dialect, events
@@ -61,21 +61,6 @@ class JobRow:
     def ran_as(self) -> str:
         """Id of the job that did its work: its own, or the one whose results it has."""
         return self.reused or self.job.id
-
-
-@dataclass(frozen=True, slots=True)
-class ChildRow:
-    """A child as its parent sees it."""
-
-    id: JobId
-    name: str
-    type: str
-    step: str
-    state: JobState
-    attempt: int
-    cause: Cause | None
-    came_to: bool | None = None
-    """Of a choice: what its condition was."""
 
 
 Which = Literal["active", "archived", "all"]
@@ -224,95 +209,13 @@ def page(
         statement = statement.where(jobs.c.state.in_(states))
     if which != "all":
         statement = statement.where(jobs.c.archived == (which == "archived"))
-    return [_row(row) for row in connection.execute(statement)]
+    return [row_of(row) for row in connection.execute(statement)]
 
 
 def unfinished(connection: Connection) -> list[tuple[JobId, str, JobState]]:
     """Id, name and state of every job that has not ended."""
     rows = connection.execute(select(jobs.c.id, jobs.c.name, jobs.c.state).where(jobs.c.state.not_in(TERMINAL_NAMES)))
     return [(JobId(row.id), row.name, JobState(row.state)) for row in rows]
-
-
-def children(connection: Connection, parent: str) -> list[ChildRow]:
-    """In the order in which they began."""
-    c = jobs.c
-    properties = case((c.type == IF_ELSE, c.properties), else_=None).label("properties")
-    rows = connection.execute(
-        select(c.id, c.name, c.type, c.step, c.state, c.attempt, c.cause, properties)
-        .where(c.parent == parent)
-        .order_by(c.sequence)
-    )
-    return [
-        ChildRow(
-            JobId(row.id),
-            row.name,
-            row.type,
-            row.step,
-            JobState(row.state),
-            row.attempt,
-            codec.cause_of(row.cause),
-            None if row.properties is None else _answer(row.properties),
-        )
-        for row in rows
-    ]
-
-
-def rows_below(connection: Connection, parent: str) -> list[JobRow]:
-    """As `children`, whole."""
-    found = connection.execute(select(jobs).where(jobs.c.parent == parent).order_by(jobs.c.sequence))
-    return [_row(row) for row in found]
-
-
-def _answer(properties: str) -> bool | None:
-    return {"true": True, "false": False}.get(codec.load(properties).get(CAME_TO))
-
-
-def same_work(unit: Unit, workspace: WorkspaceId, reuse_key: str) -> list[JobRow]:
-    """Jobs that did or do the same themselves and may yet be used or waited for, newest first. Until the unit ends, nobody
-    else is told: who finds none may add the first."""
-    dialect.alone(unit.connection, f"{workspace} {reuse_key}")
-    statement = _same(select(jobs), workspace, reuse_key).order_by(jobs.c.sequence.desc()).limit(20)
-    return [_row(row) for row in unit.connection.execute(statement)]
-
-
-def _same(statement: Select[Any], workspace: WorkspaceId, reuse_key: str) -> Select[Any]:
-    return statement.where(
-        jobs.c.workspace == workspace,
-        jobs.c.reuse_key == reuse_key,
-        jobs.c.reused.is_(None),
-        jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELED.value, JobState.CANCEL_REQUESTED.value]),
-    )
-
-
-def was_done(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> bool:
-    """Whether the newest of those whose results may be used is Completed. A hint: `same_work` decides."""
-    found = connection.scalar(
-        _same(select(jobs.c.state), workspace, reuse_key).order_by(jobs.c.sequence.desc()).limit(1)
-    )
-    return found == JobState.COMPLETED.value
-
-
-def earlier_runs(connection: Connection, row: JobRow, most: int = 20) -> list[JobRow]:
-    """Completed jobs of the same step name before this one that others may use, newest first."""
-    statement = select(jobs).where(
-        jobs.c.workspace == row.workspace,
-        jobs.c.step == row.step,
-        jobs.c.sequence < row.sequence,
-        jobs.c.state == JobState.COMPLETED.value,
-        jobs.c.reuse_key.is_not(None),
-        jobs.c.reused.is_(None),
-    )
-    return [_row(found) for found in connection.execute(statement.order_by(jobs.c.sequence.desc()).limit(most))]
-
-
-def composites(connection: Connection) -> list[JobId]:
-    """Ids of the jobs without nodes of their own that have not ended, oldest first."""
-    rows = connection.scalars(
-        select(jobs.c.id)
-        .where(jobs.c.type.in_([PIPELINE, *LOOPS]), jobs.c.state.not_in(TERMINAL_NAMES))
-        .order_by(jobs.c.sequence)
-    )
-    return [JobId(row) for row in rows]
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -328,7 +231,7 @@ def counts(connection: Connection) -> dict[str, int]:
 def untidy(connection: Connection, most: int = 200) -> list[JobRow]:
     """Ended jobs whose end has not been followed up."""
     rows = connection.execute(select(jobs).where(jobs.c.tidy.is_(False), jobs.c.state.in_(TERMINAL_NAMES)).limit(most))
-    return [_row(row) for row in rows]
+    return [row_of(row) for row in rows]
 
 
 def set_tidy(unit: Unit, job: str) -> None:
@@ -339,7 +242,7 @@ def waiting_for(connection: Connection, environment: str, states: Iterable[JobSt
     rows = connection.execute(
         select(jobs).where(jobs.c.environment == environment, jobs.c.state.in_([state.value for state in states]))
     )
-    return [_row(row) for row in rows]
+    return [row_of(row) for row in rows]
 
 
 def any_waiting_for(connection: Connection, environment: str, states: Iterable[JobState]) -> bool:
@@ -376,10 +279,10 @@ def _life(job: Job) -> dict[str, Any]:
 
 def _one(connection: Connection, statement: Select[Any]) -> JobRow | None:
     row = connection.execute(statement).one_or_none()
-    return None if row is None else _row(row)
+    return None if row is None else row_of(row)
 
 
-def _row(row: Row[Any]) -> JobRow:
+def row_of(row: Row[Any]) -> JobRow:
     job = Job(
         id=JobId(row.id),
         node_count=row.node_count,
