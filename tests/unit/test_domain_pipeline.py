@@ -6,7 +6,7 @@ import pytest
 
 from mayfly.domain.job import Cause, Job, JobState
 from mayfly.domain.life import Begun, CancelAsked, ChildrenEnded, Reserved, step
-from mayfly.domain.pipeline import Action, Cancel, Child, End, Graph, Start, next_actions
+from mayfly.domain.pipeline import Action, Cancel, Child, End, Graph, Progress, Start
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId
 
@@ -40,12 +40,12 @@ FAILED, ASKED = Child(JobState.FAILED, "It broke."), Child(JobState.CANCEL_REQUE
     ],
 )
 def test_next(children: dict[str, Child], continues: bool, expected: list[Action]) -> None:
-    assert list(next_actions(Graph(DIAMOND, continues), children)) == expected
+    assert list(Progress(Graph(DIAMOND, continues), children).actions()) == expected
 
 
 def test_a_pipeline_being_canceled_begins_nothing_and_ends_when_all_has_ended() -> None:
-    assert next_actions(Graph(DIAMOND), {"a": RUNS}, cancelling=True) == (Cancel("a"),)
-    assert next_actions(Graph(DIAMOND), {"a": DONE}, cancelling=True) == (End(None),)
+    assert Progress(Graph(DIAMOND), {"a": RUNS}).actions(cancelling=True) == (Cancel("a"),)
+    assert Progress(Graph(DIAMOND), {"a": DONE}).actions(cancelling=True) == (End(None),)
 
 
 def test_its_life_has_no_node() -> None:

@@ -63,54 +63,93 @@ class Standing:
     """Never to run, and no failure: a choice was against it, or against what it cannot do without."""
 
 
-def standing(graph: Graph, children: Mapping[str, Child], *, stopped: bool = False) -> Standing:
-    """`stopped`: the pipeline has ended or is being cancelled, so that nothing new begins. A step begins when all that it
-    waits for has ended or will never begin; one that cannot do without something that failed will never begin."""
-    failed = tuple(
-        step for step, child in children.items() if child.state.terminal and child.state is not JobState.COMPLETED
-    )
-    going = tuple(step for step, child in children.items() if not child.state.terminal)
-    stopped = stopped or (bool(failed) and not graph.continues)
-    skipped: set[str] = set()
-    passed: set[str] = set()
-    over = {step for step, child in children.items() if child.state.terminal}
-    lost = set(failed)
-    ready: list[str] = []
-    for step in _in_order(graph):
-        if step in children:
-            continue
-        needs = graph.needs[step]
-        if stopped or any(required and other in lost for other, required in needs.items()):
-            skipped.add(step)
-            lost.add(step)
-            over.add(step)
-        elif _against(graph.chosen.get(step, {}), children) or any(
-            required and other in passed for other, required in needs.items()
-        ):
-            passed.add(step)
-            over.add(step)
-        elif all(other in over for other in needs):
-            ready.append(step)
-    return Standing(tuple(ready), frozenset(skipped), failed, going, frozenset(passed))
+class Progress:
+    """How a pipeline stands. What a child changes costs what waits for it, not the whole graph; what was seen one by one comes
+    to the same as when all is seen at once."""
 
+    def __init__(self, graph: Graph, children: Mapping[str, Child] | None = None) -> None:
+        self._graph = graph
+        self._after: dict[str, list[str]] = {}
+        for step, needs in graph.needs.items():
+            for other in needs:
+                self._after.setdefault(other, []).append(step)
+        self._waits = {step: len(needs) for step, needs in graph.needs.items()}
+        self._ready = dict.fromkeys(step for step, count in self._waits.items() if count == 0)
+        self._children = dict(children or {})
+        self._over: set[str] = set()
+        self._failed: dict[str, None] = {}
+        self._going: dict[str, None] = {}
+        self._skipped: set[str] = set()
+        self._passed: set[str] = set()
+        for step, child in self._children.items():
+            self.see(step, child)
 
-def _against(choices: Mapping[str, bool], children: Mapping[str, Child]) -> bool:
-    """Whether one of the choices has come to the other answer."""
-    came = {choice: children[choice].came_to for choice in choices if choice in children}
-    return any(answer is not None and answer != choices[choice] for choice, answer in came.items())
+    def see(self, step: str, child: Child) -> None:
+        """A step has begun, or is another than before. May be repeated."""
+        self._children[step] = child
+        self._ready.pop(step, None)
+        if not child.state.terminal:
+            self._going[step] = None
+        elif step not in self._over:
+            self._going.pop(step, None)
+            if child.state is not JobState.COMPLETED:
+                self._failed[step] = None
+            self._spread(step)
 
+    def _spread(self, first: str) -> None:
+        """What an end means for what waits for it, and for what waits for that."""
+        todo = [first]
+        while todo:
+            step = todo.pop()
+            fresh = step not in self._over
+            self._over.add(step)
+            for later in self._after.get(step, ()):
+                self._waits[later] -= fresh
+                if later in self._children or later in self._skipped:
+                    continue
+                required = self._graph.needs[later][step]
+                if required and (step in self._failed or step in self._skipped):
+                    self._passed.discard(later)
+                    self._skipped.add(later)
+                elif later in self._passed:
+                    continue
+                elif self._against(later, step) or (required and step in self._passed):
+                    self._passed.add(later)
+                elif self._waits[later] == 0:
+                    self._ready[later] = None
+                    continue
+                else:
+                    continue
+                self._ready.pop(later, None)
+                todo.append(later)
 
-def next_actions(graph: Graph, children: Mapping[str, Child], *, cancelling: bool = False) -> tuple[Action, ...]:
-    """What to do now; nothing while what goes on is all there is to wait for. May be asked again at any time: what was
-    begun meanwhile is among the children."""
-    now = standing(graph, children, stopped=cancelling)
-    if now.ready:
-        return tuple(Start(step) for step in now.ready)
-    if now.going:
-        stop = cancelling or (bool(now.failed) and not graph.continues)
-        running = (step for step in now.going if children[step].state is not JobState.CANCEL_REQUESTED)
-        return tuple(Cancel(step) for step in running) if stop else ()
-    return (End(_cause(now, children)),)
+    def _against(self, step: str, choice: str) -> bool:
+        """Whether a choice has come to the other answer than the step needs."""
+        wanted = self._graph.chosen.get(step, {}).get(choice)
+        answer = self._children[choice].came_to if choice in self._children else None
+        return wanted is not None and answer is not None and answer != wanted
+
+    def standing(self, *, stopped: bool = False) -> Standing:
+        """`stopped`: the pipeline has ended or is being cancelled, so that nothing new begins. A step begins when all that it
+        waits for has ended or will never begin; one that cannot do without something that failed will never begin."""
+        skipped, passed = self._skipped, self._passed
+        if self._stopped(stopped):
+            skipped, passed = {step for step in self._graph.needs if step not in self._children}, set()
+        ready = () if self._stopped(stopped) else tuple(self._ready)
+        return Standing(ready, frozenset(skipped), tuple(self._failed), tuple(self._going), frozenset(passed))
+
+    def _stopped(self, stopped: bool) -> bool:
+        return stopped or (bool(self._failed) and not self._graph.continues)
+
+    def actions(self, *, cancelling: bool = False) -> tuple[Action, ...]:
+        """What to do now; nothing while what goes on is all there is to wait for. May be asked again at any time."""
+        stop = self._stopped(cancelling)
+        if self._ready and not stop:
+            return tuple(Start(step) for step in self._ready)
+        if self._going:
+            running = (step for step in self._going if self._children[step].state is not JobState.CANCEL_REQUESTED)
+            return tuple(Cancel(step) for step in running) if stop else ()
+        return (End(_cause(self.standing(stopped=cancelling), self._children)),)
 
 
 def _cause(now: Standing, children: Mapping[str, Child]) -> Cause | None:
@@ -130,19 +169,3 @@ def _cause(now: Standing, children: Mapping[str, Child]) -> Cause | None:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _in_order(graph: Graph) -> list[str]:
-    """Every step after all that it waits for."""
-    waits = {step: len(needs) for step, needs in graph.needs.items()}
-    after: dict[str, list[str]] = {}
-    for step, needs in graph.needs.items():
-        for other in needs:
-            after.setdefault(other, []).append(step)
-    order = [step for step, count in waits.items() if count == 0]
-    for step in order:
-        for later in after.get(step, ()):
-            waits[later] -= 1
-            if waits[later] == 0:
-                order.append(later)
-    return order

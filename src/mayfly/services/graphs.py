@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from mayfly.domain.phases import spans
-from mayfly.domain.pipeline import Child, Graph, standing
+from mayfly.domain.pipeline import Child, Graph, Progress
 from mayfly.services.world import World
 from mayfly.store import children as children_rows
 from mayfly.store import codec, jobs
@@ -31,7 +31,7 @@ def step_views(world: World, connection: Connection, row: JobRow) -> list[wire.S
     children, now = children_rows.of(connection, row.job.id), world.clock.now()
     graph = Graph({one.step: {} for one in children}) if row.type in jobs.LOOPS else graph_of(row)
     begun = {one.step: one for one in children_rows.rows_of(connection, row.job.id)}
-    stands = standing(graph, children_of(children), stopped=row.job.ended_at is not None)
+    stands = Progress(graph, children_of(children)).standing(stopped=row.job.ended_at is not None)
     views = []
     for step, needs in graph.needs.items():
         never = step in stands.skipped or step in stands.passed_by
