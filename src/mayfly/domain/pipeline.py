@@ -77,7 +77,7 @@ class Progress:
         self._ready = dict.fromkeys(step for step, count in self._waits.items() if count == 0)
         self._children = dict(children or {})
         self._over: set[str] = set()
-        self._failed: dict[str, None] = {}
+        self._failed: set[str] = set()
         self._going: dict[str, None] = {}
         self._skipped: set[str] = set()
         self._passed: set[str] = set()
@@ -93,7 +93,7 @@ class Progress:
         elif step not in self._over:
             self._going.pop(step, None)
             if child.state is not JobState.COMPLETED:
-                self._failed[step] = None
+                self._failed.add(step)
             self._spread(step)
 
     def _spread(self, first: str) -> None:
@@ -136,7 +136,8 @@ class Progress:
         if self._stopped(stopped):
             skipped, passed = {step for step in self._graph.needs if step not in self._children}, set()
         ready = () if self._stopped(stopped) else tuple(self._ready)
-        return Standing(ready, frozenset(skipped), tuple(self._failed), tuple(self._going), frozenset(passed))
+        failed = tuple(step for step in self._children if step in self._failed)
+        return Standing(ready, frozenset(skipped), failed, tuple(self._going), frozenset(passed))
 
     def _stopped(self, stopped: bool) -> bool:
         return stopped or (bool(self._failed) and not self._graph.continues)
