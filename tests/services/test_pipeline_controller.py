@@ -230,7 +230,8 @@ def test_a_step_is_begun_once_whoever_asks_again(stage: Scene) -> None:
     flow = Flow(stage, {**WHOLE, "name": "x"}, a=b"1")
     plan = steps.plan_of(stage.world, stage.row(flow.id))
     for _ in range(2):
-        assert not steps.start(stage.world, plan, "prep", [])
+        begun = steps.start(stage.world, plan, "prep", {})
+        assert begun is not None and begun.state is JobState.QUEUED
         Pipelines(stage.world).work()
     assert flow.begun() == ["prep"]
 

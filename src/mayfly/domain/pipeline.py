@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from mayfly.domain.job import Cause, JobState
@@ -95,6 +95,17 @@ class Progress:
             if child.state is not JobState.COMPLETED:
                 self._failed.add(step)
             self._spread(step)
+
+    def after(self, step: str, done: Container[str]) -> list[str]:
+        """Of what waits for a step, what could begin if all that is `done` were Completed, and could not yet."""
+        return [
+            later
+            for later in self._after.get(step, ())
+            if later not in self._children
+            and later not in self._over
+            and later not in self._ready
+            and all(other in self._over or other in done for other in self._graph.needs[later])
+        ]
 
     def _spread(self, first: str) -> None:
         """What an end means for what waits for it, and for what waits for that."""

@@ -2,114 +2,189 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import structlog
 
 from mayfly.domain.job import Cause, JobState
-from mayfly.domain.pipeline import Cancel, End, Start, next_actions
+from mayfly.domain.pipeline import Action, Cancel, End, Graph, Progress, Start
+from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId
-from mayfly.services import choices, loops, steps
-from mayfly.services.graphs import children_of
+from mayfly.services import choices, loops, steps, takeovers
+from mayfly.services.graphs import children_of, decided
 from mayfly.services.jobs import cancel_by_id
 from mayfly.services.loops import Running
 from mayfly.services.steps import Plan
 from mayfly.services.world import World
-from mayfly.store import children as children_rows
-from mayfly.store import jobs
-from mayfly.store.children import ChildRow
-from mayfly.store.jobs import JobRow
+from mayfly.store import children, jobs
+from mayfly.store.children import ChildRow, Composite
 
 log = structlog.get_logger()
 
 _AGAIN_S = 5.0
+_ANEW = 60_000
+"""How often everything is read, whatever was seen of it before."""
+_LATE = 20_000
+"""How long after its time an end may be written."""
 
 
+@dataclass(slots=True)
+class _Known:
+    """A job of children as this server last saw it."""
+
+    plan: Plan | Running
+    children: dict[str, ChildRow] = field(default_factory=dict)
+    progress: Progress = field(default_factory=lambda: Progress(Graph({})))
+    """Of a pipeline's steps; a loop decides from its children."""
+    look: bool = True
+    """There may be something to do."""
+    waits: bool = False
+    """Something could not begin yet."""
+
+    def anew(self, found: list[ChildRow]) -> None:
+        self.children = {one.step: one for one in found}
+        self.look = True
+        if isinstance(self.plan, Plan):
+            self.progress = Progress(self.plan.graph, children_of(found))
+
+    def see(self, child: ChildRow) -> None:
+        before = self.children.get(child.step)
+        if before is None or before.state is not child.state:
+            self.children[child.step] = child
+            self.look = True
+            if isinstance(self.plan, Plan):
+                self.progress.see(child.step, decided(child))
+
+    def begun(self, child: ChildRow | None) -> None:
+        if child is None:
+            self.waits = True
+        else:
+            self.see(child)
+
+
+@dataclass(slots=True)
 class Pipelines:
-    """Killed at any line, it finds in the rows where it was: children are named by their steps."""
+    """Killed at any line, it finds in the rows where it was: children are named by their steps. A pass costs what has changed
+    since the last one; what that could miss (another server's clock, a unit that was late) is found when all is read anew."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._plans: dict[JobId, Plan] = {}
-        self._loops: dict[JobId, Running] = {}
+    _world: World
+    _known: dict[JobId, _Known] = field(default_factory=dict)
+    _looked: int = 0
+    _anew: int = 0
 
     def work(self) -> float | None:
         """One that fails for a fault of ours holds up no other, and is looked at again."""
+        self._read()
         seen: set[JobId] = set()
         stuck = False
-        while fresh := [job for job in self._world.store.read(children_rows.composites) if job not in seen]:
-            for job in reversed(fresh):  # the inner ones first: what waits for them is then looked at in the same pass
+        while fresh := [one for one in self._world.store.read(children.composites) if one.id not in seen]:
+            for one in reversed(fresh):  # the inner ones first: what waits for them is then looked at in the same pass
+                seen.add(one.id)
                 try:
-                    self._advance(job)
+                    above = self._advance(one)
                 except Exception:
                     stuck = True
-                    log.exception("pipeline not advanced", job=job)
-            seen.update(fresh)
-        for known in (self._plans, self._loops):
-            for gone in known.keys() - seen:
-                del known[gone]
+                    self._known.pop(one.id, None)
+                    log.exception("pipeline not advanced", job=one.id)
+                else:
+                    seen.discard(above or JobId(""))
+        for gone in self._known.keys() - seen:
+            del self._known[gone]
         return _AGAIN_S if stuck else None
 
-    def _advance(self, job: JobId) -> None:
-        """Until there is nothing to do but wait."""
-        while True:
-            row = self._world.store.read(lambda connection: jobs.by_id(connection, job))
-            if row is None or row.job.state.terminal:
-                return
-            children = self._world.store.read(lambda connection: children_rows.of(connection, job))
-            cancelling = row.job.state is JobState.CANCEL_REQUESTED
-            round_of = self._loop if row.type in jobs.LOOPS else self._graph
-            if not round_of(row, children, cancelling):
-                return
+    def _read(self) -> None:
+        """What has changed since the last pass."""
+        now = self._world.clock.now()
+        since, self._looked = Millis(self._looked - _LATE), now
+        if now - self._anew >= _ANEW or now < since:
+            self._anew = now
+            for job, known in self._known.items():
+                known.anew(self._world.store.read(lambda c, job=job: children.of(c, job)))
+            return
+        for parent, child in self._world.store.read(lambda c: children.ended_since(c, since)):
+            if parent in self._known:
+                self._known[parent].see(child)
 
-    def _graph(self, row: JobRow, children: list[ChildRow], cancelling: bool) -> bool:
-        """Whether there is more to do at once."""
-        job = row.job.id
-        if job not in self._plans:
-            self._plans[job] = steps.plan_of(self._world, row)
-        plan = self._plans[job]
-        again = False
-        for action in next_actions(plan.graph, children_of(children), cancelling=cancelling):
-            match action:
-                case Start(step):
-                    again |= self._start(plan, step, children)
-                case Cancel(step):
-                    self._cancel(children, step)
-                case End(cause):
-                    steps.end(self._world, plan, cause, children)
-        return again
+    def _advance(self, one: Composite) -> JobId | None:
+        """Until there is nothing to do but wait; its parent, when that must know that it has ended."""
+        known = self._known.get(one.id) or self._get_to_know(one.id)
+        if known is None:
+            return None
+        cancelling = one.state is JobState.CANCEL_REQUESTED
+        known.look |= known.waits or cancelling
+        known.waits = False
+        while known.look:
+            known.look = False
+            begin: list[str] = []
+            for action in self._actions(known, cancelling):
+                match action:
+                    case Start(step):
+                        begin.append(step)
+                    case Cancel(step):
+                        cancel_by_id(self._world, known.children[step].id, _STOPPED)
+                        self._look_at(known, known.children[step].id)
+                    case End(cause):
+                        return self._end(one.id, known, cause)
+            self._begin(known, begin)
+        return None
 
-    def _start(self, plan: Plan, step: str, children: list[ChildRow]) -> bool:
-        """As `steps.start`, of whatever kind it is."""
-        kind = plan.level.kind(step)
-        if kind == jobs.IF_ELSE:
-            choices.settle(self._world, plan, step, children)
-            return True
-        if kind in jobs.LOOPS:
-            return loops.begin(self._world, plan, step, children)
-        return steps.start(self._world, plan, step, children)
+    def _get_to_know(self, job: JobId) -> _Known | None:
+        row = self._world.store.read(lambda c: jobs.by_id(c, job))
+        if row is None or row.job.state.terminal:
+            return None
+        below = self._world.store.read(lambda c: children.of(c, job))
+        plan = loops.running_of if row.type in jobs.LOOPS else steps.plan_of
+        known = self._known[job] = _Known(plan(self._world, row))
+        known.anew(below)
+        return known
 
-    def _loop(self, row: JobRow, children: list[ChildRow], cancelling: bool) -> bool:
-        """As `_graph`, of rounds."""
-        job = row.job.id
-        if job not in self._loops:
-            self._loops[job] = loops.running_of(self._world, row)
-        loop = self._loops[job]
-        actions, wrong = loops.actions(self._world, loop, children, cancelling=cancelling)
-        again = False
-        for action in actions if wrong is None else (End(wrong),):
-            match action:
-                case Start(name):
-                    again |= loops.start(self._world, loop, name, children)
-                case Cancel(name):
-                    self._cancel(children, name)
-                case End(cause):
-                    loops.end(self._world, loop, cause, children)
-        return again
+    def _look_at(self, known: _Known, child: JobId) -> None:
+        known.see(self._world.store.read(lambda c: children.one(c, child)))
 
-    def _cancel(self, children: list[ChildRow], step: str) -> None:
-        child = next(one for one in children if one.step == step)
-        cancel_by_id(self._world, child.id, Cause("PipelineStopped", _STOPPED))
+    def _actions(self, known: _Known, cancelling: bool) -> tuple[Action, ...]:
+        if isinstance(known.plan, Plan):
+            return known.progress.actions(cancelling=cancelling)
+        below = list(known.children.values())
+        actions, wrong = loops.actions(self._world, known.plan, below, cancelling=cancelling)
+        return actions if wrong is None else (End(wrong),)
+
+    def _begin(self, known: _Known, ready: list[str]) -> None:
+        plan, world = known.plan, self._world
+        if isinstance(plan, Running):
+            for name in ready:
+                known.begun(loops.start(world, plan, name, list(known.children.values())))
+            return
+        commands = [step for step in ready if plan.level.kind(step) == "command"]
+        for step in ready:
+            kind = plan.level.kind(step)
+            if kind == jobs.IF_ELSE:
+                known.begun(choices.settle(world, plan, step, known.children))
+            elif kind in jobs.LOOPS:
+                known.begun(loops.begin(world, plan, step, known.children))
+            elif kind != "command":
+                known.begun(steps.start(world, plan, step, known.children))
+        if commands:
+            found, waits = takeovers.begin(world, plan, commands, known.children, known.progress)
+            known.waits |= waits
+            for child in found:
+                known.see(child)
+
+    def _end(self, job: JobId, known: _Known, cause: Cause | None) -> JobId | None:
+        """Its parent, when that is one that was looked at."""
+        row = known.plan.row
+        if isinstance(known.plan, Plan):
+            steps.end(self._world, known.plan, cause, known.children)
+        else:
+            loops.end(self._world, known.plan, cause, list(known.children.values()))
+        del self._known[job]
+        above = JobId(row.parent or "")
+        if above not in self._known:
+            return None
+        self._look_at(self._known[above], job)
+        return above
 
 
-_STOPPED = (
-    "Canceled because another step of its pipeline failed, and the pipeline stops then (continue_on_step_failure)."
+_STOPPED = Cause(
+    "PipelineStopped",
+    "Canceled because another step of its pipeline failed, and the pipeline stops then (continue_on_step_failure).",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mayfly.domain.job import Cause
 from mayfly.domain.life import Begun, ChildrenEnded
 from mayfly.services import steps, values
@@ -14,15 +16,14 @@ from mayfly.store.children import ChildRow
 from mayfly.wire.mayfly import Submission
 
 
-def settle(world: World, plan: Plan, name: str, children: list[ChildRow]) -> None:
+def settle(world: World, plan: Plan, name: str, children: Mapping[str, ChildRow]) -> ChildRow:
     """Keep what the condition came to. May be repeated: what it is read from never changes."""
     choice, faults = control.choice_of(plan.level, name)
     assert choice is not None and not faults, f"{name} was accepted with {faults}"
     why, answer = "", choice.condition
     if not isinstance(answer, bool):
         step = plan.level.owners.get(answer.step, answer.step)
-        child = next(one for one in children if one.step == step)
-        answer, why = values.answer_of(world, child, answer.output)
+        answer, why = values.answer_of(world, children[step], answer.output)
     cause = None if answer is not None else Cause("ConditionUnreadable", why)
     shown = {} if answer is None else {jobs.CAME_TO: str(answer).lower()}
     definition = {**plan.level.nodes[name], "name": steps.child_name(plan.row, name), "display_name": name}
@@ -30,4 +31,4 @@ def settle(world: World, plan: Plan, name: str, children: list[ChildRow]) -> Non
     work = {"needs": [], "outputs": []}
     ask = Submission(definition=definition)
     row = steps.bare(world, plan.row, parent, ask, jobs.IF_ELSE, nodes=0, work=work, properties=shown)
-    steps.keep(world, row, Begun(), ChildrenEnded(cause))
+    return steps.keep(world, row, Begun(), ChildrenEnded(cause))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection
 
 from mayfly.domain.phases import spans
@@ -21,9 +23,13 @@ def graph_of(row: JobRow) -> Graph:
     return Graph(dict(work.get("needs", ())), work.get("continues", True), work.get("chosen", {}))
 
 
-def children_of(found: list[ChildRow]) -> dict[str, Child]:
+def children_of(found: Iterable[ChildRow]) -> dict[str, Child]:
     """As they are decided about."""
-    return {one.step: Child(one.state, "" if one.cause is None else one.cause.message, one.came_to) for one in found}
+    return {one.step: decided(one) for one in found}
+
+
+def decided(one: ChildRow) -> Child:
+    return Child(one.state, "" if one.cause is None else one.cause.message, one.came_to)
 
 
 def step_views(world: World, connection: Connection, row: JobRow) -> list[wire.StepView]:

@@ -42,15 +42,23 @@ class Source:
     note: str = ""
 
 
-def sources(world: World, place: Place, submission: Submission, given: Mapping[str, DataInput]) -> dict[str, Source]:
-    """What each input refers to; it is there, and it is what it was declared as. Raises Invalid with every fault,
-    each with its pointer, or the one failure there is, of its own kind."""
+def sources(
+    world: World,
+    place: Place,
+    submission: Submission,
+    given: Mapping[str, DataInput],
+    standing: Mapping[str, str] | None = None,
+) -> dict[str, Source]:
+    """What each input refers to; it is there, and it is what it was declared as. `standing`: address of what a job will have
+    made → of what it is now. Raises Invalid with every fault, each with its pointer, or the one failure there is, of its own
+    kind."""
     found: dict[str, Source] = {}
     failures: list[MayflyError] = []
     for name, one in given.items():
         pointer = f"/inputs/{escape(name)}/path"
         try:
-            found[name] = _source(world, place, submission, name, one, pointer)
+            stands = (standing or {}).get(one.path or "", "")
+            found[name] = _source(world, place, submission, name, one, pointer, stands)
         except MayflyError as error:
             error.pointer = pointer
             failures.append(error)
@@ -62,14 +70,18 @@ def sources(world: World, place: Place, submission: Submission, given: Mapping[s
     return found
 
 
-def _source(world: World, place: Place, submission: Submission, name: str, given: DataInput, pointer: str) -> Source:
+def _source(
+    world: World, place: Place, submission: Submission, name: str, given: DataInput, pointer: str, stands: str
+) -> Source:
     path = given.path or ""
     if refers(path) is Refers.LOCAL:
         if pointer not in submission.uploads:
             raise Invalid("UploadMissing", f"The files of input '{name}' were not sent.")
         tree = submission.uploads[pointer]
         return Source(given, Found(path, pointer in submission.files, tree))
-    found = data.find(world, place, path, type=given.type)
+    found = data.find(world, place, stands or path, type=given.type)
+    if stands:
+        found = replace(found, reference=path)
     note = ""
     if given.type == "uri_file" and not found.is_file and found.asset is None:
         raise Invalid(

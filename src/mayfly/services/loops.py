@@ -35,9 +35,9 @@ from mayfly.wire.agent import Tree, TreeEntry
 from mayfly.wire.mayfly import Submission
 
 
-def begin(world: World, plan: Plan, name: str, children: list[ChildRow]) -> bool:
-    """Keep the loop as a job: its body and the inputs of its rounds, bound. May be repeated. Whether it is over already: what
-    it was to begin with cannot be used."""
+def begin(world: World, plan: Plan, name: str, children: Mapping[str, ChildRow]) -> ChildRow:
+    """Keep the loop as a job: its body and the inputs of its rounds, bound. May be repeated. It is over already where what it
+    was to begin with cannot be used."""
     named = {"name": steps.child_name(plan.row, name), "display_name": name}
     parent = Parent(plan.row.job.id, plan.parent, name)
     made_by = steps.made_by(world, children)
@@ -50,8 +50,7 @@ def begin(world: World, plan: Plan, name: str, children: list[ChildRow]) -> bool
             base = base or sent.definition
             rounds.append([key, sent.definition["inputs"], sent.uploads, sent.files])
     except Invalid as error:
-        steps.refuse(world, plan.row, parent, Submission(definition=named), plan.level.kind(name), error)
-        return True
+        return steps.refuse(world, plan.row, parent, Submission(definition=named), plan.level.kind(name), error)
     if loop.kind == jobs.DO_WHILE:
         rounds = [[str(index), *rounds[0][1:]] for index in range(loop.most)]
     types = plan.level.output_types(loop.body) or {}
@@ -74,8 +73,7 @@ def begin(world: World, plan: Plan, name: str, children: list[ChildRow]) -> bool
     definition = {"type": loop.kind, "body": base, **_shown(loop)}
     submission = Submission(definition={**named, **definition})
     row = steps.bare(world, plan.row, parent, submission, loop.kind, nodes=0, spec=base, work=work)
-    steps.keep(world, row, Begun())
-    return False
+    return steps.keep(world, row, Begun())
 
 
 def _known(level: Level, name: str, made_by: OutputOf) -> Loop:
@@ -138,7 +136,7 @@ def actions(
     return next_in_turn(tuple(loop.rounds), known, again, cancelling=cancelling), None
 
 
-def start(world: World, loop: Running, name: str, children: list[ChildRow]) -> bool:
+def start(world: World, loop: Running, name: str, children: list[ChildRow]) -> ChildRow | None:
     """As `steps.start`, of a round."""
     given, uploads, files = loop.rounds[name]
     parent = Parent(loop.row.job.id, steps.root_of(loop.row), name, reuse=loop.work["reuse"])
@@ -147,8 +145,7 @@ def start(world: World, loop: Running, name: str, children: list[ChildRow]) -> b
     try:
         inputs = {**given, **(_carried(world, loop, given, children[-1]) if children else {})}
     except Invalid as error:
-        steps.refuse(world, loop.row, parent, Submission(definition=base), "command", error)
-        return True
+        return steps.refuse(world, loop.row, parent, Submission(definition=base), "command", error)
     submission = Submission(
         definition={**base, "inputs": inputs}, uploads=uploads, files=files, source_name=loop.row.name
     )

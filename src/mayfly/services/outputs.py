@@ -183,22 +183,23 @@ def collected(world: World, unit: Unit, rank: RankRow, report: agent.Collected, 
         laid = Placement(target.path, output.tree, single)
         datastore_rows.place(unit, target.workspace, target.datastore, laid, now, job=row.job.id, attempt=rank.attempt)
     if row.job.state is JobState.COMPLETED:
-        _complete(world, unit, row, kept, now)
+        made = results.outputs_of(unit.connection, row.job.id, row.job.attempt)
+        _complete(world, unit, row, kept, made, now)
     elif row.job.state.terminal:
         _trace(unit, row, {name: (target, None) for name, target in kept.items()})
 
 
-def inherited(world: World, unit: Unit, row: JobRow, now: Millis) -> None:
+def inherited(world: World, unit: Unit, row: JobRow, left: list[OutputRow], now: Millis) -> None:
     """In the unit that gives a job another's results: they lie where its own would, and are registered as its own."""
     kept = _targets(row)
-    for output in results.outputs_of(unit.connection, row.job.id, row.job.attempt):
+    for output in left:
         target = kept.get(output.name)
         if output.name == "default":
             target = Target(row.workspace, ARTIFACTS, f"ExperimentRun/dcid.{row.name}")
         if target is not None and output.rank == 0:
             laid = Placement(target.path, output.tree, output.files == 1 and _single(row, output.name))
             datastore_rows.place(unit, target.workspace, target.datastore, laid, now, job=row.job.id, attempt=0)
-    _complete(world, unit, row, kept, now)
+    _complete(world, unit, row, kept, left, now)
 
 
 def of_pipeline(unit: Unit, row: JobRow, output: OutputRow, now: Millis, *, is_file: bool) -> None:
@@ -225,9 +226,10 @@ def _own_path(row: JobRow, output: str) -> str:
     return f"azureml/{row.name}/{output}"
 
 
-def _complete(world: World, unit: Unit, row: JobRow, kept: Mapping[str, Target], now: Millis) -> None:
+def _complete(
+    world: World, unit: Unit, row: JobRow, kept: Mapping[str, Target], rows: list[OutputRow], now: Millis
+) -> None:
     made: dict[str, tuple[Target, asset_rows.AssetRow | None]] = {}
-    rows = results.outputs_of(unit.connection, row.job.id, row.job.attempt)
     for name, target in kept.items():
         mine = [one for one in rows if one.name == name]
         asset = _register(world, unit, row, name, target, mine, now) if target.asset and mine else None

@@ -58,15 +58,19 @@ def taken_over(world: World, unit: Unit, row: JobRow, now: Millis) -> JobRow | N
         if any(not one.job.state.terminal for one in same):
             raise Conflict("SameStepUnderWay", "The same step is under way; its results will be used.")
         return None
-    original = done[0]
-    properties = {**row.properties, "azureml.isreused": "true", "azureml.reusedrunid": original.name}
-    row = replace(row, reused=original.job.id, properties=properties)
+    row = with_results_of(row, done[0].job.id, done[0].name)
     row = replace(row, sequence=jobs.add(unit, row))
-    for output in _left(unit, original) or []:
+    left = _left(unit, done[0]) or []
+    for output in left:
         results.add_output(unit, row.job.id, 0, output)
     row = move(unit, row, Reused(), now)
-    outputs.inherited(world, unit, row, now)
+    outputs.inherited(world, unit, row, left, now)
     return row
+
+
+def with_results_of(row: JobRow, original: str, name: str) -> JobRow:
+    properties = {**row.properties, "azureml.isreused": "true", "azureml.reusedrunid": name}
+    return replace(row, reused=original, properties=properties)
 
 
 def _left(unit: Unit, row: JobRow) -> list[results.OutputRow] | None:

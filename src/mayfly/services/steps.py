@@ -26,6 +26,7 @@ from mayfly.spec.child import OutputOf, child_of
 from mayfly.spec.document import escape
 from mayfly.spec.level import Level
 from mayfly.spec.pipeline import is_pipeline
+from mayfly.store import children as child_rows
 from mayfly.store import codec, jobs, results, workspaces
 from mayfly.store.children import ChildRow
 from mayfly.store.jobs import JobRow
@@ -92,24 +93,30 @@ def child_name(row: JobRow, step: str) -> str:
     return f"{shown[: _NAME - 9]}-{mark}"
 
 
-def start(world: World, plan: Plan, step: str, children: list[ChildRow]) -> bool:
-    """Begin a step; whether it is over already: it could not be accepted and is a failed child now, or has the results of
-    one that did the same. May be repeated; it is not begun while the same step is under way elsewhere. Raises Unavailable."""
+def start(world: World, plan: Plan, step: str, children: Mapping[str, ChildRow]) -> ChildRow | None:
+    """Begin a step; the child that it is now, which may be over: it could not be accepted and has failed, or it has the results
+    of one that did the same. May be repeated; None while the same step is under way elsewhere, and where its parent is not
+    running any more. Raises Unavailable."""
+    asked = ask_for(world, plan, step, children)
+    return asked if isinstance(asked, ChildRow) else accepted(world, plan.row, plan.place, *asked)
+
+
+def ask_for(
+    world: World, plan: Plan, step: str, children: Mapping[str, ChildRow]
+) -> tuple[Parent, Submission] | ChildRow:
+    """A step as it is submitted; the child that has failed where it cannot even be asked for."""
     parent = Parent(plan.row.job.id, plan.parent, step, reuse=plan.level.reusable(step))
     named = {"name": child_name(plan.row, step), "experiment_name": plan.row.experiment}
     try:
         child = child_of(plan.level, step, made_by(world, children))
     except Invalid as error:
         submission = Submission(definition={**named, "display_name": step})
-        refuse(world, plan.row, parent, submission, plan.level.kind(step), error)
-        return True
-    submission = sent(plan, step, {"display_name": step, **child.definition, **named}, child.moved)
-    return accepted(world, plan.row, plan.place, parent, submission)
+        return refuse(world, plan.row, parent, submission, plan.level.kind(step), error)
+    return parent, sent(plan, step, {"display_name": step, **child.definition, **named}, child.moved)
 
 
-def made_by(world: World, children: list[ChildRow]) -> OutputOf:
+def made_by(world: World, there: Mapping[str, ChildRow]) -> OutputOf:
     """What they made, or where it lies. It raises as `values.text_of`."""
-    there = {one.step: one for one in children}
 
     def output_of(sibling: str, output: str, value: bool) -> str | None:
         found = there.get(sibling)
@@ -120,19 +127,25 @@ def made_by(world: World, children: list[ChildRow]) -> OutputOf:
     return output_of
 
 
-def accepted(world: World, above: JobRow, place: Place, parent: Parent, submission: Submission) -> bool:
+def accepted(world: World, above: JobRow, place: Place, parent: Parent, submission: Submission) -> ChildRow | None:
     """Begin a child of a job; as `start`."""
     try:
         row, _ = submissions.accept(world, above.submitter, place, submission, parent)
-    except Unavailable:
-        raise
     except MayflyError as error:
-        if isinstance(error, Conflict) and error.code in ("ParentEnded", "SameStepUnderWay"):
-            return False
-        kind = jobs.PIPELINE if is_pipeline(submission.definition) else "command"
-        refuse(world, above, parent, submission, kind, error)
-        return True
-    return row.job.state.terminal
+        return unaccepted(world, above, parent, submission, error)
+    return child_rows.seen(row)
+
+
+def unaccepted(
+    world: World, above: JobRow, parent: Parent, submission: Submission, error: MayflyError
+) -> ChildRow | None:
+    """What becomes of a child that could not be accepted: None where it is tried again. Raises Unavailable."""
+    if isinstance(error, Unavailable):
+        raise error
+    if isinstance(error, Conflict) and error.code in ("ParentEnded", "SameStepUnderWay"):
+        return None
+    kind = jobs.PIPELINE if is_pipeline(submission.definition) else "command"
+    return refuse(world, above, parent, submission, kind, error)
 
 
 def sent(plan: Plan, step: str, definition: dict[str, Any], moved: Mapping[str, str]) -> Submission:
@@ -148,13 +161,15 @@ def sent(plan: Plan, step: str, definition: dict[str, Any], moved: Mapping[str, 
     )
 
 
-def refuse(world: World, above: JobRow, parent: Parent, submission: Submission, kind: str, error: MayflyError) -> None:
+def refuse(
+    world: World, above: JobRow, parent: Parent, submission: Submission, kind: str, error: MayflyError
+) -> ChildRow:
     """Keep a step that cannot be accepted as a job that failed before it began."""
     fault = error.all_faults()[0]
     more = len(error.all_faults()) - 1
     also = f" ({more} more like it.)" if more else ""
     cause = Cause(fault.code, f"{fault.message}{also}", fault.remedy or error.remedy)
-    keep(world, bare(world, above, parent, submission, kind), Rejected(cause))
+    return keep(world, bare(world, above, parent, submission, kind), Rejected(cause))
 
 
 def bare(
@@ -201,13 +216,13 @@ def bare(
     return submitting.under(row, parent)
 
 
-def keep(world: World, row: JobRow, *events: JobEvent) -> None:
+def keep(world: World, row: JobRow, *events: JobEvent) -> ChildRow:
     """Keep a child and what happens to it at once. May be repeated."""
 
-    def write(unit: Unit) -> None:
+    def write(unit: Unit) -> JobRow:
         existing = jobs.by_name(unit.connection, row.workspace, row.name)
         if existing is not None and existing.parent == row.parent:
-            return
+            return existing
         name = row.name if existing is None else f"{row.name[:200]}-{row.job.id}"  # a stranger has its name
         kept = replace(row, name=name)
         kept = replace(kept, sequence=jobs.add(unit, kept))
@@ -215,13 +230,13 @@ def keep(world: World, row: JobRow, *events: JobEvent) -> None:
             kept = move(unit, kept, event, row.job.created_at)
         unit.passing("step started")
         unit.wake("pipelines")
+        return kept
 
-    world.store.write(write)
+    return child_rows.seen(world.store.write(write))
 
 
-def end(world: World, plan: Plan, cause: Cause | None, children: list[ChildRow]) -> None:
+def end(world: World, plan: Plan, cause: Cause | None, there: Mapping[str, ChildRow]) -> None:
     """The pipeline has ended: its outputs, of the steps that made them, in the unit that says so. May be repeated."""
-    there = {one.step: one for one in children}
     made = [
         found
         for one in plan.outputs

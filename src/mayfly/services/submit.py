@@ -124,7 +124,9 @@ def _prepared(world: World, found: Understood) -> Prepared:
     return Prepared(**{**known, "notes": notes}, outcome=decided)
 
 
-def understand(world: World, place: Place, submission: Submission) -> Understood:
+def understand(
+    world: World, place: Place, submission: Submission, standing: Mapping[str, str] | None = None
+) -> Understood:
     """As `prepare`, without a look at the fleet."""
     job = spec.parse(submission.definition)
     workspace, made = places.create(world, place)
@@ -133,7 +135,7 @@ def understand(world: World, place: Place, submission: Submission) -> Understood
     if made:
         notes.append(made)
     name = job.name or world.ids.name()
-    sources = inputs.sources(world, place, submission, job.data_inputs)
+    sources = inputs.sources(world, place, submission, job.data_inputs, standing)
     notes += [one.note for one in sources.values() if one.note]
     if world.isolation in ("none", "uid"):
         notes.append(world.isolation_note)
@@ -150,6 +152,14 @@ def understand(world: World, place: Place, submission: Submission) -> Understood
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A job as it would be kept."""
+
+    row: JobRow
+    understood: Understood
+
+
 def submit(
     world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None = None
 ) -> tuple[JobRow, bool]:
@@ -157,21 +167,40 @@ def submit(
     was there already; its labels are then updated. Raises as `prepare`, Conflict `JobNameTaken` for another
     definition, Conflict `ParentEnded` for a child that nobody waits for any more, `SameStepUnderWay` for one whose results
     will be another's, Invalid `UploadMissing`."""
-    prepared = understand(world, place, submission)
+    return keep(world, submitter, candidate(world, submitter, place, submission, parent))
+
+
+def candidate(
+    world: World,
+    submitter: str,
+    place: Place,
+    submission: Submission,
+    parent: Parent | None = None,
+    standing: Mapping[str, str] | None = None,
+) -> Candidate:
+    """Nothing is kept yet. `standing`: as in `inputs.sources`. Raises as `understand`, Invalid `UploadMissing`."""
+    prepared = understand(world, place, submission, standing)
     work = _work(world, prepared, submission)
-    parts = reuse.parts(prepared.normal, work, prepared.environment.digest) if parent is not None else None
-    key = reuse.key_of(parts) if parts is not None and parent is not None and parent.reuse else None
-    done = key is not None and world.store.read(lambda c: reuse_rows.was_done(c, prepared.workspace.id, key))
-    if not done:
-        prepared = _prepared(world, prepared)  # what is done already asks for no room
     row = under(_row(world, submitter, submission, prepared, work), parent)
-    if parts is not None:
-        row = replace(row, reuse_parts=codec.dump(parts), reuse_key=key)
+    parts = reuse.parts(prepared.normal, work, prepared.environment.digest) if parent is not None else None
+    if parts is not None and parent is not None:
+        row = replace(row, reuse_parts=codec.dump(parts), reuse_key=reuse.key_of(parts) if parent.reuse else None)
+    return Candidate(row, prepared)
+
+
+def keep(world: World, submitter: str, found: Candidate) -> tuple[JobRow, bool]:
+    """As `submit`, of a candidate."""
+    prepared, row = found.understood, found.row
+    key = row.reuse_key
+    done = key is not None and world.store.read(lambda c: reuse_rows.was_done(c, row.workspace, key))
+    if not done:  # what is done already asks for no room
+        placed = _prepared(world, prepared)
+        row = replace(row, notes=placed.notes)
     environment = replace(
         prepared.environment, owner=environment_rows.Owner(row.workspace, row.subscription, submitter, row.priority)
     )
 
-    def keep(unit: Unit) -> tuple[JobRow, bool]:
+    def write(unit: Unit) -> tuple[JobRow, bool]:
         existing = jobs.by_name(unit.connection, row.workspace, row.name)
         if existing is not None:
             return same(unit, existing, row), False
@@ -192,9 +221,9 @@ def submit(
     if prepared.environment.tracks:
         world.mlflow.prewarm()  # a job that is likely to need it has come
     try:
-        return world.store.write(keep)
+        return world.store.write(write)
     except IntegrityError:  # two servers accepted one name at once: the other one's is there now
-        return world.store.write(keep)
+        return world.store.write(write)
 
 
 def under(row: JobRow, parent: Parent | None) -> JobRow:
@@ -205,8 +234,7 @@ def check_parent(unit: Unit, row: JobRow) -> None:
     """In the unit that keeps a child: its parent still wants it. Raises Conflict `ParentEnded`."""
     if row.parent is None:
         return
-    parent = jobs.lock(unit, row.parent)
-    if parent is None or parent.job.state is not JobState.RUNNING:
+    if jobs.lock_state(unit, row.parent) is not JobState.RUNNING:
         raise Conflict("ParentEnded", f"The job that wanted '{row.name}' is not running any more.")
     unit.passing("step started")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, Row, Select, case, select
 
 from mayfly.domain.job import Cause, JobState
+from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId
 from mayfly.store import codec
 from mayfly.store.jobs import CAME_TO, IF_ELSE, LOOPS, PIPELINE, TERMINAL_NAMES, JobRow, row_of
 from mayfly.store.tables import jobs
+
+_CAME_TO = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +32,47 @@ class ChildRow:
     """Of a choice: what its condition was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A job without nodes of its own that has not ended."""
+
+    id: JobId
+    state: JobState
+
+
+def seen(row: JobRow) -> ChildRow:
+    """A whole row as its parent sees it."""
+    came_to = _CAME_TO.get(row.properties.get(CAME_TO, "")) if row.type == IF_ELSE else None
+    job = row.job
+    return ChildRow(job.id, row.name, row.type, row.step or "", job.state, job.attempt, job.cause, came_to)
+
+
 def of(connection: Connection, parent: str) -> list[ChildRow]:
     """In the order in which they began."""
+    rows = connection.execute(_select().where(jobs.c.parent == parent).order_by(jobs.c.sequence))
+    return [_child(row) for row in rows]
+
+
+def one(connection: Connection, job: str) -> ChildRow:
+    return _child(connection.execute(_select().where(jobs.c.id == job)).one())
+
+
+def ended_since(connection: Connection, time: Millis) -> list[tuple[JobId, ChildRow]]:
+    """The children of all jobs that ended then or later, each with its parent, in the order in which they began."""
+    statement = _select().where(jobs.c.ended_at >= time, jobs.c.parent.is_not(None)).order_by(jobs.c.sequence)
+    return [(JobId(row.parent), _child(row)) for row in connection.execute(statement)]
+
+
+def _select() -> Select[*tuple[Any, ...]]:
     c = jobs.c
     properties = case((c.type == IF_ELSE, c.properties), else_=None).label("properties")
-    rows = connection.execute(
-        select(c.id, c.name, c.type, c.step, c.state, c.attempt, c.cause, properties)
-        .where(c.parent == parent)
-        .order_by(c.sequence)
-    )
-    return [
-        ChildRow(
-            JobId(row.id),
-            row.name,
-            row.type,
-            row.step,
-            JobState(row.state),
-            row.attempt,
-            codec.cause_of(row.cause),
-            None if row.properties is None else _answer(row.properties),
-        )
-        for row in rows
-    ]
+    return select(c.id, c.name, c.type, c.step, c.state, c.attempt, c.cause, c.parent, properties)
+
+
+def _child(row: Row[Any]) -> ChildRow:
+    came_to = None if row.properties is None else _CAME_TO.get(codec.load(row.properties).get(CAME_TO))
+    state = JobState(row.state)
+    return ChildRow(JobId(row.id), row.name, row.type, row.step, state, row.attempt, codec.cause_of(row.cause), came_to)
 
 
 def rows_of(connection: Connection, parent: str) -> list[JobRow]:
@@ -58,15 +81,11 @@ def rows_of(connection: Connection, parent: str) -> list[JobRow]:
     return [row_of(row) for row in found]
 
 
-def composites(connection: Connection) -> list[JobId]:
-    """Ids of the jobs without nodes of their own that have not ended, oldest first."""
-    rows = connection.scalars(
-        select(jobs.c.id)
+def composites(connection: Connection) -> list[Composite]:
+    """Oldest first."""
+    rows = connection.execute(
+        select(jobs.c.id, jobs.c.state)
         .where(jobs.c.type.in_([PIPELINE, *LOOPS]), jobs.c.state.not_in(TERMINAL_NAMES))
         .order_by(jobs.c.sequence)
     )
-    return [JobId(row) for row in rows]
-
-
-def _answer(properties: str) -> bool | None:
-    return {"true": True, "false": False}.get(codec.load(properties).get(CAME_TO))
+    return [Composite(JobId(row.id), JobState(row.state)) for row in rows]

@@ -76,41 +76,7 @@ TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
 
 def add(unit: Unit, row: JobRow) -> int:
     """Insert; its sequence. Raises IntegrityError when the name is taken."""
-    result = unit.connection.execute(
-        insert(jobs).values(
-            id=row.job.id,
-            workspace=row.workspace,
-            subscription=row.subscription,
-            name=row.name,
-            type=row.type,
-            display_name=row.display_name,
-            description=row.description,
-            experiment=row.experiment,
-            tags=codec.dump(row.tags),
-            properties=codec.dump(row.properties),
-            submitter=row.submitter,
-            definition_digest=row.definition_digest,
-            body=row.body,
-            spec=row.spec,
-            work=row.work,
-            notes=codec.dump(row.notes),
-            request=row.request,
-            class_key=row.class_key,
-            priority=row.priority,
-            environment=row.environment,
-            run=row.run,
-            explanation=row.explanation,
-            node_count=row.job.node_count,
-            created_at=row.job.created_at,
-            parent=row.parent,
-            root=row.root,
-            step=row.step,
-            reuse_key=row.reuse_key,
-            reuse_parts=row.reuse_parts,
-            reused=row.reused,
-            **_life(row.job),
-        )
-    )
+    result = unit.connection.execute(insert(jobs), values_of(row))
     events.append(
         unit.connection,
         row.job.id,
@@ -121,6 +87,42 @@ def add(unit: Unit, row: JobRow) -> int:
     )
     key = result.inserted_primary_key
     return int(key[0]) if key is not None else 0
+
+
+def values_of(row: JobRow) -> dict[str, Any]:
+    return {
+        "id": row.job.id,
+        "workspace": row.workspace,
+        "subscription": row.subscription,
+        "name": row.name,
+        "type": row.type,
+        "display_name": row.display_name,
+        "description": row.description,
+        "experiment": row.experiment,
+        "tags": codec.dump(row.tags),
+        "properties": codec.dump(row.properties),
+        "submitter": row.submitter,
+        "definition_digest": row.definition_digest,
+        "body": row.body,
+        "spec": row.spec,
+        "work": row.work,
+        "notes": codec.dump(row.notes),
+        "request": row.request,
+        "class_key": row.class_key,
+        "priority": row.priority,
+        "environment": row.environment,
+        "run": row.run,
+        "explanation": row.explanation,
+        "node_count": row.job.node_count,
+        "created_at": row.job.created_at,
+        "parent": row.parent,
+        "root": row.root,
+        "step": row.step,
+        "reuse_key": row.reuse_key,
+        "reuse_parts": row.reuse_parts,
+        "reused": row.reused,
+        **_life(row.job),
+    }
 
 
 def change(unit: Unit, row: JobRow, after: Job, now: Millis, why: str) -> bool:
@@ -184,6 +186,12 @@ def by_id(connection: Connection, job: str) -> JobRow | None:
 def by_run(connection: Connection, run: str) -> JobRow | None:
     """By Mayfly's run id."""
     return _one(connection, select(jobs).where(jobs.c.run == run))
+
+
+def lock_state(unit: Unit, job: str) -> JobState | None:
+    """As `lock`; only its state, because a pipeline's row may be large."""
+    found = unit.connection.scalar(dialect.locked(unit.connection, select(jobs.c.state).where(jobs.c.id == job)))
+    return None if found is None else JobState(found)
 
 
 def lock(unit: Unit, job: str) -> JobRow | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select, text
@@ -51,6 +51,22 @@ def add_output(unit: Unit, job: str, attempt: int, row: OutputRow) -> None:
             }
         ],
     )
+
+
+def add_outputs(unit: Unit, job_rows: Mapping[str, Sequence[OutputRow]]) -> None:
+    """Of several jobs that never had an attempt."""
+    rows = [{**asdict(one), "job": job, "attempt": 0} for job, made in job_rows.items() for one in made]
+    dialect.insert_many_or_leave(unit.connection, outputs, rows)
+
+
+def outputs_of_all(connection: Connection, attempts: Mapping[str, int]) -> dict[str, list[OutputRow]]:
+    """As `outputs_of`, of one attempt of each of several jobs."""
+    c, found = outputs.c, dict[str, list[OutputRow]]()
+    statement = select(outputs).where(c.job.in_(list(attempts))).order_by(c.name, c.rank)
+    for row in connection.execute(statement):
+        if row.attempt == attempts[row.job]:
+            found.setdefault(row.job, []).append(OutputRow(row.rank, row.name, row.tree, row.files, row.bytes))
+    return found
 
 
 def outputs_of(connection: Connection, job: str, attempt: int) -> list[OutputRow]:

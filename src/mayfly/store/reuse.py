@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, insert, select
 
 from mayfly.domain.job import JobState
-from mayfly.kit.ids import WorkspaceId
-from mayfly.store import dialect
-from mayfly.store.jobs import JobRow, row_of
-from mayfly.store.tables import jobs
+from mayfly.kit.ids import JobId, WorkspaceId
+from mayfly.store import codec, dialect, results
+from mayfly.store.jobs import JobRow, row_of, values_of
+from mayfly.store.results import OutputRow
+from mayfly.store.tables import events, jobs
 from mayfly.store.unit import Unit
 
 
@@ -22,7 +25,7 @@ def same_work(unit: Unit, workspace: WorkspaceId, reuse_key: str) -> list[JobRow
     return [row_of(row) for row in unit.connection.execute(statement)]
 
 
-def _same(statement: Select[Any], workspace: WorkspaceId, reuse_key: str) -> Select[Any]:
+def _same(statement: Select[*tuple[Any, ...]], workspace: WorkspaceId, reuse_key: str) -> Select[*tuple[Any, ...]]:
     return statement.where(
         jobs.c.workspace == workspace,
         jobs.c.reuse_key == reuse_key,
@@ -39,6 +42,38 @@ def was_done(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> 
     return found == JobState.COMPLETED.value
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A Completed job that did its work itself, and what it left."""
+
+    id: JobId
+    name: str
+    attempt: int
+    left: tuple[OutputRow, ...]
+
+
+def original(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> Original | None:
+    """The newest of those that did the same. A hint: `still` decides."""
+    c = jobs.c
+    found = connection.execute(
+        _same(select(c.id, c.name, c.attempt), workspace, reuse_key)
+        .where(c.state == JobState.COMPLETED.value)
+        .order_by(c.sequence.desc())
+        .limit(1)
+    ).one_or_none()
+    if found is None:
+        return None
+    left = tuple(results.outputs_of(connection, found.id, found.attempt))
+    return Original(JobId(found.id), found.name, found.attempt, left)
+
+
+def still(unit: Unit, originals: Iterable[Original]) -> bool:
+    """Whether what they left is there, as it was found."""
+    known = {one.id: one for one in originals}
+    left = results.outputs_of_all(unit.connection, {one.id: one.attempt for one in known.values()})
+    return all(tuple(left.get(one.id, ())) == one.left for one in known.values())
+
+
 def earlier_runs(connection: Connection, row: JobRow, most: int = 20) -> list[JobRow]:
     """Completed jobs of the same step name before this one that others may use, newest first."""
     statement = select(jobs).where(
@@ -50,3 +85,28 @@ def earlier_runs(connection: Connection, row: JobRow, most: int = 20) -> list[Jo
         jobs.c.reused.is_(None),
     )
     return [row_of(found) for found in connection.execute(statement.order_by(jobs.c.sequence.desc()).limit(most))]
+
+
+def add_ended(unit: Unit, rows: Sequence[JobRow]) -> None:
+    """Insert children that have ended in the same moment, with their events. Raises IntegrityError when a name is taken."""
+    unit.connection.execute(insert(jobs), [values_of(row) for row in rows])
+    told = []
+    for row in rows:
+        job = row.job
+        shown = {"attempt": job.attempt, "phase": job.phase.value, "to": job.state.value}
+        told.append((row, "JobAccepted", {"name": row.name, "submitter": row.submitter}))
+        told.append((row, "Reused", {**shown, "from": JobState.QUEUED.value}))
+    unit.connection.execute(
+        insert(events),
+        [
+            {
+                "workspace": row.workspace,
+                "thing": row.job.id,
+                "type": kind,
+                "version": 1,
+                "at": row.job.created_at,
+                "data": codec.dump(data),
+            }
+            for row, kind, data in told
+        ],
+    )

@@ -105,6 +105,7 @@ jobs = Table(
     Index("ix_jobs_parent", "parent", "step"),
     Index("ix_jobs_type", "type", "state"),
     Index("ix_jobs_reuse", "workspace", "reuse_key"),
+    Index("ix_jobs_ended", "ended_at"),
 )
 
 class_waits = Table(  # why a class waits, written anew only when the reason changes
