@@ -47,18 +47,18 @@ def sources(
     place: Place,
     submission: Submission,
     given: Mapping[str, DataInput],
-    standing: Mapping[str, str] | None = None,
+    standing: Mapping[str, Found] | None = None,
 ) -> dict[str, Source]:
-    """What each input refers to; it is there, and it is what it was declared as. `standing`: address of what a job will have
-    made → of what it is now. Raises Invalid with every fault, each with its pointer, or the one failure there is, of its own
+    """What each input refers to; it is there, and it is what it was declared as. `standing`: addresses of what is known
+    already, and not yet there. Raises Invalid with every fault, each with its pointer, or the one failure there is, of its own
     kind."""
     found: dict[str, Source] = {}
     failures: list[MayflyError] = []
     for name, one in given.items():
         pointer = f"/inputs/{escape(name)}/path"
         try:
-            stands = (standing or {}).get(one.path or "", "")
-            found[name] = _source(world, place, submission, name, one, pointer, stands)
+            known = (standing or {}).get(one.path or "")
+            found[name] = _source(world, place, submission, name, one, pointer, known)
         except MayflyError as error:
             error.pointer = pointer
             failures.append(error)
@@ -71,7 +71,13 @@ def sources(
 
 
 def _source(
-    world: World, place: Place, submission: Submission, name: str, given: DataInput, pointer: str, stands: str
+    world: World,
+    place: Place,
+    submission: Submission,
+    name: str,
+    given: DataInput,
+    pointer: str,
+    known: Found | None,
 ) -> Source:
     path = given.path or ""
     if refers(path) is Refers.LOCAL:
@@ -79,9 +85,7 @@ def _source(
             raise Invalid("UploadMissing", f"The files of input '{name}' were not sent.")
         tree = submission.uploads[pointer]
         return Source(given, Found(path, pointer in submission.files, tree))
-    found = data.find(world, place, stands or path, type=given.type)
-    if stands:
-        found = replace(found, reference=path)
+    found = known or data.find(world, place, path, type=given.type)
     note = ""
     if given.type == "uri_file" and not found.is_file and found.asset is None:
         raise Invalid(

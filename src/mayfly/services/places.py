@@ -35,10 +35,7 @@ def tracking_name(workspace: Workspace) -> str:
 def find(world: World, place: Place) -> Workspace:
     """For reading. Raises NotFound `WorkspaceNotFound` with near names; the default one always exists. Invalid
     `WorkspaceNameInvalid` for what no workspace can be named."""
-    _check(place)
-    found = world.store.read(
-        lambda connection: workspaces.find(connection, place.subscription, place.resource_group, place.workspace)
-    )
+    found = _known(world, place)
     if found is not None:
         return found
     if (place.subscription, place.resource_group, place.workspace) == DEFAULT:
@@ -55,10 +52,7 @@ def find(world: World, place: Place) -> Workspace:
 
 def create(world: World, place: Place) -> tuple[Workspace, str | None]:
     """For writing: on an embedded server an unknown one is made, and the second value says so."""
-    _check(place)
-    found = world.store.read(
-        lambda connection: workspaces.find(connection, place.subscription, place.resource_group, place.workspace)
-    )
+    found = _known(world, place)
     if found is not None:
         return found, None
     if not world.embedded:
@@ -95,6 +89,18 @@ def view(world: World, workspace: Workspace) -> wire.WorkspaceView:
             assets=workspaces.count_assets(connection, workspace.id),
         )
     )
+
+
+def _known(world: World, place: Place) -> Workspace | None:
+    """A workspace is for ever what it was when it was made, so it is read once."""
+    names = (place.subscription, place.resource_group, place.workspace)
+    if names not in world.workspaces:
+        _check(place)
+        found = world.store.read(lambda connection: workspaces.find(connection, *names))
+        if found is None:
+            return None
+        world.workspaces[names] = found
+    return world.workspaces[names]
 
 
 def _check(place: Place) -> None:

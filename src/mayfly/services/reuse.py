@@ -98,7 +98,7 @@ def sentence(world: World, row: JobRow) -> str:
     before = world.store.read(lambda connection: reuse_rows.earlier_runs(connection, row))
     if not before:
         return f"It ran: no step '{row.step}' has completed here before it that it could reuse."
-    nearest = min(before, key=lambda one: len(_differing(codec.load(one.reuse_parts or "{}"), mine)))
+    nearest = min(before, key=lambda one: _distance(codec.load(one.reuse_parts or "{}"), mine))
     theirs = codec.load(nearest.reuse_parts or "{}")
     different = _differing(theirs, mine)
     if not different:
@@ -109,6 +109,14 @@ def sentence(world: World, row: JobRow) -> str:
     shown = _difference(world, first, theirs.get(first), mine.get(first))
     others = f" Different too: {', '.join(different[1:])}." if different[1:] else ""
     return f"It ran: {_WORDS.get(first, f'its {first}')} differ{'s' if first in _WORDS else ''} from '{nearest.name}': {shown}.{others}"
+
+
+def _distance(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> tuple[int, int]:
+    """How many parts differ, and how many keys in them."""
+    parts = _differing(theirs, mine)
+    pairs = [(theirs.get(part), mine.get(part)) for part in parts]
+    both = [(old, new) for old, new in pairs if isinstance(old, dict) and isinstance(new, dict)]
+    return len(parts), sum(old.get(key) != new.get(key) for old, new in both for key in {*old, *new})
 
 
 def _differing(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

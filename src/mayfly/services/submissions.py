@@ -21,6 +21,15 @@ def accept(
     world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None = None
 ) -> tuple[JobRow, bool]:
     """As `submit.submit`."""
+    if parent is None:
+        with world.courtesy.serving():
+            return _accept(world, submitter, place, submission, None)
+    return _accept(world, submitter, place, submission, parent)
+
+
+def _accept(
+    world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None
+) -> tuple[JobRow, bool]:
     with excerpts.narrowed(world, place, submission) as wanted:
         if is_pipeline(wanted.definition):
             return pipelines.submit(world, submitter, place, wanted, parent)

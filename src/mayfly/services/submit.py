@@ -18,6 +18,7 @@ from mayfly.kit.errors import Conflict, Invalid
 from mayfly.kit.ids import Digest, JobId
 from mayfly.kit.units import size_bytes
 from mayfly.services import environments, inputs, outputs, places, reuse
+from mayfly.services.data import Found
 from mayfly.services.environments import Wish
 from mayfly.services.inputs import Source
 from mayfly.services.places import Place
@@ -93,7 +94,7 @@ class Admitted:
 def admit(world: World, place: Place, workspace: Workspace, submission: Submission, job: CommandJob) -> Admitted:
     """Whether there is an environment and room for it at all. Raises as `prepare`."""
     environment, request, notes = _asked(world, place, submission, job)
-    decided = _placed(world, workspace, request)
+    decided = _placed(world, workspace, request, environment)
     return Admitted(request, environment, decided, [*notes, *([decided.message] if decided.message else [])])
 
 
@@ -101,12 +102,12 @@ def _asked(
     world: World, place: Place, submission: Submission, job: CommandJob
 ) -> tuple[Wish, ResourceRequest, list[str]]:
     environment = environments.wish(world, _environment(submission), place)
-    environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
     request, said = _request(world, job, submission)
     return environment, request, [*environment.notes, *([said] if said else [])]
 
 
-def _placed(world: World, workspace: Workspace, request: ResourceRequest) -> Outcome:
+def _placed(world: World, workspace: Workspace, request: ResourceRequest, environment: Wish) -> Outcome:
+    environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
     view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
     return outcome(request, Owner(workspace.subscription, workspace.id), view)
 
@@ -118,16 +119,16 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
 
 
 def _prepared(world: World, found: Understood) -> Prepared:
-    decided = _placed(world, found.workspace, found.request)
+    decided = _placed(world, found.workspace, found.request, found.environment)
     known = {field.name: getattr(found, field.name) for field in fields(Understood)}
     notes = [*found.notes, *([decided.message] if decided.message else [])]
     return Prepared(**{**known, "notes": notes}, outcome=decided)
 
 
 def understand(
-    world: World, place: Place, submission: Submission, standing: Mapping[str, str] | None = None
+    world: World, place: Place, submission: Submission, standing: Mapping[str, Found] | None = None
 ) -> Understood:
-    """As `prepare`, without a look at the fleet."""
+    """As `prepare`, without a look at the fleet, or at what became of its environment."""
     job = spec.parse(submission.definition)
     workspace, made = places.create(world, place)
     environment, request, said = _asked(world, place, submission, job)
@@ -176,7 +177,7 @@ def candidate(
     place: Place,
     submission: Submission,
     parent: Parent | None = None,
-    standing: Mapping[str, str] | None = None,
+    standing: Mapping[str, Found] | None = None,
 ) -> Candidate:
     """Nothing is kept yet. `standing`: as in `inputs.sources`. Raises as `understand`, Invalid `UploadMissing`."""
     prepared = understand(world, place, submission, standing)

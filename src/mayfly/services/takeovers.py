@@ -15,7 +15,7 @@ from mayfly.domain.pipeline import Progress
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Conflict, MayflyError
 from mayfly.services import components, outputs, reuse, steps, submit
-from mayfly.services.data import DEFAULT_OUTPUT
+from mayfly.services.data import DEFAULT_OUTPUT, Found
 from mayfly.services.steps import Plan
 from mayfly.services.submit import Candidate, Parent
 from mayfly.services.world import World
@@ -61,11 +61,16 @@ class _Hit:
         row, one = self.candidate.row, self.original
         return ChildRow(one.id, row.name, row.type, row.step or "", JobState.COMPLETED, one.attempt, None)
 
-    def stands(self) -> dict[str, str]:
-        """As in `inputs.sources`."""
-        names = {*DEFAULT_OUTPUT, *(one.name for one in self.original.left)}
-        mine, theirs = (f"azureml://jobs/{one}/outputs/" for one in (self.candidate.row.name, self.original.name))
-        return {mine + name: theirs + name for name in names}
+    def stands(self) -> dict[str, Found]:
+        """As in `inputs.sources`: the outputs that are one tree."""
+        declared, found = self.candidate.understood.job.outputs, dict[str, Found]()
+        for one in self.original.left:
+            alone = sum(other.name == one.name for other in self.original.left) == 1
+            if alone and one.name in declared and one.name not in DEFAULT_OUTPUT:
+                address = f"azureml://jobs/{self.candidate.row.name}/outputs/{one.name}"
+                is_file = one.files == 1 and declared[one.name].type == "uri_file"
+                found[address] = Found(address, is_file, one.tree)
+        return found
 
 
 def begin(
@@ -75,10 +80,11 @@ def begin(
     that have their results there may be more to begin at once."""
     todo, first, there = deque(ready), set(ready), dict(children)
     hits: dict[str, _Hit] = {}
-    standing: dict[str, str] = {}
+    standing: dict[str, Found] = {}
     singly: list[ChildRow | None] = []
     while todo and len(hits) < TOGETHER:
         name = todo.popleft()
+        world.courtesy.stand_back()
         asked = _ask(world, plan, name, there, standing)
         if isinstance(asked, ChildRow):
             singly.append(asked)
@@ -97,7 +103,7 @@ def begin(
 
 
 def _ask(
-    world: World, plan: Plan, step: str, there: Mapping[str, ChildRow], standing: Mapping[str, str]
+    world: World, plan: Plan, step: str, there: Mapping[str, ChildRow], standing: Mapping[str, Found]
 ) -> _Asked | ChildRow:
     asked = steps.ask_for(world, plan, step, there)
     if isinstance(asked, ChildRow):

@@ -18,6 +18,7 @@ from mayfly.ports.logs import LogStore
 from mayfly.ports.resolver import PackageResolver
 from mayfly.ports.storage import Storage
 from mayfly.services.contacts import Contacts
+from mayfly.services.courtesy import Courtesy
 from mayfly.services.mlflow import Mlflow, NoServer
 from mayfly.services.progress import Progress
 from mayfly.services.sealing import Sealing
@@ -27,6 +28,7 @@ from mayfly.services.trees import Trees
 from mayfly.services.wakeups import Wakeups
 from mayfly.spec.settings import Settings
 from mayfly.store.unit import Store
+from mayfly.store.workspaces import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ class World:
     mlflow: Mlflow = field(default_factory=lambda: Mlflow(NoServer()))
     progress: Progress = field(default_factory=Progress)
     trees: Trees = field(default_factory=Trees)
+    courtesy: Courtesy = field(default_factory=Courtesy)
+    workspaces: dict[tuple[str, str, str], Workspace] = field(default_factory=dict)
+    """Those that were asked for, by subscription, resource group and name."""
     settings: Callable[[], Settings] = Settings
     """The configuration file as it is now."""
     embedded: bool = True

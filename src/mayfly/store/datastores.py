@@ -79,16 +79,17 @@ def place(
 ) -> None:
     """Lay a tree at a path of a datastore of Mayfly's own, over what was there."""
     unit.connection.execute(
-        insert(placements).values(
-            workspace=workspace,
-            datastore=datastore,
-            path=placement.path,
-            tree=placement.tree,
-            is_file=placement.is_file,
-            job=job,
-            attempt=attempt,
-            created_at=now,
-        )
+        insert(placements),
+        {
+            "workspace": workspace,
+            "datastore": datastore,
+            "path": placement.path,
+            "tree": placement.tree,
+            "is_file": placement.is_file,
+            "job": job,
+            "attempt": attempt,
+            "created_at": now,
+        },
     )
 
 

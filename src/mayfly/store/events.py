@@ -32,9 +32,15 @@ def append(
     version: int = 1,
 ) -> None:
     connection.execute(
-        insert(events).values(
-            workspace=workspace, thing=thing, type=type_, version=version, at=at, data=codec.dump(dict(data or {}))
-        )
+        insert(events),
+        {
+            "workspace": workspace,
+            "thing": thing,
+            "type": type_,
+            "version": version,
+            "at": at,
+            "data": codec.dump(dict(data or {})),
+        },
     )
 
 

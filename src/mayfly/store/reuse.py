@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, and_, bindparam, insert, select
 
 from mayfly.domain.job import JobState
 from mayfly.kit.ids import JobId, WorkspaceId
 from mayfly.store import codec, dialect, results
 from mayfly.store.jobs import JobRow, row_of, values_of
 from mayfly.store.results import OutputRow
-from mayfly.store.tables import events, jobs
+from mayfly.store.tables import events, jobs, outputs
 from mayfly.store.unit import Unit
 
 
@@ -25,7 +25,7 @@ def same_work(unit: Unit, workspace: WorkspaceId, reuse_key: str) -> list[JobRow
     return [row_of(row) for row in unit.connection.execute(statement)]
 
 
-def _same(statement: Select[*tuple[Any, ...]], workspace: WorkspaceId, reuse_key: str) -> Select[*tuple[Any, ...]]:
+def _same(statement: Select[*tuple[Any, ...]], workspace: Any, reuse_key: Any) -> Select[*tuple[Any, ...]]:
     return statement.where(
         jobs.c.workspace == workspace,
         jobs.c.reuse_key == reuse_key,
@@ -54,17 +54,25 @@ class Original:
 
 def original(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> Original | None:
     """The newest of those that did the same. A hint: `still` decides."""
-    c = jobs.c
-    found = connection.execute(
-        _same(select(c.id, c.name, c.attempt), workspace, reuse_key)
-        .where(c.state == JobState.COMPLETED.value)
-        .order_by(c.sequence.desc())
-        .limit(1)
-    ).one_or_none()
-    if found is None:
+    found = connection.execute(_ORIGINAL, {"workspace": workspace, "reuse_key": reuse_key}).all()
+    if not found:
         return None
-    left = tuple(results.outputs_of(connection, found.id, found.attempt))
-    return Original(JobId(found.id), found.name, found.attempt, left)
+    left = tuple(OutputRow(row.rank, row.output, row.tree, row.files, row.bytes) for row in found if row.tree)
+    return Original(JobId(found[0].id), found[0].name, found[0].attempt, left)
+
+
+def _original() -> Select[*tuple[Any, ...]]:
+    c = jobs.c
+    asked = _same(select(c.id, c.name, c.attempt), bindparam("workspace"), bindparam("reuse_key"))
+    newest = asked.where(c.state == JobState.COMPLETED.value).order_by(c.sequence.desc()).limit(1).subquery()
+    made = outputs.c
+    mine = and_(made.job == newest.c.id, made.attempt == newest.c.attempt)
+    wanted = (made.name.label("output"), made.rank, made.tree, made.files, made.bytes)
+    return select(newest, *wanted).select_from(newest.outerjoin(outputs, mine)).order_by(made.name, made.rank)
+
+
+_ORIGINAL = _original()
+"""Made once: making it costs more than running it."""
 
 
 def still(unit: Unit, originals: Iterable[Original]) -> bool:
