@@ -65,11 +65,26 @@ def register(world: World, who: str, place: Place, asset: NewAsset) -> tuple[Ass
     Raises Conflict `AssetVersionTaken` for another definition, Invalid `AssetNameInvalid`, `AssetVersionInvalid`."""
     check_names(asset)
     workspace = places.create(world, place)[0]
+    there = _kept(world, workspace.id, asset)
+    if there is not None:
+        return there, False
     now = world.clock.now()
     try:
         return world.store.write(lambda unit: keep(unit, workspace.id, who, asset, now))
     except IntegrityError:  # two servers kept one version at once: the other one's is there now
         return world.store.write(lambda unit: keep(unit, workspace.id, who, asset, now))
+
+
+def _kept(world: World, workspace: WorkspaceId, asset: NewAsset) -> AssetRow | None:
+    """The version where nothing about it would change: clients send it again before each job."""
+    version = asset.version
+    if version is None:
+        return None
+    there = world.store.read(lambda connection: assets.find(connection, workspace, asset.kind, asset.name, version))
+    if there is None or there.digest != asset.digest:
+        return None
+    said = (asset.description, dict(asset.tags), dict(asset.properties))
+    return there if (there.description, dict(there.tags), dict(there.properties)) == said else None
 
 
 def keep(unit: Unit, workspace: WorkspaceId, who: str, asset: NewAsset, now: Millis) -> tuple[AssetRow, bool]:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
-
 from mayfly.domain import references
 from mayfly.domain.compute import ResourceRequest
 from mayfly.domain.job import Job
@@ -22,7 +20,7 @@ from mayfly.services import submit as command_submit
 from mayfly.services.environments import CONTEXT
 from mayfly.services.moves import move
 from mayfly.services.places import Place
-from mayfly.services.submit import Parent
+from mayfly.services.submit import Beside, Parent
 from mayfly.services.world import World
 from mayfly.spec import job as command
 from mayfly.spec import pipeline as spec
@@ -208,7 +206,12 @@ def _told(error: MayflyError, at: str, step: Step, path: str) -> Iterator[Fault]
 
 
 def submit(
-    world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None = None
+    world: World,
+    submitter: str,
+    place: Place,
+    submission: Submission,
+    parent: Parent | None = None,
+    beside: Beside | None = None,
 ) -> tuple[JobRow, bool]:
     """Accept a pipeline; as `services.submit.submit`."""
     prepared = prepare(world, place, submission)
@@ -224,10 +227,7 @@ def submit(
         unit.wake("pipelines")
         return move(unit, replace(row, sequence=sequence), Begun(), row.job.created_at), True
 
-    try:
-        return world.store.write(keep)
-    except IntegrityError:  # two servers accepted one name at once: the other one's is there now
-        return world.store.write(keep)
+    return command_submit.once(world, keep, beside)
 
 
 def _row(world: World, submitter: str, prepared: Prepared) -> JobRow:

@@ -6,7 +6,7 @@ from mayfly.domain.job import JobState
 from mayfly.kit.errors import Conflict, Invalid
 from mayfly.services import components, excerpts, explanations, jobs, pipelines, submit
 from mayfly.services.places import Place
-from mayfly.services.submit import Parent
+from mayfly.services.submit import Beside, Parent
 from mayfly.services.world import World
 from mayfly.spec.pipeline import is_pipeline
 from mayfly.store import jobs as rows
@@ -18,23 +18,33 @@ RETRY_OF = "mayfly.retryOf"
 
 
 def accept(
-    world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None = None
+    world: World,
+    submitter: str,
+    place: Place,
+    submission: Submission,
+    parent: Parent | None = None,
+    beside: Beside | None = None,
 ) -> tuple[JobRow, bool]:
     """As `submit.submit`."""
     if parent is None:
         with world.courtesy.serving():
-            return _accept(world, submitter, place, submission, None)
-    return _accept(world, submitter, place, submission, parent)
+            return _accept(world, submitter, place, submission, None, beside)
+    return _accept(world, submitter, place, submission, parent, beside)
 
 
 def _accept(
-    world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None
+    world: World,
+    submitter: str,
+    place: Place,
+    submission: Submission,
+    parent: Parent | None,
+    beside: Beside | None,
 ) -> tuple[JobRow, bool]:
     with excerpts.narrowed(world, place, submission) as wanted:
         if is_pipeline(wanted.definition):
-            return pipelines.submit(world, submitter, place, wanted, parent)
+            return pipelines.submit(world, submitter, place, wanted, parent, beside)
         with components.expanded(world, place, wanted) as plain:
-            return submit.submit(world, submitter, place, plain, parent)
+            return submit.submit(world, submitter, place, plain, parent, beside)
 
 
 def notes(world: World, place: Place, submission: Submission) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -37,6 +37,10 @@ from mayfly.wire.mayfly import Submission
 
 SPOT_RETRIES = 3
 """How often a Spot job that lost its nodes goes back to the queue (semantics §8, §21.8)."""
+
+
+Beside = Callable[[Unit, JobRow], None]
+"""Keeps something else of a new job, in the same unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def _asked(
 
 def _placed(world: World, workspace: Workspace, request: ResourceRequest, environment: Wish) -> Outcome:
     environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
-    view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
+    view = world.store.read(lambda c: waiting.room(c, world.fleet, dict(world.sizes)))
     return outcome(request, Owner(workspace.subscription, workspace.id), view)
 
 
@@ -162,13 +166,18 @@ class Candidate:
 
 
 def submit(
-    world: World, submitter: str, place: Place, submission: Submission, parent: Parent | None = None
+    world: World,
+    submitter: str,
+    place: Place,
+    submission: Submission,
+    parent: Parent | None = None,
+    beside: Beside | None = None,
 ) -> tuple[JobRow, bool]:
     """Accept a job; durable when it returns. The second value is False when the same job (same name, same definition)
-    was there already; its labels are then updated. Raises as `prepare`, Conflict `JobNameTaken` for another
+    was there already; its labels are then updated. `beside` is called in the unit that keeps a new one. Raises as `prepare`, Conflict `JobNameTaken` for another
     definition, Conflict `ParentEnded` for a child that nobody waits for any more, `SameStepUnderWay` for one whose results
     will be another's, Invalid `UploadMissing`."""
-    return keep(world, submitter, candidate(world, submitter, place, submission, parent))
+    return keep(world, submitter, candidate(world, submitter, place, submission, parent), beside)
 
 
 def candidate(
@@ -189,7 +198,7 @@ def candidate(
     return Candidate(row, prepared)
 
 
-def keep(world: World, submitter: str, found: Candidate) -> tuple[JobRow, bool]:
+def keep(world: World, submitter: str, found: Candidate, beside: Beside | None = None) -> tuple[JobRow, bool]:
     """As `submit`, of a candidate."""
     prepared, row = found.understood, found.row
     key = row.reuse_key
@@ -221,10 +230,22 @@ def keep(world: World, submitter: str, found: Candidate) -> tuple[JobRow, bool]:
 
     if prepared.environment.tracks:
         world.mlflow.prewarm()  # a job that is likely to need it has come
+    return once(world, write, beside)
+
+
+def once(world: World, keep: Callable[[Unit], tuple[JobRow, bool]], beside: Beside | None) -> tuple[JobRow, bool]:
+    """Keep a job by that, and what is to be kept beside a new one."""
+
+    def whole(unit: Unit) -> tuple[JobRow, bool]:
+        row, created = keep(unit)
+        if created and beside is not None:
+            beside(unit, row)
+        return row, created
+
     try:
-        return world.store.write(write)
+        return world.store.write(whole)
     except IntegrityError:  # two servers accepted one name at once: the other one's is there now
-        return world.store.write(write)
+        return world.store.write(whole)
 
 
 def under(row: JobRow, parent: Parent | None) -> JobRow:

@@ -14,6 +14,7 @@ from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.store import azure_bodies, jobs
 from mayfly.store.azure_bodies import BodyRow
+from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 
 
@@ -33,6 +34,16 @@ def keep(
     row = BodyRow(workspace.id, collection, name, version, body, who, world.clock.now(), deleted)
     world.store.write(lambda unit: azure_bodies.put(unit, row))
     return find(world, place, collection, name, version) or row
+
+
+def of_job(row: JobRow, body: Mapping[str, Any]) -> BodyRow:
+    """What was told of a job that runs, when it was new."""
+    return BodyRow(row.workspace, "jobs", row.name, "", body, row.submitter, row.job.created_at)
+
+
+def keep_with(unit: Unit, row: JobRow, body: Mapping[str, Any]) -> None:
+    """In the unit that keeps the job."""
+    azure_bodies.put(unit, of_job(row, body))
 
 
 def keep_job(world: World, who: str, place: Place, name: str, body: Mapping[str, Any]) -> BodyRow:

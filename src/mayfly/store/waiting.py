@@ -23,15 +23,18 @@ HEADS = 32
 def snapshot(connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType]) -> Snapshot:
     classes = _merged([*_classes(connection), *builds.waiting(connection)])
     running, recent = _running(connection)
+    return replace(room(connection, fleet, catalogue), classes=tuple(classes), running=running, recent=recent)
+
+
+def room(connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType]) -> Snapshot:
+    """Limits, the fleet and what is held, without who waits and who runs: enough to say whether a job has a place."""
     return Snapshot(
         fleet=fleet,
         catalogue=catalogue,
-        classes=tuple(classes),
+        classes=(),
         quotas=ledgers.quotas(connection),
         capacity_held=ledgers.capacity_held(connection, fleet.provider),
         warm=_warm(connection),
-        running=running,
-        recent=recent,
     )
 
 

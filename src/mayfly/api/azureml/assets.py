@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import quote
 
@@ -71,8 +71,9 @@ def _versions(routes: APIRouter, here: Here, of: Collection) -> None:
         hidden = bool(said.get("isAnonymous") or said.get("isArchived"))
         if hidden != row.archived and (hidden or not created):
             assets.archive(here.world, place, of.kind, name, version, archived=hidden)
+            row = replace(row, archived=hidden)
         response.status_code = 201 if created else 200
-        return _body(here, of, place, assets.find(here.world, place, of.kind, name, version=version))
+        return _body(here, of, place, row)
 
     @routes.get(one)
     def show(subscription: Name, group: Name, workspace: Name, name: Name, version: Name) -> Told:

@@ -21,6 +21,7 @@ from mayfly.wire.azureml.resources import Body as Told
 from mayfly.wire.mayfly import QuotaUpdate
 
 SERVERLESS = "serverless"
+_BY_ITSELF = ("", SERVERLESS, "local")
 _LOCATION = f"/subscriptions/{{subscription}}/providers/{PROVIDER}/locations/{{location}}"
 
 
@@ -90,7 +91,7 @@ def _amounts(routes: APIRouter, here: Here) -> None:
 
 def alias(here: Here, place: Place, name: str) -> dict[str, Any] | None:
     """What a job gets that names this compute: `size` and `spot`; None where it is not known."""
-    row = verbatim.find(here.world, place, "computes", name)
+    row = None if name in _BY_ITSELF else verbatim.find(here.world, place, "computes", name)
     if row is None:
         return None
     own = _own(row.body)
@@ -99,7 +100,7 @@ def alias(here: Here, place: Place, name: str) -> dict[str, Any] | None:
 
 def _check(here: Here, name: str, said: Mapping[str, Any]) -> None:
     kind = str(said.get("computeType", ""))
-    if name.lower() in (SERVERLESS, "local"):
+    if name.lower() in _BY_ITSELF:
         raise Conflict("ComputeNameTaken", f"'{name}' is there by itself and cannot be made.")
     if kind.lower() != "amlcompute":
         raise Invalid(

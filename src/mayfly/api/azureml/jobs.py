@@ -4,6 +4,7 @@ run yet."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -48,12 +49,13 @@ def router(here: Here) -> APIRouter:
         place = Place(subscription, group, workspace)
         here.stop.check_accepting()
         if _type(told) in RUN:
-            created = _submit(here, user(request), place, name, told)
+            row, kept, created = _submit(here, user(request), place, name, told)
+            found = _body(here, request, place, row, kept)
         else:
             created = verbatim.find(here.world, place, "jobs", name) is None
-            verbatim.keep_job(here.world, user(request), place, name, told)
+            found = _waiting(place, verbatim.keep_job(here.world, user(request), place, name, told))
         response.status_code = 201 if created else 200
-        return show_one(here, request, place, name)
+        return found
 
     @routes.get(one)
     def show(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> Told:
@@ -128,7 +130,8 @@ def not_yet(told: BodyRow) -> str:
 # --- what comes -------------------------------------------------------------------------------------------------------
 
 
-def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> bool:
+def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> tuple[JobRow, BodyRow | None, bool]:
+    """The job, what was told of it when it was new, and whether it is."""
     there = verbatim.find(here.world, place, "jobs", name)
     if there is not None and (there.deleted or verbatim.job_type(there.body) != _type(body)):
         raise verbatim.name_taken(name)
@@ -141,13 +144,13 @@ def _submit(here: Here, who: str, place: Place, name: str, body: Told) -> bool:
     named, uploads = code.sent(here.world, told.get("codeId"), "/code")
     folder = str(told.get("experimentName") or "Default")
     ask = Submission(definition={**definition, **named}, uploads=uploads, working_folder_name=folder)
-    row, created = submissions.accept(here.world, who, place, ask)
-    if created:
-        verbatim.keep(here.world, who, place, "jobs", name, body)
+    beside = lambda unit, row: verbatim.keep_with(unit, row, body)  # noqa: E731
+    row, created = submissions.accept(here.world, who, place, ask, beside=beside)
     archived = told.get("isArchived")
     if isinstance(archived, bool) and archived != row.archived:
         jobs.archive(here.world, place, name, archived=archived)
-    return created
+        row = replace(row, archived=archived)
+    return row, verbatim.of_job(row, body) if created else there, created
 
 
 def _on_named_computes(here: Here, place: Place, definition: dict[str, Any]) -> None:
