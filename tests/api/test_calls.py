@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-
 import pytest
 
 from mayfly.testing.callers import called
 from mayfly.testing.calls import Call, order, story
+from mayfly.testing.chance import seed
 
-SEED = int(os.environ.get("MAYFLY_SEED") or secrets.randbelow(1 << 31))
+SEED = seed()
 
 
 def test_many_clients_see_one_order() -> None:

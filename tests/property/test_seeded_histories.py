@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 
 import pytest
 
+from mayfly.testing.chance import seed
 from mayfly.testing.histories import hunt
 from mayfly.testing.histories.moves import WEIGHTS, Move, drawn
 from mayfly.testing.histories.rows import RowServer
 from mayfly.testing.soak import played
 
-SEED = int(os.environ.get("MAYFLY_SEED") or secrets.randbelow(1 << 31))
+SEED = seed()
 """Another one in every run."""
 HISTORIES, PARTS = int(os.environ.get("MAYFLY_HISTORIES") or 2_000), 20
 """Parts, so that several workers can play them. `.ci/run` asks for 10,000."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mayfly.testing.chance import seed
 from mayfly.testing.databases import Databases
 from mayfly.testing.histories.hunt import hunt
 from mayfly.testing.histories.stored import StoredServer
 
-SEED = int(os.environ.get("MAYFLY_SEED") or secrets.randbelow(1 << 31))
+SEED = seed()
 EACH = 3
 
 

@@ -66,6 +66,12 @@ def test_idle_time_begins_anew_on_each_release() -> None:
     assert not idle_too_long(step(node, Assigned(), Millis(300)), Millis(9999), limit=120)
 
 
+def test_a_node_is_given_to_one_attempt_at_a_time() -> None:
+    free = after(*READY, (9, Freed()))
+    taken = step(free, Assigned(), Millis(10))
+    assert taken is not free and step(taken, Assigned(), Millis(11)) is taken
+
+
 def test_a_leaving_node_takes_nothing_new() -> None:
     node = after(*READY, (9, Freed()), (10, DrainAsked()))
     assert step(node, Assigned(), Millis(11)) is node

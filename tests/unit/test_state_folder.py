@@ -6,6 +6,9 @@ import asyncio
 import socket
 from pathlib import Path
 
+import pytest
+
+from mayfly.kit.errors import Conflict
 from mayfly.main.folder import StateFolder
 
 
@@ -24,3 +27,13 @@ def test_answers_on_the_servers_port_are_sent_at_once(tmp_path: Path):
                 return await found
 
     assert asyncio.run(accepted())
+
+
+def test_a_folder_has_one_server_and_is_its_owners_alone(tmp_path: Path):
+    folder = StateFolder(tmp_path / "state")
+    folder.secret()
+    with pytest.raises(Conflict) as refused:
+        StateFolder(tmp_path / "state")
+    assert refused.value.code == "ServerRunning"
+    found = [tmp_path / "state", *(tmp_path / "state").iterdir()]
+    assert [path.name for path in found if path.stat().st_mode & 0o077] == []

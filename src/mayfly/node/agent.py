@@ -62,6 +62,8 @@ class Agent:
         self._server = Server(folder)
         self._lock = threading.RLock()
         self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._over: set[Fence] = set()
+        """What was discarded here: it is not begun again, whatever an answer says that was long on its way."""
         self._version = -1
         self._node_wish = "keep"
         self._ended = threading.Event()
@@ -197,7 +199,7 @@ class Agent:
             if wish.action == "discard":
                 self._reporter.send(wire.Released(fence=wish.fence, rank=0, at=self._around.now()))
                 return
-            if wish.assignment is None:
+            if wish.assignment is None or wish.fence in self._over:
                 return
             attempt = self._attempts[key] = Attempt(wish.assignment, self._around, self._gone)
             attempt.wish(wish)
@@ -215,6 +217,7 @@ class Agent:
     def _gone(self, fence: Fence) -> None:
         with self._lock:
             self._attempts.pop((fence.job, fence.attempt), None)
+            self._over.add(fence)
             self._maybe_end()
 
     def _maybe_end(self) -> None:

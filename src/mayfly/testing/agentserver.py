@@ -78,6 +78,10 @@ class AgentServer:
         self.published: list[wire.Publish] = []
         self.publishing: tuple[int, dict[str, Any]] = (200, {})
         """How `/outputs/publish` answers."""
+        self.closed: set[str] = set()
+        """Doors that answer nothing but that the server is busy."""
+        self.asked = 0
+        """How often a node has asked what is wished."""
         self._http: ThreadingHTTPServer | None = None
 
     # --- what a test does ---------------------------------------------------------------------------------------------
@@ -189,6 +193,7 @@ class AgentServer:
     def long_poll(self, ask: wire.WishesAsk) -> Wishes:
         deadline = time.monotonic() + ask.wait_s
         with self.changed:
+            self.asked += 1
             while self.version <= ask.seen and self.up and time.monotonic() < deadline:
                 self.changed.wait(deadline - time.monotonic())
             return self.answer(ask.node)
@@ -284,6 +289,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, mine: AgentServer, door: str, query: dict[str, list[str]], body: bytes) -> tuple[int, bytes]:
         encode, decode = msgspec.json.encode, msgspec.json.decode
+        if door in mine.closed:
+            return 503, b"{}"
         if door == "/hello":
             hello = decode(body, type=wire.Hello)
             with mine.changed:

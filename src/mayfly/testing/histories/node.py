@@ -95,7 +95,7 @@ class Agent:
     greeted: bool = False
     wish: str = "keep"
     walks: dict[Key, Walk] = field(default_factory=dict)
-    over: set[Key] = field(default_factory=set)
+    over: set[wire.Fence] = field(default_factory=set)
     """Attempts that were discarded here: none of them is begun again, whatever an old answer says."""
     outbox: list[wire.AnyReport] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class Node:
             if told.action == "discard":
                 agent.outbox.append(wire.Released(fence=told.fence, rank=0, at=0))
                 return
-            if key in agent.over:
+            if told.fence in agent.over:
                 return
             disk = self.disks[key] = Disk(told.fence, told.rank, self._scripts(told.fence.job, told.rank))
             walk = agent.walks[key] = Walk(disk)
@@ -287,7 +287,7 @@ class Node:
             return True
         self.disks.pop(disk.key, None)
         agent.outbox.append(wire.Released(fence=disk.fence, rank=disk.rank, at=0))
-        agent.over.add(disk.key)
+        agent.over.add(disk.fence)
         del agent.walks[disk.key]
         self._maybe_end()
         return True
