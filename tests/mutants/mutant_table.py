@@ -17,6 +17,8 @@ class Mutant:
     find: str
     replace: str
     tests: tuple[str, ...]
+    slow: bool = False
+    """It takes its tests long to notice: not for every run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +284,7 @@ MUTANTS = (
             f"{CONVERSATION}::test_memory_and_lost_supervisors_have_their_own_causes",
             f"{HISTORIES}::test_every_promise_holds_in_every_history",
         ),
+        slow=True,
     ),
     # --- server -----------------------------------------------------------------------------------------------------
     Mutant(
@@ -307,6 +310,7 @@ MUTANTS = (
         "        self._logs_acknowledged()\n        self._journal_acknowledged()\n",
         "        self._journal_acknowledged()\n",
         (f"{ORDER}::test_the_end_is_told_after_the_whole_log_has_arrived",),
+        slow=True,
     ),
     Mutant(
         "wishes are newer after a restart",
@@ -323,6 +327,7 @@ MUTANTS = (
         "            if wishes.version < self._version:\n                return\n",
         "",
         (f"{ORDER}::test_an_older_wish_is_passed_over",),
+        slow=True,
     ),
     # --- node -------------------------------------------------------------------------------------------------------
     Mutant(
@@ -332,6 +337,7 @@ MUTANTS = (
         "    if orphan_s is not None and silent_s > orphan_s:\n        return True\n",
         "",
         (f"{ENDINGS}::test_orphan_limit_ends_all_even_with_a_stopped_agent",),
+        slow=True,
     ),
     Mutant(
         "idle nodes go",
@@ -407,11 +413,19 @@ MUTANTS = (
         (f"{MOTOR}::test_an_old_attempt_keeps_its_cores_until_nothing_of_it_is_left",),
     ),
     Mutant(
-        "a plan takes what is left",
+        "a plan counts what it has taken",
         "quota",
         f"{_SRC}/domain/placement.py",
-        "        if quota.held + needed > quota.limit:\n            others",
-        "        if needed > quota.limit:\n            others",
+        "                self.quotas[key] = Quota(quota.limit, quota.held + vcpus)\n",
+        "                self.quotas[key] = quota\n",
+        ("tests/unit/test_domain_schedule.py::test_jobs_of_one_plan_do_not_take_the_same_quota_twice",),
+    ),
+    Mutant(
+        "a plan counts the cores it has taken",
+        "quota",
+        f"{_SRC}/domain/placement.py",
+        "        self.held = self.held.plus(placement.capacity)\n",
+        "",
         ("tests/property/test_domain_schedule_laws.py::test_a_plan_never_oversubscribes",),
     ),
     Mutant(
@@ -449,6 +463,7 @@ MUTANTS = (
         '"before_stop": stop is None or (latest > 0 and latest < stop["at_boottime_ns"]),',
         '"before_stop": True,',
         (f"{ENDINGS}::test_stop_ends_children_that_ignore_it_and_those_that_left",),
+        slow=True,
     ),
     Mutant(
         "what must not remain is discarded",
@@ -471,12 +486,20 @@ MUTANTS = (
         ("tests/store/test_leases.py::test_one_holder_at_a_time",),
     ),
     Mutant(
-        "single flight of an environment",
+        "what a server found out after its lease",
         "once",
         f"{_SRC}/store/environments.py",
-        "    return leases.claim(unit, _lease(digest), holder, LEASE)\n",
-        "    return leases.claim(unit, _lease(digest) + holder[-1], holder, LEASE)\n",
-        (f"{MOTOR}::test_two_servers_make_one_environment_once_for_ten_jobs",),
+        "    return holder is None or leases.holder_of(unit, _lease(digest)) == holder\n",
+        "    return True\n",
+        (f"{MOTOR}::test_what_a_server_found_out_too_late_is_not_kept",),
+    ),
+    Mutant(
+        "single flight of an environment",
+        "once",
+        f"{_SRC}/engine/resolving.py",
+        "                if row.digest in self._flying or self._closed:\n",
+        "                if self._closed:\n",
+        (f"{MOTOR}::test_an_environment_that_comes_late_holds_the_job_up_and_no_longer",),
     ),
     Mutant(
         "a name is one job's",
@@ -488,6 +511,7 @@ MUTANTS = (
             "tests/services/test_submissions.py::test_another_definition_is_refused_and_changes_nothing",
             "tests/api/test_calls.py::test_many_clients_see_one_order",
         ),
+        slow=True,
     ),
     Mutant(
         "a warm node is one attempt's",
@@ -504,6 +528,7 @@ MUTANTS = (
         '            if not one.ever_began and not self.folder.record("stop").exists():\n',
         '            if not self.folder.record("stop").exists():\n',
         (f"{ENDINGS}::test_killed_agent_is_restarted_and_takes_its_job_up_again",),
+        slow=True,
     ),
     Mutant(
         "what was discarded is not begun again",
@@ -512,6 +537,7 @@ MUTANTS = (
         "            if wish.assignment is None or wish.fence in self._over:\n",
         "            if wish.assignment is None:\n",
         (f"{ORDER}::test_what_was_discarded_is_not_begun_again",),
+        slow=True,
     ),
     Mutant(
         "one server in a folder",
@@ -618,6 +644,7 @@ MUTANTS = (
         "        if principal.kind != wanted:\n",
         "        if False:\n",
         (f"{DOORS}::test_peoples_doors_are_for_people", f"{DOORS}::test_agents_doors_are_for_nodes"),
+        slow=True,
     ),
     Mutant(
         "a node's token is one node's",
@@ -730,6 +757,7 @@ MUTANTS = (
         "if one.token == token), None)",
         "), None)",
         ("tests/node/test_node_gateway.py::test_no_token_no_door",),
+        slow=True,
     ),
     Mutant(
         "depth of a job file",

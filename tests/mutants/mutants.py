@@ -67,7 +67,14 @@ def _survives(copy: Path, test: str) -> str:
     ]
     environment = {**os.environ, "PYTHONPATH": f"{copy / 'src'}", "PYTHONDONTWRITEBYTECODE": "1", "MAYFLY_SEED": "1"}
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=_LIMIT_S)
+        done = subprocess.run(
+            [*command, f"--junitxml={report}", test],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_S,
+        )
     except subprocess.TimeoutExpired:
         return ""  # what it guards against is waiting for ever: that is noticed too
     cases = ET.parse(report).getroot().iter("testcase") if report.exists() else []

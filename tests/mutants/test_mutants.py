@@ -51,8 +51,7 @@ def test_names_tell_them_apart() -> None:
 
 def test_one_of_them_is_caught() -> None:
     """Another one in every run; `scripts/mutants` tries them all."""
-    quick = [mutant for mutant in MUTANTS if not any(test.startswith("tests/node") for test in mutant.tests)]
-    mutant = random.Random(SEED).choice(quick)
+    mutant = random.Random(SEED).choice([mutant for mutant in MUTANTS if not mutant.slow])
     assert judge(mutant) == [], f"{mutant.name}; again: scripts/mutants '{mutant.name}'"
 
 
@@ -61,7 +60,8 @@ def test_a_mutant_that_is_none_is_not_caught() -> None:
     harmless = Mutant(
         "harmless", guard.promise, guard.file, guard.find, guard.find + "            # nothing\n", guard.tests
     )
-    assert judge(harmless) == [f"{guard.tests[0]} did not fail (5 passed)"] or "did not fail" in judge(harmless)[0]
+    (why,) = judge(harmless)
+    assert "did not fail" in why
 
 
 def test_a_replacement_that_does_not_fit_is_refused() -> None:

@@ -50,6 +50,12 @@ def test_a_gang_starts_whole_or_not_at_all() -> None:
     assert start.placement.node_count == 3 and start.placement.capacity.cores == 3
 
 
+def test_jobs_of_one_plan_do_not_take_the_same_quota_twice() -> None:
+    classes = [waiting_class(ONE, [1, 2, 3]), waiting_class(R("local_2"), [4], "bob")]
+    made = plan(snapshot(machine(8), classes, {family_key("local"): Quota(4, held=1)}), NOW)
+    assert started(made) == ["job-1", "job-4"] and made.waits[classes[0].key].missing == "quota"
+
+
 def test_what_is_missing_is_named() -> None:
     no_quota = waiting_class(R("local_1"), [1])
     rows = {family_key("local"): Quota(2, held=2)}

@@ -14,6 +14,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+import structlog
+
 from mayfly.testing import deaths
 from mayfly.testing.callers import called
 from mayfly.testing.histories.hunt import Story, hunt
@@ -54,7 +56,8 @@ def played(first: int, count: int) -> Story | None:
 
 
 def played_over_a_store(first: int, count: int) -> Story | None:
-    """As `played`, by the services."""
+    """As `played`, by the services; what they log of each trouble is let go."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     return hunt(range(first, first + count), StoredServer)
 
 
