@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mayfly.domain.job import JobState
 from mayfly.domain.loop import Rounds, next_of_all
-from mayfly.domain.pipeline import Action, Cancel, Child, End, Graph, Start, next_actions
+from mayfly.domain.pipeline import Action, Cancel, Child, End, Graph, Progress, Start
 
 LAWS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CHANCE = st.randoms(use_true_random=False)
@@ -70,7 +70,7 @@ def play(chance: Random, asked) -> Played:
 @LAWS
 @given(graphs(), CHANCE)
 def test_a_pipeline_comes_to_its_end_whoever_dies(graph: Graph, chance: Random) -> None:
-    played = play(chance, lambda children, cancelling: next_actions(graph, children, cancelling=cancelling))
+    played = play(chance, lambda children, cancelling: Progress(graph, children).actions(cancelling=cancelling))
     assert played.end is not None and all(child.state.terminal for child in played.children.values())
     place = {step: index for index, step in enumerate(played.begun)}
     for step in played.begun:
