@@ -21,6 +21,8 @@ COMMANDS: dict[str, Entry] = {
     "up": Entry("Start the server of this machine; Ctrl-C stops it.", "mayfly.cli.server:up"),
     "down": Entry("Stop the server; running jobs go on, and it says which.", "mayfly.cli.server:down"),
     "status": Entry("Show the server: where it is, its jobs, its nodes.", "mayfly.cli.server:status"),
+    "backup": Entry("Copy all that the server keeps, while it works.", "mayfly.cli.backup:backup"),
+    "restore": Entry("Fill an empty state folder from a backup.", "mayfly.cli.backup:restore"),
     "job": Entry(
         "Submit training jobs, watch them, read their results.",
         entries={

@@ -1,11 +1,19 @@
-"""The bar of an upload: on a terminal only, on standard error, and only when there is something to send."""
+"""Bars of long work: on a terminal only, on standard error, and only when there is something to do."""
 
 from __future__ import annotations
 
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
 
 from mayfly.cli import text
 from mayfly.cli.show import Screen
@@ -54,3 +62,31 @@ class Upload:
                 self._progress.start()
             self._tasks[key] = self._progress.add_task(words, total=total)
         self._progress.update(self._tasks[key], description=words, completed=done)
+
+
+class Steps:
+    """Called with what is done, how many of it and how many there are; silent where nobody watches."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._tasks: dict[str, TaskID] = {}
+        self._progress: Progress | None = None
+        if screen.err.isatty():
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=30), MofNCompleteColumn())
+            console = Console(file=screen.err, no_color=not screen.colour_err)
+            self._progress = Progress(*columns, console=console, transient=True)
+
+    def __enter__(self) -> Steps:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self._progress is None or not total:
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)

@@ -53,11 +53,9 @@ class StateFolder:
     def database(self, given: str) -> str:
         """The URL of the store: what is given now, else what was given last, else the SQLite file of this folder. It is
         remembered, so that a server started later by a command finds the same jobs."""
-        path = self.path / "database"
         if given:
-            write_durably(path, given.encode())
-        told = path.read_text() if path.exists() else "sqlite"
-        return database_url(self.path) if told == "sqlite" else told
+            write_durably(self.path / "database", given.encode())
+        return database_of(self.path)
 
     def keep_user_token(self, tokens: Tokens) -> None:
         write_durably(self.path / "token", tokens.issue(Principal("user", user_name())).encode() + b"\n")
@@ -114,6 +112,13 @@ class StateFolder:
             return int((self.path / file).read_text())
         except (OSError, ValueError):
             return 0
+
+
+def database_of(folder: Path) -> str:
+    """The URL of the store that a server of this folder has."""
+    path = folder / "database"
+    told = path.read_text() if path.exists() else "sqlite"
+    return database_url(folder) if told == "sqlite" else told
 
 
 def user_name() -> str:

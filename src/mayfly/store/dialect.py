@@ -80,6 +80,17 @@ def alone(connection: Connection, what: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
 
 
+def count_on(connection: Connection, table: Table) -> None:
+    """Numbers that the database gives go on after the largest that is there. SQLite's do by themselves."""
+    if connection.dialect.name == "sqlite":
+        return
+    for column in table.primary_key.columns:
+        name = connection.scalar(select(func.pg_get_serial_sequence(table.name, column.name)))
+        if name is not None:
+            largest = select(func.coalesce(func.max(column), 0) + 1).scalar_subquery()
+            connection.execute(select(func.setval(name, largest, False)))
+
+
 def insert_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows that clash with nothing; how many went in."""
     if not rows:

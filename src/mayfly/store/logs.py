@@ -59,3 +59,9 @@ def of(connection: Connection, job: str, attempt: int | None = None) -> list[Log
         LogRow(row.job, row.attempt, row.rank, row.node, row.file, row.size, row.sealed)
         for row in connection.execute(statement)
     ]
+
+
+def every(connection: Connection) -> list[tuple[str, int, int, str]]:
+    """(job, attempt, rank, file) of all there are."""
+    found = connection.execute(select(logs.c.job, logs.c.attempt, logs.c.rank, logs.c.file).distinct())
+    return [(row.job, row.attempt, row.rank, row.file) for row in found]

@@ -23,18 +23,18 @@ _one_at_a_time = threading.Lock()
 """Alembic keeps what it works on in its module."""
 
 
-def upgrade(store: Store) -> None:
-    """Bring the store to HEAD. Raises Invalid `StoreTooNew` for one that a newer Mayfly made."""
-    version = store.read(_version)
-    if version == HEAD:
+def upgrade(store: Store, target: str = HEAD) -> None:
+    """Bring the store to that version. Raises Invalid `StoreTooNew` for one that a newer Mayfly made."""
+    found = store.read(version)
+    if found == target:
         return
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if version is not None and version not in known:
+    if newer := {found, target} - known - {None}:
         raise Invalid(
             "StoreTooNew",
-            f"This store was made by a newer Mayfly (schema {version}; this one writes {HEAD}).",
+            f"This store was made by a newer Mayfly (schema {newer.pop()}; this one writes {HEAD}).",
             remedy="Install that version of mayfly-ml, or point MAYFLY_HOME at another folder.",
         )
     with _one_at_a_time, store.engine.connect() as connection:
@@ -43,7 +43,13 @@ def upgrade(store: Store) -> None:
         with connection.begin():
             dialect.lock_schema(connection)
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, target)
+
+
+def next_epoch(store: Store, least: int) -> int:
+    """Begin another epoch, which no store of the same origin has had: at least `least`."""
+    epoch(store)
+    return rise(store, "epoch", least, 1)
 
 
 def epoch(store: Store) -> int:
@@ -69,7 +75,7 @@ def rise(store: Store, key: str, least: int, by: int) -> int:
     return store.write(keep)
 
 
-def _version(connection: Connection) -> str | None:
+def version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.scalar(text("select version_num from alembic_version"))
