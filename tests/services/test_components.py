@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flow_by_hand import Flow
 
 from mayfly.kit.errors import Conflict, Invalid, MayflyError, NotFound
-from mayfly.services import components, submit
+from mayfly.services import components, submissions, submit
 from mayfly.spec.settings import Settings
 from mayfly.store import codec
 from mayfly.testing.world import HERE, Scene
@@ -105,6 +106,40 @@ def test_a_registry_is_a_folder_whose_newest_version_is_the_latest(stage: Scene,
     with pytest.raises(NotFound) as raised:
         run(stage, "azureml://registries/mine/components/train/versions/2")
     assert "1.9, 1.10" in str(raised.value.remedy)
+
+
+def test_a_pipeline_of_a_registry_brings_its_components_and_files(stage: Scene, tmp_path: Path) -> None:
+    """As a step and as the whole, its own steps naming files, references and nothing but a command."""
+    folder = tmp_path / "registry" / "components"
+    for name in ("src", "own"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "t.py").write_text(name)
+    environment = "environment: {image: library/python:latest}"
+    (folder / "train.yml").write_text(
+        f"name: train\nversion: '2'\ncommand: echo ${{{{inputs.n}}}}\ncode: src\n{environment}\n"
+        "inputs: {n: {type: integer}}\n"
+    )
+    (folder / "whole.yml").write_text(
+        "name: whole\nversion: '3'\ntype: pipeline\ninputs: {n: {type: integer}}\njobs:\n"
+        "  file: {component: ./train.yml, inputs: {n: '${{parent.inputs.n}}'}}\n"
+        "  named: {component: 'azureml://registries/mine/components/train/versions/2', inputs: {n: 1}}\n"
+        f"  bare:\n    command: ls ${{{{inputs.n}}}}\n    code: own\n    {environment}\n    inputs: {{n: 2}}\n"
+    )
+    stage.world = dataclasses.replace(
+        stage.world, settings=lambda: Settings(registries={"mine": str(tmp_path / "registry")})
+    )
+    named = {"component": "azureml://registries/mine/components/whole/versions/3", "inputs": {"n": 7}}
+    for definition in ({"type": "pipeline", **named}, {"type": "pipeline", "jobs": {"in": named}}):
+        flow = Flow(stage, {**definition, "settings": {"force_rerun": True}})
+        inner = ["in"] if "jobs" in definition else []
+        work = {name: codec.load(flow.child(*inner, name).work) for name in ("file", "named", "bare")}
+        code, own = stage.upload(**{"t.py": b"src"}), stage.upload(**{"t.py": b"own"})
+        assert {name: one["code"] for name, one in work.items()} == {"file": code, "named": code, "bare": own}
+        assert work["file"]["literals"] == {"n": "7"}
+    (folder / "circle.yml").write_text("name: circle\ntype: pipeline\njobs: {a: {component: circle.yml}}\n")
+    circle = {"type": "pipeline", "component": "azureml://registries/mine/components/circle/labels/latest"}
+    with pytest.raises(Invalid, match="stands in itself"):
+        submissions.accept(stage.world, "me", HERE, Submission(definition=circle))
 
 
 def test_a_registry_reads_nothing_outside_of_its_folder(stage: Scene, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from mayfly.spec import component, document, expansion, holders, pipeline
 from mayfly.spec.fields import Refers, refers
 from mayfly.spec.job import LocalPath, invalid
 from mayfly.spec.level import is_reference
+from mayfly.spec.pipeline import MOST_LEVELS
 from mayfly.store.assets import AssetRow
 from mayfly.transfer import ignore, includes, trees
 from mayfly.transfer.registry import RegistryAsset
@@ -193,7 +194,8 @@ def _find(world: World, place: Place, written: Any) -> Found:
     with moved(lambda _pointer: _PLACE, always=True):
         reference = parse_reference(written)
         if isinstance(reference, RegistryReference):
-            return _of_registry(world, registries.find(world, reference))
+            asset = registries.find(world, reference)
+            return replace(_of_registry(world, asset), title=asset.named)
         if not isinstance(reference, AssetReference):
             raise Invalid(
                 "ComponentInvalid",
@@ -207,11 +209,55 @@ def _find(world: World, place: Place, written: Any) -> Found:
     return Found(row.definition["component"], uploads, f"{row.name}:{row.version}")
 
 
-def _of_registry(world: World, asset: RegistryAsset) -> Found:
-    """From the registry's folder: what it names is read and kept as if it had been sent."""
-    body = {**asset.body, "environment": asset.environment(asset.body.get("environment"))}
-    known, uploads = component.read(body), {}
-    beside = [asset.place(one) for one in known.fields.additional_includes]
+def _of_registry(world: World, asset: RegistryAsset, depth: int = 0) -> Found:
+    """From the registry's folder: what it names is read and kept as if it had been sent. Raises what is wrong with it, and
+    Invalid `RegistryFileInvalid` where it stands in itself."""
+    if str(asset.body.get("type")).lower() == "pipeline":
+        return _pipeline_of_registry(world, asset, depth)
+    known = component.read(_with_environment(asset))
+    return Found(known.body, _files_of_registry(world, asset, known.body, known.fields.additional_includes))
+
+
+def _pipeline_of_registry(world: World, asset: RegistryAsset, depth: int) -> Found:
+    """With the files that its steps name in their places."""
+    if depth > MOST_LEVELS:
+        message = f"{asset.path.name} stands in itself, or more than {MOST_LEVELS} levels deep."
+        raise Invalid("RegistryFileInvalid", message, remedy="Take a step out that names a pipeline around it.")
+    body, uploads = copy.deepcopy(asset.body), dict[str, str]()
+    steps = body["jobs"] if isinstance(body.get("jobs"), dict) else {}
+    for name, step in steps.items():
+        place, written = f"/jobs/{document.escape(str(name))}", step.get("component") if isinstance(step, dict) else ""
+        if written is None:
+            found = _step_of_registry(world, replace(asset, body=step), depth)
+            steps[name] = dict(found.body)
+        elif isinstance(written, dict) or refers(str(written)) is Refers.LOCAL:
+            inner = asset.at(written) if isinstance(written, str) else replace(asset, body=written)
+            found = _of_registry(world, inner, depth + 1)
+            step["component"], place = dict(found.body), f"{place}{_PLACE}"
+        else:
+            continue  # named in a form that is followed like any other, or no step at all
+        uploads |= {place + pointer: digest for pointer, digest in found.uploads.items()}
+    return Found(body, uploads)
+
+
+def _step_of_registry(world: World, asset: RegistryAsset, depth: int) -> Found:
+    """A step without a component."""
+    if "jobs" in asset.body:
+        return _pipeline_of_registry(world, asset, depth + 1)
+    body = _with_environment(asset)
+    holder = {key: body[key] for key in ("code", "environment") if body.get(key) is not None}
+    return Found(body, _files_of_registry(world, asset, {"command": "true", **holder}, []))
+
+
+def _with_environment(asset: RegistryAsset) -> dict[str, Any]:
+    return {**asset.body, "environment": asset.environment(asset.body.get("environment"))}
+
+
+def _files_of_registry(
+    world: World, asset: RegistryAsset, body: Mapping[str, Any], included: Iterable[str]
+) -> dict[str, str]:
+    uploads: dict[str, str] = {}
+    beside = [asset.place(one) for one in included]
 
     def code(place: Path) -> Scan:
         return registries.scan(world, place, ignore.load(place))
@@ -230,7 +276,7 @@ def _of_registry(world: World, asset: RegistryAsset) -> Found:
             else:
                 found = registries.scan(world, place)
             uploads[pointer] = registries.keep(world, found)
-    return Found(known.body, uploads, asset.named)
+    return uploads
 
 
 @contextmanager

@@ -104,7 +104,7 @@ jobs = Table(
     Index("ix_jobs_tidy", "tidy", "state"),
     Index("ix_jobs_parent", "parent", "step"),
     Index("ix_jobs_type", "type", "state"),
-    Index("ix_jobs_reuse", "workspace", "reuse_key"),
+    Index("ix_jobs_reuse", "workspace", "reuse_key", "reused", "sequence"),
     Index("ix_jobs_ended", "ended_at"),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,16 @@ class RegistryAsset:
             )
         return place
 
+    def at(self, written: str) -> RegistryAsset:
+        """What a file beside its own holds. Raises as `beside`, Invalid `RegistryFileInvalid`."""
+        path = self.beside(written)
+        return replace(self, path=path, body=_yaml(path))
+
     def environment(self, written: Any) -> Any:
         """An environment that its file names or holds, with the files for its packages read in."""
         if isinstance(written, str) and written[:5].lower() == "file:":
-            path = self.beside(written)
-            return RegistryAsset(self.registry, self.root, path, {}, "").environment(_yaml(path))
+            there = self.at(written)
+            return there.environment(there.body)
         if isinstance(written, dict) and isinstance(conda := written.get("conda_file"), str):
             written = {**written, "conda_file": _yaml(self.beside(conda))}
         if isinstance(written, dict) and isinstance(build := written.get("build"), dict) and build.get("path"):
@@ -88,7 +93,7 @@ def _is(body: dict[str, Any], path: Path, kind: AssetKind) -> bool:
         return schema[1].lower().endswith(kind.value)
     if (collection := path.parts[0].lower()) in ("components", "environments", "models", "data"):
         return collection.rstrip("s") == kind.value
-    return kind is AssetKind.COMPONENT and "command" in body and "environment" in body
+    return kind is AssetKind.COMPONENT and ("jobs" in body or ("command" in body and "environment" in body))
 
 
 @lru_cache(maxsize=_MOST)
