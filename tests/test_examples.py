@@ -9,20 +9,22 @@ from pathlib import Path
 import pytest
 
 from mayfly.client import jobfile
+from mayfly.spec import pipeline
 from mayfly.spec.job import CommandJob, notes
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FILES = sorted(EXAMPLES.glob("*/job.yml"))
+PIPELINES = sorted(EXAMPLES.glob("*/pipeline.yml"))
 
 _LOAD = """
 import json, sys, logging
 logging.disable(logging.CRITICAL)
 from azure.ai.ml import load_job
-from azure.ai.ml.entities import CommandJob
 found = {}
 for path in sys.argv[1:]:
     job = load_job(path)
-    found[path] = [type(job).__name__, job.command, sorted(job.inputs), sorted(job.outputs)]
+    named = job.command if hasattr(job, "command") else sorted(job.jobs)
+    found[path] = [type(job).__name__, named, sorted(job.inputs), sorted(job.outputs)]
 json.dump(found, sys.stdout)
 """
 
@@ -30,7 +32,7 @@ json.dump(found, sys.stdout)
 def test_there_are_examples() -> None:
     listed = (EXAMPLES / "README.md").read_text()
     assert len(FILES) >= 7
-    assert all(f"| `{path.parent.name}` |" in listed for path in FILES)
+    assert all(f"| `{path.parent.name}` |" in listed for path in [*FILES, *PIPELINES])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
@@ -40,9 +42,17 @@ def test_an_example_is_valid(path: Path) -> None:
     assert notes(job) == []
 
 
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.parent.name)
+def test_an_example_of_a_pipeline_is_valid(path: Path) -> None:
+    job = jobfile.read(path)
+    assert job.check() is None
+    made = pipeline.parse(job.definition)
+    assert len(made.steps) >= 2 and made.notes() == []
+
+
 def test_every_example_loads_in_azures_own_sdk() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _LOAD, *map(str, FILES)],
+        [sys.executable, "-W", "ignore", "-c", _LOAD, *map(str, [*FILES, *PIPELINES])],
         capture_output=True,
         text=True,
         timeout=110,
@@ -55,6 +65,10 @@ def test_every_example_loads_in_azures_own_sdk() -> None:
         assert kind in ("Command", "CommandJob")
         assert command == job.command
         assert (inputs, outputs) == (sorted(job.inputs), sorted(job.outputs))
+    for path in PIPELINES:
+        made = pipeline.parse(jobfile.read(path).definition)
+        level = made.level
+        assert found[str(path)] == ["PipelineJob", sorted(made.steps), sorted(level.inputs), sorted(level.outputs)]
 
 
 def run(script: Path, folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -97,6 +111,16 @@ def test_tensorflow_config_finds_its_place(tmp_path: Path) -> None:
     config = {"cluster": {"worker": ["a:1", "b:2"], "ps": ["a:3"]}, "task": {"type": "worker", "index": 1}}
     done = run(EXAMPLES / "tensorflow-config/src/place.py", tmp_path, TF_CONFIG=json.dumps(config))
     assert done.stdout == "I am worker 1 at b:2\nps: a:3\nworker: a:1, b:2\n"
+
+
+def test_the_pipelines_letters_are_compared(tmp_path: Path) -> None:
+    base = EXAMPLES / "pipeline"
+    for name in ("ada", "grace"):
+        words = ["--letter", str(base / f"letters/{name}.txt"), "--least-length", "4"]
+        run(base / "src/count.py", tmp_path, *words, "--counts", str(tmp_path / name))
+    counts = ["--one", str(tmp_path / "ada"), "--other", str(tmp_path / "grace")]
+    run(base / "src/compare.py", tmp_path, *counts, "--report", str(tmp_path / "report"))
+    assert (tmp_path / "report").read_text().startswith("engine: 2 + 1\n")
 
 
 def test_the_iris_file_is_whole() -> None:

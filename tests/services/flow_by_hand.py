@@ -54,9 +54,11 @@ WHOLE: dict[str, Any] = {
 class Flow:
     """A pipeline by hand: the duty, the scheduler, and nodes that do what they are told to."""
 
-    def __init__(self, stage: Scene, definition: dict[str, Any], **sent: bytes) -> None:
+    def __init__(
+        self, stage: Scene, definition: dict[str, Any], uploads: dict[str, str] | None = None, **sent: bytes
+    ) -> None:
         self.stage = stage
-        uploads = {"/inputs/data/path": stage.upload(**sent)} if sent else {}
+        uploads = {"/inputs/data/path": stage.upload(**sent)} if sent else dict(uploads or {})
         ask = Submission(definition=definition, uploads=uploads)
         self.id = submissions.accept(stage.world, "me", HERE, ask)[0].job.id
         self.duty = Pipelines(stage.world)
@@ -76,15 +78,18 @@ class Flow:
         """The step runs and leaves these outputs; what its node was told."""
         self.stage.turn()
         row = self.child(*path)
-        (part,) = parts_of(self.stage.world, row.job.id, 1)
-        part.prepare()
+        parts = parts_of(self.stage.world, row.job.id, 1)
+        for part in parts:
+            part.prepare()
         outputs = [
             OutputManifest(name=name, tree=self.stage.upload(**files), files=len(files), bytes=1)
             for name, files in made.items()
         ]
-        part.tell(part.started(), part.exited(code))
-        part.tell(part.collected(outputs=tuple(outputs)))
-        part.tell(part.released())
+        for part in parts:
+            part.tell(part.started(), part.exited(code))
+        for part in parts:
+            part.tell(part.collected(outputs=tuple(outputs) if part is parts[0] else ()))
+            part.tell(part.released())
         self.duty.work()
         return codec.load(row.work)
 

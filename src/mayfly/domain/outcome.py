@@ -163,4 +163,4 @@ def _sizes(request: ResourceRequest, owner: Owner, room: Room, instead_of: Insta
         if not judge(replace(request, instance_type=size.name), owner, size, room).permanent:
             found.append(size)
     found.sort(key=lambda s: (not s.own, abs(s.vcpus - instead_of.vcpus), -s.speed, s.name))
-    return ", ".join(size.name for size in found[:_NAMED_AT_MOST])
+    return ", ".join(list(dict.fromkeys(size.name for size in found))[:_NAMED_AT_MOST])
