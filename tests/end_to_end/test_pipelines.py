@@ -102,6 +102,18 @@ def test_server_killed_at_a_step_of_the_controller(fresh: Make, tmp_path: Path, 
     assert one.run("job", "download", "-n", "chain", "-p", str(tmp_path)).status == 0
     assert (tmp_path / "named-outputs/end/x").read_text() == "one\ntwo\nthree\n"
     until(lambda: not one.problems())
+    one.kill_server()
+    marker.unlink()
+    one.start(MAYFLY_KILL_AT=f"server:{step}:{side}", MAYFLY_KILL_ONCE=str(marker))
+    with suppress(httpx.TransportError):
+        one.post({**WHOLE, "name": "again"})
+    until(marker.exists, 40)
+    until(lambda: not one.up)
+    one.start()
+    again = one.wait("again", "Completed")
+    assert [view["reused"] for view in again["steps"] if view["type"] == "command"] == [True, True]
+    assert len(one.call("GET", "/jobs?parent=again")["jobs"]) == 3
+    until(lambda: not one.problems())
 
 
 BODY = {

@@ -77,11 +77,12 @@ def test_everything_wrong_is_in_one_answer(stage: Scene) -> None:
     jobs = {
         "a": {**step, "resources": {"instance_type": "Standard_Nope"}},
         "b": {**step, "inputs": {"x": {"path": "azureml:nothing:1"}}},
+        "c": {"component": "azureml:trian"},
     }
     with pytest.raises(MayflyError) as raised:
         notes(stage, jobs)
     found = {fault.pointer for fault in raised.value.all_faults()}
-    assert found == {"/jobs/a/resources/instance_type", "/jobs/b/inputs/x/path"}
+    assert found == {"/jobs/a/resources/instance_type", "/jobs/b/inputs/x/path", "/jobs/c/component"}
 
 
 def test_what_another_step_will_write_need_not_be_there(stage: Scene) -> None:

@@ -198,6 +198,8 @@ def _next(job: View) -> list[str]:
         commands.append(f"mayfly job show -n {name} --web")
     if job["status"] == "Failed":
         commands.insert(0, f"mayfly job stream -n {name}")
+        if job.get("steps") and not job.get("step"):
+            commands.append(f"mayfly job retry -n {name}")
     return commands
 
 

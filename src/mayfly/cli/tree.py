@@ -44,6 +44,7 @@ class Tree:
     def _line(self, job: View, path: str, step: View) -> None:
         reason = step.get("reason") or ""
         doing = f": {reason or step.get('phase')}" if step["status"] not in ("Completed", "Skipped") else ""
+        doing = ": reused" if step.get("reused") else doing
         self._screen.dim(f"[{text.span(report.total(job)):>8}] {path} {step['status']}{doing}")
 
     def _picture(self, job: View) -> None:

@@ -64,11 +64,12 @@ class Prepared:
 def prepare(world: World, place: Place, submission: Submission) -> Prepared:
     """Raises Invalid with every fault of every step, or the one failure there is, of its own kind: those of
     `spec.pipeline.parse`, of `components.completed`, of `submit.prepare` for what does not wait for another step."""
-    made, complete = understood(world, place, submission)
-    components.check_sent(world, made.local_paths(), complete.uploads)
+    made, complete, missing = _read(world, place, submission)
+    if not missing:
+        components.check_sent(world, made.local_paths(), complete.uploads)
     workspace, said = places.create(world, place)
     notes = [*made.notes(), *([said] if said else [])]
-    failures: list[tuple[MayflyError, Fault]] = []
+    failures: list[tuple[MayflyError, Fault]] = [(command.invalid(missing), fault) for fault in missing]
     looked = _Looks(world, place, workspace, complete, _laid(made))
     for path, at, step in made.commands():
         try:
@@ -85,14 +86,20 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
 
 def understood(world: World, place: Place, submission: Submission) -> tuple[Pipeline, Submission]:
     """The pipeline and the submission with every component in its place. Raises Invalid with every fault."""
+    made, complete, missing = _read(world, place, submission)
+    if missing:
+        raise command.invalid(missing)
+    return made, complete
+
+
+def _read(world: World, place: Place, submission: Submission) -> tuple[Pipeline, Submission, list[Fault]]:
+    """As `understood`, with what is to be said of components that are not there, which stay as they were written."""
     complete, missing = components.completed(world, place, submission)
     try:
         made = spec.parse(complete.definition)
     except Invalid as error:
         raise command.invalid([*missing, *error.all_faults()]) from error
-    if missing:
-        raise command.invalid(missing)
-    return made, complete
+    return made, complete, missing
 
 
 class _Looks:
