@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -21,7 +20,30 @@ class Move:
     second: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.first} {self.second}"
+        match self.kind:
+            case "submit":
+                asked = SHAPES[self.first % len(SHAPES)].request
+                size = f"{asked.node_count} × {asked.instance_type}, {asked.tier.value}, {asked.target.value}"
+                what = script(self.second, 0)
+                return f"a job is submitted: {size}; its process writes {what.lines} lines and ends with {what.code}"
+            case "talk":
+                thread, how = THREADS[self.second % len(THREADS)], HOW[self.second // len(THREADS) % len(HOW)]
+                return f"node {self.first} calls by its thread '{thread}': {how}"
+            case "clock":
+                return f"the clock jumps by {CLOCK[self.first % len(CLOCK)] // 1000} s"
+            case "server dies":
+                side = "after" if self.second % 2 else "before"
+                return f"the server will die {side} its commit number {1 + self.first % MOST_UNITS}"
+            case "round":
+                return "a second without trouble"
+            case "schedule" | "tend" | "watch":
+                return f"the server looks: {self.kind}"
+            case "walk" | "work" | "supervisor dies":
+                return f"{self.kind}: attempt {self.second} on node {self.first}"
+            case "agent dies":
+                return f"agent dies on node {self.first}" + (", and its watchdog" if self.second % 3 == 0 else "")
+            case _:
+                return f"{self.kind}: {self.first}"
 
 
 WEIGHTS = {
@@ -47,6 +69,9 @@ WEIGHTS = {
 """How often each is drawn. `round` is a second without trouble: everybody does the next thing."""
 HOW = ("well", "request lost", "answer lost", "request late", "answer late", "request doubled")
 """How a call goes."""
+THREADS = ("listen", "report", "log")
+"""Of an agent: each waits for one call at a time."""
+MOST_UNITS = 4
 CLOCK = (1_000, 9_000, 60_000, -3_600_000, -DAY, DAY, 130_000)
 
 
@@ -104,8 +129,3 @@ def script(choice: int, rank: int) -> Script:
 
 
 ASKED = Cause("CanceledByUser", "Canceled by ann.")
-
-
-def told(moves: Sequence[Move]) -> list[str]:
-    """A history in words, without what came of it."""
-    return [str(move) for move in moves]

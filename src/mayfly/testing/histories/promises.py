@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from mayfly.domain.job import Job, JobState
 from mayfly.domain.node import Node as ServerNode
 from mayfly.domain.phases import spans
-from mayfly.testing.histories.moves import Shape
 from mayfly.testing.histories.node import Node
 from mayfly.testing.histories.server import Server
 from mayfly.testing.providers import MemoryMachines
@@ -30,7 +29,7 @@ class Witness:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._accepted: dict[str, Shape] = {}
+        self._accepted: set[str] = set()
         self._seen: dict[str, Job] = {}
         self._asked: set[str] = set()
         self._prevented: set[str] = set()
@@ -42,8 +41,9 @@ class Witness:
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
-    def accepted(self, name: str, shape: Shape) -> None:
-        self._accepted[name] = shape
+    def accepted(self, name: str) -> None:
+        """The submit was answered."""
+        self._accepted.add(name)
 
     def asked_to_cancel(self, name: str) -> None:
         self._asked.add(name)

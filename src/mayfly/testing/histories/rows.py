@@ -24,7 +24,7 @@ from mayfly.services.contacts import Contacts
 from mayfly.services.facts import events
 from mayfly.testing.histories.moves import ASKED, Shape
 from mayfly.testing.histories.node import Key, Told, Wishes
-from mayfly.testing.histories.server import Mortal, Rank, Server
+from mayfly.testing.histories.server import Mortal, Server
 from mayfly.testing.providers import MemoryProvider
 from mayfly.testing.world import ManualClock
 from mayfly.wire import agent as wire
@@ -32,6 +32,14 @@ from mayfly.wire import agent as wire
 EPOCH = 1
 OWNER = Owner("sub", "ws")
 _REASON = {"quota": Phase.QUOTA, "capacity": Phase.CAPACITY, "turn": Phase.CAPACITY}
+
+
+@dataclass
+class Rank:
+    """Where one rank of an attempt is."""
+
+    node: str
+    released: bool = False
 
 
 @dataclass
@@ -345,10 +353,6 @@ class RowServer(Server):
 
     def job(self, name: str) -> Job | None:
         return self.rows.jobs.get(name)
-
-    def ranks(self, name: str, attempt: int) -> list[Rank]:
-        found = self.rows.attempts.get((name, attempt))
-        return [] if found is None else found.ranks
 
     def log_of(self, name: str, attempt: int, rank: int) -> bytes:
         return self.rows.logs.get((name, attempt, rank), b"")

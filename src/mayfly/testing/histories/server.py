@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from mayfly.domain.job import Job
 from mayfly.domain.node import Node
@@ -43,14 +42,6 @@ class Mortal:
             raise Died
 
 
-@dataclass
-class Rank:
-    """Where one rank of an attempt is."""
-
-    node: str
-    released: bool = False
-
-
 class Server(ABC):
     """Each call may raise `Died`; what it had committed until then is kept, and `start` begins anew with that."""
 
@@ -79,8 +70,6 @@ class Server(ABC):
 
     @abstractmethod
     def job(self, name: str) -> Job | None: ...
-    @abstractmethod
-    def ranks(self, name: str, attempt: int) -> list[Rank]: ...
     @abstractmethod
     def log_of(self, name: str, attempt: int, rank: int) -> bytes: ...
     @abstractmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mayfly.domain.job import Job
 from mayfly.kit.ids import NodeId
 from mayfly.ports.compute import Presence
-from mayfly.testing.histories.moves import CLOCK, HOW, SHAPES, Move, Script, Shape, script
+from mayfly.testing.histories.moves import CLOCK, HOW, MOST_UNITS, SHAPES, THREADS, Move, Script, Shape, script
 from mayfly.testing.histories.node import Agent, Node, Wishes
 from mayfly.testing.histories.promises import Witness
 from mayfly.testing.histories.server import Died, Server
@@ -17,8 +17,6 @@ from mayfly.testing.snapshots import machine
 from mayfly.testing.world import ManualClock
 from mayfly.wire import agent as wire
 
-THREADS = ("listen", "report", "log")
-"""Of an agent: each waits for one call at a time."""
 MOST_JOBS = 5
 _MACHINE = machine(cores=4)
 _ROUNDS = 90
@@ -81,7 +79,7 @@ class Stage:
 
         def ask(shape: Shape = SHAPES[first % len(SHAPES)]) -> None:
             self.server.submit(name, shape)
-            self.witness.accepted(name, shape)
+            self.witness.accepted(name)
 
         self._ask(ask)
         if self.server.job(name) is not None:
@@ -127,7 +125,7 @@ class Stage:
         self._ask(self.server.watch)
 
     def server_dies(self, first: int, second: int) -> None:
-        self.server.mortal.will_die(first % 4, after=bool(second % 2))
+        self.server.mortal.will_die(first % MOST_UNITS, after=bool(second % 2))
 
     def server_starts(self) -> None:
         if not self.up:
@@ -203,7 +201,7 @@ class Stage:
     def talk(self, first: int, second: int) -> None:
         node = self._node(first)
         if node is not None and node.agent is not None:
-            self._call(node, node.agent, THREADS[second % 3], HOW[second // 3 % len(HOW)])
+            self._call(node, node.agent, THREADS[second % len(THREADS)], HOW[second // len(THREADS) % len(HOW)])
 
     def _call(self, node: Node, agent: Agent, thread: str, how: str = "well") -> None:
         """A thread of an agent calls, where it has something to say and does not wait for an answer already."""

@@ -25,13 +25,13 @@ from mayfly.services import reports as report_service
 from mayfly.services.contacts import Contacts
 from mayfly.services.nodes import WishBook
 from mayfly.services.progress import Progress
-from mayfly.store import attempts, jobs, ledgers, nodes
+from mayfly.store import jobs, ledgers, nodes
 from mayfly.store.sanity import sanity_check
 from mayfly.store.unit import Store, Unit
 from mayfly.testing.databases import Databases, in_memory
 from mayfly.testing.histories.moves import ASKED, Shape
 from mayfly.testing.histories.node import Told, Wishes
-from mayfly.testing.histories.server import Mortal, Rank, Server
+from mayfly.testing.histories.server import Mortal, Server
 from mayfly.testing.providers import MemoryProvider
 from mayfly.testing.world import HERE, CountedIds, ManualClock, scene
 from mayfly.wire import agent as wire
@@ -166,10 +166,6 @@ class StoredServer(Server):
                 return None
             found[name] = row.job
         return found[name]
-
-    def ranks(self, name: str, attempt: int) -> list[Rank]:
-        found = self._world.store.read(lambda connection: attempts.ranks_of(connection, name, attempt))
-        return [Rank(one.node, one.released) for one in found]
 
     def log_of(self, name: str, attempt: int, rank: int) -> bytes:
         return self._world.logs.read(name, attempt, rank, _LOG, 0, 1 << 20)
