@@ -28,7 +28,7 @@ ENDED = ("Completed", "Failed", "Canceled")
 HELLO: dict[str, Any] = {"command": "echo hello", "environment": {"image": "library/python:latest"}}
 """A job that needs nothing but a shell."""
 LOG = "user_logs/std_log.txt"
-_WS = "/mayfly/v1/subscriptions/local/resourceGroups/local/workspaces/default"
+WORKSPACE = "/mayfly/v1/subscriptions/local/resourceGroups/local/workspaces/default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Embedded:
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call a door of the workspace, or (`/mayfly/…`) of the server; what it answers."""
         token = (self.folder / "token").read_text().strip()
-        url = self.record["url"] + (path if path.startswith("/mayfly") else _WS + path)
+        url = self.record["url"] + (path if path.startswith("/mayfly") else WORKSPACE + path)
         answer = self._client.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else answer.text
