@@ -192,6 +192,13 @@ def test_a_fault_stands_where_it_was_written(definition: dict[str, Any], expecte
     assert expected in faults(definition)
 
 
+def test_a_key_that_only_a_component_knows_is_told_from_those_there_are() -> None:
+    with pytest.raises(Invalid) as raised:
+        made(changed("inputs", "table", "optional", to=True))
+    remedy = "Valid keys here: datastore, mode, path, path_on_compute, type."
+    assert remedy in [fault.remedy for fault in raised.value.all_faults()]
+
+
 def test_a_value_is_asked_for_as_it_would_be_written() -> None:
     wrong = changed("jobs", "train", "inputs", "n", to="${{parent.jobs.prep-it.outputs.out}}")
     with pytest.raises(Invalid) as raised:

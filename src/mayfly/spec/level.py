@@ -15,7 +15,7 @@ from mayfly.spec.binding import ParentOutput, StepOutput
 from mayfly.spec.component import InputPort, OutputPort, coerced, wrong_value
 from mayfly.spec.document import escape
 from mayfly.spec.fields import Filled, Labels, Name, Refers, Shape, refers, show
-from mayfly.spec.models import LITERAL_TYPES, Identity, Input, Output
+from mayfly.spec.models import LITERAL_TYPES, DataInput, Identity, Input, Output
 
 JOB_READ_ONLY = frozenset({"$schema", "id", "status", "creation_context", "log_files", "parameters", "services"})
 COMPONENT_READ_ONLY = frozenset({"$schema", "id", "creation_context", "intellectual_property", "auto_delete_setting"})
@@ -81,6 +81,7 @@ JOB_KEYS: dict[tuple[str, ...], type[Shape]] = {
     (): JobFields,
     ("settings",): Settings,
     ("identity",): Identity,
+    ("inputs", "*"): DataInput,
     ("outputs", "*"): Output,
 }
 COMPONENT_KEYS: dict[tuple[str, ...], type[Shape]] = {
