@@ -17,10 +17,12 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 BY_HAND = """
 import json, os, ssl, urllib.error, urllib.request
 env = os.environ
-def get(url, **headers):
+def get(url, body=None, method=None, **headers):
     context = ssl.create_default_context(cafile=env["REQUESTS_CA_BUNDLE"]) if url.startswith("https") else None
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", **headers}
     try:
-        return json.load(urllib.request.urlopen(urllib.request.Request(url, headers=headers), context=context))
+        return json.load(urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), context=context))
     except urllib.error.HTTPError as error:
         return {"status": error.code, **json.load(error)}
 def token(**query):
@@ -34,7 +36,16 @@ bearer = {"Authorization": "Bearer " + found["own"]["access_token"]}
 for key, name in (("here", told["workspace_name"]), ("there", "other")):
     path = f"/subscriptions/{told['subscription_id']}/resourceGroups/{told['resource_group']}"
     found[key] = get(f"{base}{path}/providers/Microsoft.MachineLearningServices/workspaces/{name}", **bearer)
-json.dump({**found, "base": base}, open("outputs/found.json", "w"))
+here, there = found["here"].get("id", ""), found["here"].get("id", "").replace("/default", "/other")
+store = f"{base}{here}/datastores/workspaceblobstore"
+told = get(store, **bearer)["properties"]
+sas = get(f"{store}/listSecrets", {}, **bearer)["sasToken"]
+blobs = f"https://{told['accountName']}.blob.mayfly.internal/{told['containerName']}?restype=container&comp=list&{sas}"
+context = ssl.create_default_context(cafile=env["REQUESTS_CA_BUNDLE"])
+found["listed"] = urllib.request.urlopen(blobs, context=context).status
+data = {"properties": {"dataType": "uri_file", "dataUri": f"azureml:/{there}/data/rows/versions/1".replace("/data", "%2Fdata")}}
+found["named"] = get(f"{base}{here}/data/mine/versions/1", data, "PUT", **bearer)
+json.dump({**found, "base": base, "blobs": blobs}, open("outputs/found.json", "w"))
 """
 
 BY_THE_SDK = """
@@ -74,9 +85,12 @@ def test_a_job_is_its_submitter_or_its_workspace_and_only_while_it_runs(fresh: M
     bearer = {"Authorization": f"Bearer {mine['own']['access_token']}"}
     after = httpx.get(mine["base"] + mine["here"]["id"], headers=bearer, verify=trusted, trust_env=False)
     assert (after.status_code, after.json()["error"]["code"]) == (401, "TokenExpired")
+    assert mine["listed"] == 200 and "si=" in mine["blobs"]
+    assert httpx.get(mine["blobs"], verify=trusted, trust_env=False).status_code == 403
     managed = found(one, run(one, BY_HAND, identity={"type": "managed"}))
     assert managed["here"]["name"] == "default"
     assert (managed["there"]["status"], managed["there"]["error"]["code"]) == (403, "IdentityOfAWorkspace")
+    assert (managed["named"]["status"], managed["named"]["error"]["code"]) == (403, "IdentityOfAWorkspace")
     own = next(iter(managed["here"]["identity"]["userAssignedIdentities"].values()))["clientId"]
     assert managed["foreign"]["status"] == 400 and own in managed["foreign"]["message"]
 

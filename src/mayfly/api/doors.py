@@ -8,8 +8,12 @@ kept in memory are bounded; streams are not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
+from urllib.parse import unquote
 
 from anyio import to_thread
 from starlette.requests import ClientDisconnect
@@ -34,6 +38,10 @@ _KIND = {
 _AZURE = ("subscriptions", "history", "data", "mferp", "registrymanagement")
 _EVERYWHERE = ("mferp", "registrymanagement")
 """Those of registries, which belong to no workspace."""
+_WORKSPACE = re.compile(
+    r"subscriptions/([^/]+)/resourcegroups/([^/]+)/(?:providers/[^/]+/)?workspaces/([^/\s?]+)", re.IGNORECASE
+)
+_SUBMITTER = "Give the job 'identity: {type: user_identity}': it is then who submitted it."
 _ANYBODY = ("metadata", "discovery", "msi", "logfiles", "jobs")
 """They tell nothing that is secret, or look for themselves."""
 
@@ -54,9 +62,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
+            scope["attempt"] = ""
             scope["principal"] = await self._admit(scope)
             if not any(part in scope["path"] for part in _STREAMED):
                 receive = _bounded(scope, receive)
+            if scope.get("confined"):
+                receive = await _within(scope["confined"], receive)
         except MayflyError as error:
             await problems.response(error, scope["path"])(scope, receive, send)
             return
@@ -91,13 +102,52 @@ class Guard:
                 raise Forbidden(
                     "IdentityOfAWorkspace",
                     f"The managed identity of {holder.workspace} may reach nothing outside of that workspace.",
-                    remedy="Give the job 'identity: {type: user_identity}': it is then who submitted it.",
+                    remedy=_SUBMITTER,
                 )
+            scope["attempt"], scope["confined"] = holder.attempt, holder.workspace
             return holder.principal
         principal = self._tokens.verify(bearer)
         if principal.kind != "user":
             raise Forbidden("TokenOfAnotherKind", f"This door is for a user's token, not for a {principal.kind}'s.")
         return principal
+
+
+async def _within(workspace: str, receive: Receive) -> Receive:
+    """The same body, once it is known that it names nothing of another workspace. Raises Forbidden."""
+    content, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        content += message.get("body", b"")
+        more = message.get("more_body", False)
+    with suppress(ValueError):  # what is no JSON is refused by who reads it
+        for other in _named(json.loads(content or b"null")):
+            if other.lower() != workspace.lower():
+                raise Forbidden(
+                    "IdentityOfAWorkspace",
+                    f"The managed identity of {workspace} may use nothing of {other}.",
+                    remedy=_SUBMITTER,
+                )
+    told = iter([{"type": "http.request", "body": content, "more_body": False}])
+
+    async def again() -> Message:
+        return next(told, None) or await receive()
+
+    return again
+
+
+def _named(value: Any) -> Iterator[str]:
+    """The workspaces that the texts of a body name, whatever they say of them."""
+    if isinstance(value, str):
+        yield from ("/".join(found) for found in _WORKSPACE.findall(unquote(value)))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _named(one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _named(key)
+            yield from _named(one)
 
 
 def _too_large() -> Invalid:

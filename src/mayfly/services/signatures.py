@@ -1,7 +1,7 @@
 """Shared access signatures: what its holder may do in a container, below a folder of it or with one blob, and until when.
 
 The names of the parameters are Azure's, so that its clients take the text for what it is; what is signed, and with what
-key, is our own. Nothing of it is kept: the key is made of the server's secret, and a signature ends by its time.
+key, is our own. Nothing of it is kept: the key is made of the server's secret, and a signature ends by its time; a job's, with the job.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Forbidden
 
 VERSION = "2021-12-02"
-_SIGNED = ("sv", "sr", "sdd", "sp", "st", "se")
+_SIGNED = ("sv", "sr", "sdd", "sp", "st", "se", "si")
 _NAMES = frozenset((*_SIGNED, "sig"))
 _ORDER = "racwdl"
 _SKEW_MS = 60_000
@@ -38,6 +38,8 @@ class Grant:
     folder: str = ""
     blob: str = ""
     since: Millis | None = None
+    attempt: str = ""
+    """`<job>/<attempt>/<epoch>` of the job that was given it: it ends with that, which who looks has to ask."""
 
     def covers(self, container: str, path: str) -> bool:
         """Whether that blob is within it. The path of a listing is the prefix it asks for."""
@@ -63,6 +65,8 @@ class Signatures:
         if grant.since is not None:
             fields["st"] = _moment(grant.since)
         fields["se"] = _moment(grant.until)
+        if grant.attempt:
+            fields["si"] = grant.attempt
         fields["sig"] = self._mac(fields, grant.container, grant.blob or grant.folder)
         return "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
 
@@ -89,7 +93,7 @@ class Signatures:
         if until <= now or (since is not None and since - _SKEW_MS > now):
             raise _denied(f"The signature is good from {fields.get('st', 'its making')} to {fields['se']}.")
         folder, blob = (named, "") if kind == "d" else ("", named)
-        return Grant(container, fields.get("sp", ""), until, folder, blob, since)
+        return Grant(container, fields.get("sp", ""), until, folder, blob, since, fields.get("si", ""))
 
     def _mac(self, fields: dict[str, str], container: str, path: str) -> str:
         text = "\n".join((*(fields.get(name, "") for name in _SIGNED), container, path))

@@ -72,7 +72,9 @@ def router(here: Here) -> APIRouter:
         space, path = codes.folder(here.world, Place(subscription, group, workspace), name, version)
         container = blobs.container_of(space.workspace, space.datastore)
         until = Millis(here.world.clock.now() + _UPLOAD_MS)
-        signature = here.world.signatures.sign(Grant(container, "racw", until, folder=path))
+        signature = here.world.signatures.sign(
+            Grant(container, "racw", until, folder=path, attempt=request.scope["attempt"])
+        )
         address = wire.blob_address(here.base(request), container, path)
         return wire.pending_upload(address, signature, here.world.ids.new("upload"))
 

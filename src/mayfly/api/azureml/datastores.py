@@ -64,7 +64,12 @@ def router(here: Here) -> APIRouter:
 
     @routes.post(f"{_ONE}/listSecrets")
     def secrets(
-        subscription: Name, group: Name, workspace: Name, name: Name, body: dict[str, Any] | None = None
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        name: Name,
+        request: Request,
+        body: dict[str, Any] | None = None,
     ) -> Body:
         place = Place(subscription, group, workspace)
         if not datastores.own(name):
@@ -78,7 +83,7 @@ def router(here: Here) -> APIRouter:
         hours = min(max(1, hours), _MOST_HOURS) if isinstance(hours, int) else _HOURS
         owner = places.create(here.world, place)[0]
         until = Millis(here.world.clock.now() + hours * _HOUR_MS)
-        grant = Grant(blobs.container_of(owner.id, name), "racwdl", until)
+        grant = Grant(blobs.container_of(owner.id, name), "racwdl", until, attempt=request.scope["attempt"])
         return wire.secret(here.world.signatures.sign(grant))
 
     return routes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mayfly.api.blob import address as addresses
-from mayfly.api.blob.call import Answer, Call
+from mayfly.api.blob.call import Answer, Call, granted
 from mayfly.api.blob.refusals import refusal
 from mayfly.api.blob.uploads import threaded
 from mayfly.api.blob.writing import remove
@@ -39,8 +39,7 @@ def _one(call: Call, part: blobbatch.Part) -> Answer:
             raise Invalid("InvalidUri", "The address is not that of a blob.")
         grant = call.grant
         if any(name == "sig" for name, _ in pairs):
-            now = call.world.clock.now()
-            grant = call.world.signatures.verify(pairs, address.container, address.blob, now)
+            grant = granted(call.world, pairs, address, address.blob)
         elif not grant.covers(address.container, address.blob):
             raise Forbidden("AuthorizationFailure", "The batch's signature is not for this blob.")
         return remove(replace(call, address=address, headers=part.headers, grant=grant))

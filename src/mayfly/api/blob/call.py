@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from starlette.types import Receive
@@ -13,6 +13,7 @@ from starlette.types import Receive
 from mayfly.api.blob.address import Address
 from mayfly.domain.blobs import Conditions
 from mayfly.kit.errors import Conflict, Forbidden, Invalid
+from mayfly.services import attempts
 from mayfly.services.blobs import space_of
 from mayfly.services.holdings import Blob, Space
 from mayfly.services.signatures import Grant
@@ -24,6 +25,14 @@ _META = "x-ms-meta-"
 _META_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MOST_METADATA = 8 << 10
 _OTHERS_CONTENT = "x-ms-blob-"
+
+
+def granted(world: World, pairs: Sequence[tuple[str, str]], address: Address, path: str) -> Grant:
+    """As `Signatures.verify`; what a job was given ends with the job."""
+    grant = world.signatures.verify(pairs, address.container, path, world.clock.now())
+    if grant.attempt and not attempts.live(world, grant.attempt):
+        raise Forbidden("AuthenticationFailed", "The job that was given this signature has ended.")
+    return grant
 
 
 @dataclass(frozen=True, slots=True)

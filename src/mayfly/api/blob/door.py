@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mayfly.api.blob import address as addresses
 from mayfly.api.blob import batches, blocklists, containers, reading, writing
 from mayfly.api.blob.address import Address
-from mayfly.api.blob.call import Answer, Call
+from mayfly.api.blob.call import Answer, Call, granted
 from mayfly.api.blob.refusals import refusal
 from mayfly.kit.errors import Invalid, MayflyError, Unavailable
 from mayfly.services.world import World
@@ -84,7 +84,10 @@ class BlobDoor:
         if not about and query.get("comp") == "list":
             about = query.get("prefix", "")
         world = self._world
-        grant = world.signatures.verify(pairs, address.container, about, world.clock.now())
+        if "si" in query:  # the store is asked
+            grant = await to_thread.run_sync(granted, world, pairs, address, about)
+        else:
+            grant = granted(world, pairs, address, about)
         call = Call(world, scope["method"], address, query, headers, body.receive, grant)
         table = _BLOB if address.blob else _CONTAINER
         operation = table.get((call.method, query.get("comp", "")))

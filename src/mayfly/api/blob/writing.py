@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mayfly.api.blob import address as addresses
-from mayfly.api.blob.call import Answer, Call, written
+from mayfly.api.blob.call import Answer, Call, granted, written
 from mayfly.api.blob.uploads import Upload, receive, threaded
 from mayfly.domain.blobs import check_name
 from mayfly.kit.errors import Forbidden, Invalid
@@ -51,7 +51,7 @@ def _copy(call: Call) -> Answer:
     address, pairs = addresses.of_url(source)
     if address is None or not address.blob:
         raise Invalid("CannotVerifyCopySource", "Only what lies on this server is copied here.")
-    grant = world.signatures.verify(pairs, address.container, address.blob, world.clock.now())
+    grant = granted(world, pairs, address, address.blob)
     if "r" not in grant.allowed:
         raise Forbidden(
             "AuthorizationPermissionMismatch", "The signature of the copy's source does not let it be read."
