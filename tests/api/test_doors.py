@@ -95,6 +95,9 @@ def test_there_is_nothing_behind_other_doors(ann: httpx.Client) -> None:
         problem(ann.request(method, path), 401, "DoorUnknown")
     problem(ann.get("/mayfly/v1/nothing"), 404, "DoorNotFound")
     problem(ann.delete("/mayfly/v1/server"), 405, "MethodNotAllowed")
+    several = "/mayfly/v1/subscriptions/local/resourceGroups/local/workspaces/default"
+    assert ann.delete(several).headers["allow"] == "GET, PUT"
+    problem(ann.post("/mayfly/v1/gc", json={"dry_run": 1}), 400, "RequestInvalid")
 
 
 def test_a_node_speaks_only_for_itself(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from mayfly.kit.errors import (
     Broken,
@@ -118,7 +120,20 @@ def install(app: FastAPI) -> None:
             return response(error.__cause__, request.url.path)
         code = {404: "DoorNotFound", 405: "MethodNotAllowed"}.get(error.status_code, "RequestFailed")
         told = document(MayflyError(code, str(error.detail), remedy="See the doors at /openapi.json."))
-        return JSONResponse(told, error.status_code, error.headers)
+        return JSONResponse(told, error.status_code, _allowed(request) if code == "MethodNotAllowed" else error.headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """Every method of the path: the framework knows those of the first route of it alone."""
+    there = [one for one in _routes(request.app.routes) if one.matches(request.scope)[0] is not Match.NONE]
+    return {"Allow": ", ".join(sorted({method for one in there for method in getattr(one, "methods", None) or ()}))}
+
+
+def _routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """Those of routers that were included, too: newer versions of the framework keep them apart."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        yield from (route,) if inner is None else _routes(inner.routes)
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def add(run: Run, name: str, folder: Path) -> None:
         raise Invalid("RegistryNameInvalid", f"{name!r} cannot name a registry.", remedy="Use letters, digits and '-'.")
     configuration.put(run.settings.folder, f"registries.{name}", json.dumps(str(folder)))
     told = _counted(name, folder)
-    found = ", ".join(f"{told[kind.value]} {kind.value}" for kind in AssetKind)
+    found = ", ".join(f"{told[kind.value]} {_word(kind, told[kind.value])}" for kind in AssetKind)
     run.screen.data(told, lambda: [f"{text.clean(name)}: {text.clean(folder)} ({found})"])
 
 
@@ -89,6 +89,10 @@ def _folder(run: Run, name: str) -> str:
             remedy=f"Did you mean '{near}'?" if near else "See mayfly registry list.",
         )
     return known[name]
+
+
+def _word(kind: AssetKind, count: object) -> str:
+    return kind.value if count == 1 or kind is AssetKind.DATA else f"{kind.value}s"
 
 
 def _counted(name: str, folder: Path) -> dict[str, object]:

@@ -54,7 +54,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 
 class Shape(BaseModel):
@@ -140,7 +140,7 @@ class DownView(Shape):
 
 
 class GarbageAsk(Shape):
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
 
 class GarbageView(Shape):
@@ -160,7 +160,7 @@ class GarbageView(Shape):
 
 class PruneAsk(Shape):
     days: float = Field(default=30, ge=0, le=36_500)
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
 
 class PruneView(Shape):
