@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mayfly.testing.embedded import Embedded, Make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What one test has downloaded the others, of other workers too, need not download again."""
+    with pytest.MonkeyPatch.context() as patch:
+        base = tmp_path_factory.getbasetemp()
+        patch.setenv("UV_CACHE_DIR", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packages"))
+        yield
 
 
 @pytest.fixture
