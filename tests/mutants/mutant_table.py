@@ -186,6 +186,15 @@ MUTANTS = (
         (f"{CONVERSATION}::test_another_fence_moves_nothing",),
     ),
     Mutant(
+        "a restore begins another epoch",
+        "fence",
+        f"{_SRC}/services/backups.py",
+        "return schema.next_epoch(store, now // 1000 - _EPOCHS_SINCE)",
+        "return schema.epoch(store)",
+        ("tests/end_to_end/test_backups.py::test_a_restored_server_has_all_and_gives_no_old_fence",),
+        slow=True,
+    ),
+    Mutant(
         "no fence while a job waits for its next attempt",
         "fence",
         f"{_SRC}/domain/fence.py",
