@@ -62,6 +62,10 @@ from mayfly.store.unit import Store
 
 log = structlog.get_logger()
 
+TURN_S = 0.001
+"""How long a thread may keep the interpreter while others wait: a fifth of Python's own, so that a request, which waits for its
+turn after each look into the store, is not held up by the duties."""
+
 
 def main() -> None:
     options = _options()
@@ -77,6 +81,7 @@ def main() -> None:
 
 def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     """Run until told to stop; jobs that run then go on."""
+    sys.setswitchinterval(TURN_S)
     mlflow = MlflowServer(folder.path / "mlflow")
     world = _world(folder, options, mlflow)
     rows = StoredTracking(world.store)

@@ -28,7 +28,7 @@ from mayfly.store.reuse import Original
 from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission
 
-TOGETHER = 32
+TOGETHER = 8
 """So few that who writes meanwhile waits no longer than for a handful of submissions."""
 
 
