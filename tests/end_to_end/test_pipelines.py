@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from mayfly.testing.embedded import HELLO, Embedded, Make
+from mayfly.testing.lives import CHAIN
 from mayfly.testing.nodes import until
 
 pytestmark = [pytest.mark.end_to_end]
@@ -21,41 +22,8 @@ POINTS = [(step, side) for step in ("step started", "pipeline ended") for side i
 SAMPLE = {("step started", "after")}
 
 
-def adds(word: str, *after: str) -> dict[str, Any]:
-    """A step that writes what the steps before it wrote, and a word of its own."""
-    reads = " ".join(f"${{{{inputs.{one}}}}}/x" for one in after)
-    return {
-        "command": f"cat {reads} /dev/null > ${{{{outputs.o}}}}/x; echo {word} >> ${{{{outputs.o}}}}/x",
-        "environment": ENVIRONMENT,
-        "inputs": {one: f"${{{{parent.jobs.{one}.outputs.o}}}}" for one in after},
-        "outputs": {"o": {}},
-    }
-
-
-WHOLE: dict[str, Any] = {
-    "type": "pipeline",
-    "outputs": {"end": {}},
-    "jobs": {
-        "a": adds("one"),
-        "b": {
-            "type": "pipeline",
-            "inputs": {"a": "${{parent.jobs.a.outputs.o}}"},
-            "outputs": {"o": {}},
-            "jobs": {
-                "in": {
-                    **adds("two", "a"),
-                    "inputs": {"a": "${{parent.inputs.a}}"},
-                    "outputs": {"o": "${{parent.outputs.o}}"},
-                }
-            },
-        },
-        "c": {**adds("three", "b"), "outputs": {"o": "${{parent.outputs.end}}"}},
-    },
-}
-
-
 def test_a_pipeline_is_followed_shown_and_downloaded(shared: Embedded, tmp_path: Path) -> None:
-    said = shared.run("job", "create", "-f", str(shared.write({**WHOLE, "name": "chain"})), "--stream")
+    said = shared.run("job", "create", "-f", str(shared.write({**CHAIN, "name": "chain"})), "--stream")
     assert said.status == 0, said.err
     assert "b/in Completed" in said.err and "Completed" in said.out
     assert shared.run("job", "download", "-n", "chain", "-p", str(tmp_path)).status == 0
@@ -66,7 +34,7 @@ def test_a_pipeline_is_followed_shown_and_downloaded(shared: Embedded, tmp_path:
     wrong = shared.run("job", "download", "-n", "chain", "--step", "b/on", "-p", str(tmp_path))
     assert wrong.status == 4 and "Did you mean 'b/in'?" in wrong.err
     again = ("--only", "c", "--inputs-from", "chain", "--name", "alone", "--stream")
-    said = shared.run("job", "create", "-f", str(shared.write({**WHOLE, "name": "chain"})), *again)
+    said = shared.run("job", "create", "-f", str(shared.write({**CHAIN, "name": "chain"})), *again)
     assert said.status == 0, said.err
     assert shared.run("job", "download", "-n", "alone", "--all", "-p", str(tmp_path / "alone")).status == 0
     assert (tmp_path / "alone/named-outputs/o/x").read_text() == "one\ntwo\nthree\n"
@@ -91,7 +59,7 @@ def test_server_killed_at_a_step_of_the_controller(fresh: Make, tmp_path: Path, 
     one = fresh()
     deadly = one.start(MAYFLY_KILL_AT=f"server:{step}:{side}", MAYFLY_KILL_ONCE=str(marker))
     with suppress(httpx.TransportError):  # it may die before it has answered
-        one.post({**WHOLE, "name": "chain"})
+        one.post({**CHAIN, "name": "chain"})
     until(marker.exists, 40)
     assert one.server is not None and one.server.pid == deadly
     until(lambda: not one.up)
@@ -106,7 +74,7 @@ def test_server_killed_at_a_step_of_the_controller(fresh: Make, tmp_path: Path, 
     marker.unlink()
     one.start(MAYFLY_KILL_AT=f"server:{step}:{side}", MAYFLY_KILL_ONCE=str(marker))
     with suppress(httpx.TransportError):
-        one.post({**WHOLE, "name": "again"})
+        one.post({**CHAIN, "name": "again"})
     until(marker.exists, 40)
     until(lambda: not one.up)
     one.start()

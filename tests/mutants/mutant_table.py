@@ -188,11 +188,10 @@ MUTANTS = (
     Mutant(
         "a restore begins another epoch",
         "fence",
-        f"{_SRC}/services/backups.py",
-        "return schema.next_epoch(store, now // 1000 - _EPOCHS_SINCE)",
-        "return schema.epoch(store)",
-        ("tests/end_to_end/test_backups.py::test_a_restored_server_has_all_and_gives_no_old_fence",),
-        slow=True,
+        f"{_SRC}/store/dump.py",
+        'return schema.risen(unit, "epoch", epoch, 1)',
+        'return schema.risen(unit, "epoch", 0, 0)',
+        ("tests/store/test_dump.py::test_another_store_of_either_kind_takes_all_rows_in",),
     ),
     Mutant(
         "no fence while a job waits for its next attempt",

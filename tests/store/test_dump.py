@@ -40,12 +40,12 @@ def test_another_store_of_either_kind_takes_all_rows_in(tmp_path: Path, database
         submit.submit(found.world, "ann", HERE, found.submission(name=f"job-{number}"))
     found.turn()
     version, lines = told(found.world.store)
-    dump.take_in(other, version, lines)
+    assert dump.take_in(other, version, lambda: lines, len(lines), 7) == 7
     for table in metadata.sorted_tables:
         rows = [list(row) for row in found.world.store.read(lambda c, t=table: c.execute(select(t)).all())]
         again = [list(row) for row in other.read(lambda c, t=table: c.execute(select(t)).all())]
-        assert sorted(map(repr, rows)) == sorted(map(repr, again)), table.name
-    assert told(other)[1] == lines
+        assert sorted(map(repr, rows)) == sorted(map(repr, again)) or table.name == "meta", table.name
+    assert schema.epoch(other) == 7
     events = metadata.tables["events"]
     last = other.read(lambda connection: connection.scalar(select(func.max(events.c.sequence))))
     workspace = other.read(lambda connection: connection.scalar(select(events.c.workspace)))
@@ -59,21 +59,21 @@ def test_a_store_that_holds_something_takes_nothing_in(tmp_path: Path, database_
     found = scene(tmp_path, database_url, machine(cores=1))
     version, lines = told(found.world.store)
     with pytest.raises(Conflict, match="rows in this store already"):
-        dump.take_in(found.world.store, version, lines)
+        dump.take_in(found.world.store, version, lambda: lines, len(lines), 7)
     assert told(found.world.store)[1] == lines
     found.world.store.close()
 
 
-@pytest.mark.parametrize("lines", [["[1]"], ['{"table": "nobody", "columns": []}', "[1]"], ["{"], ["3"]])
-def test_damaged_rows_leave_the_store_empty(other: Store, lines: list[str]) -> None:
+@pytest.mark.parametrize("wrong", [["[1]"], ['{"table": "nobody", "columns": []}', "[1]"], ["{"], ["3"], []])
+def test_damaged_rows_leave_the_store_empty(other: Store, wrong: list[str]) -> None:
+    lines = ['{"table": "meta", "columns": ["key", "value"]}', '["a", "b"]', *wrong]
     with pytest.raises(Invalid) as refused:
-        dump.take_in(other, schema.HEAD, ['{"table": "meta", "columns": ["key", "value"]}', '["a", "b"]', *lines])
-    if lines == ["[1]"]:
-        assert refused.value.code == "BackupDamaged"
+        dump.take_in(other, schema.HEAD, lambda: lines, len(lines) + (not wrong), 7)
+    assert refused.value.code == "BackupDamaged"
     assert not other.read(lambda connection: connection.execute(select(metadata.tables["meta"])).all())
 
 
 def test_rows_of_a_newer_mayfly_are_refused(other: Store) -> None:
     with pytest.raises(Invalid) as refused:
-        dump.take_in(other, "9999", [])
+        dump.take_in(other, "9999", list, 0, 7)
     assert refused.value.code == "StoreTooNew"

@@ -7,6 +7,7 @@ it is, and at the end what it made or why it did not.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -34,6 +35,7 @@ _ABOUT = "backup.json"
 _BESIDE = ("secret", "config.yml")
 _FOLDERS = ("tls", "mlflow")
 """The authority that clients trust, and what MLflow keeps for itself."""
+_PASSING = ("-wal", "-shm", ".log", ".part")
 
 
 def main() -> int:
@@ -59,11 +61,14 @@ def make(home: Path, at: Path) -> dict[str, Any]:
             "BackupPlaceInUse", f"{at} holds something else.", remedy="Name a folder that is new, empty or a backup."
         )
     at.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _alone(at)
     store = Store(database_of(home), lambda _topics: None)
     clock = SteadyClock()
     rows = at / f"rows-{clock.now()}.jsonl"
+    count: list[int] = []
     try:
-        version = backups.make(store, _kept(home), _kept(at), lambda lines: _write(rows, lines), _progress)
+        keep = lambda lines: count.append(_write(rows, lines))  # noqa: E731
+        version = backups.make(store, _kept(home), _kept(at), keep, _progress)
         epoch = schema.epoch(store)
     finally:
         store.close()
@@ -73,6 +78,7 @@ def make(home: Path, at: Path) -> dict[str, Any]:
         "mayfly": __version__,
         "schema": version,
         "rows": rows.name,
+        "lines": count[-1],
         "epoch": epoch,
         "made_at": clock.now(),
     }
@@ -97,15 +103,14 @@ def restore(home: Path, at: Path) -> dict[str, Any]:
     _clear(part)  # what a restore left that was cut off
     url = folder.database(os.environ.get("MAYFLY_DATABASE", ""))
     local = url.startswith("sqlite")
+    backups.restore_content(_kept(at).content, _kept(home).content, _progress)
+    _copy_beside(at, home, "logs")
     store = Store(f"sqlite:///{part}" if local else url, lambda _topics: None)
-    try:
-        with (at / about["rows"]).open(encoding="utf-8") as rows:
-            epoch = backups.restore(
-                store, about["schema"], rows, _kept(at), _kept(home), SteadyClock().now(), _progress
-            )
+    try:  # last: what a store names is there
+        rows = lambda: (at / about["rows"]).read_text(encoding="utf-8").splitlines()  # noqa: E731
+        epoch = backups.restore_rows(store, about["schema"], rows, about["lines"], SteadyClock().now())
     finally:
         store.close()
-    _copy_beside(at, home)
     if local:
         whole = home / "mayfly.db.restored"
         _copy_database(part, whole)
@@ -132,28 +137,42 @@ def _about(at: Path) -> dict[str, Any]:
     return about
 
 
-def _write(path: Path, lines: Iterator[str]) -> None:
+def _write(path: Path, lines: Iterator[str]) -> int:
+    count = 0
     with path.open("x", encoding="utf-8") as file:
         for line in lines:
             file.write(f"{line}\n")
+            count += 1
         file.flush()
         os.fsync(file.fileno())
+    return count
 
 
-def _copy_beside(source: Path, target: Path) -> None:
+def _alone(at: Path) -> None:
+    """Until this process ends nobody else makes a backup there."""
+    try:
+        fcntl.flock(os.open(at / "backup.lock", os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        why = f"Another command makes a backup in {at} just now."
+        raise Conflict("BackupRunning", why, remedy="Wait until it is done, or name another folder.") from error
+
+
+def _copy_beside(source: Path, target: Path, *folders: str) -> None:
+    """Each file whole or not at all: what an earlier backup had stays until its successor is there."""
     for name in _BESIDE:
         with suppress(FileNotFoundError):
             write_durably(target / name, (source / name).read_bytes())
-    for name in _FOLDERS:
+    for name in (*_FOLDERS, *folders):
         for path in (source / name).rglob("*"):
             copy = target / path.relative_to(source)
-            if path.is_symlink() or not path.is_file() or path.name.endswith(("-wal", "-shm", ".log")):
+            if path.is_symlink() or not path.is_file() or (name in _FOLDERS and path.name.endswith(_PASSING)):
                 continue
             copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if path.suffix == ".db":
-                _copy_database(path, copy)
-            else:
-                shutil.copyfile(path, copy)
+            part = copy.with_name(f"{copy.name}.part")
+            _copy_database(path, part) if path.suffix == ".db" else shutil.copyfile(path, part)
+            sync(part)
+            part.rename(copy)
+            sync(copy.parent)
 
 
 def _copy_database(source: Path, target: Path) -> None:

@@ -8,9 +8,11 @@ fence that is older holds any more, and what still ran is lost to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mayfly.kit.clock import Millis
+from mayfly.kit.errors import NotFound
 from mayfly.ports.content import ContentStore
 from mayfly.ports.logs import LogStore
 from mayfly.store import dump, logs, schema
@@ -41,15 +43,16 @@ def make(store: Store, source: Kept, target: Kept, keep: Callable[[Iterator[str]
     return version
 
 
-def restore(
-    store: Store, version: str, rows: Iterable[str], source: Kept, target: Kept, now: Millis, told: Told
-) -> int:
-    """Fill an empty store and what lies beside it; the epoch that begins. Raises as `dump.take_in`."""
-    _copy_content(source.content, target.content, told)
-    dump.take_in(store, version, rows)
+def restore_content(source: ContentStore, target: ContentStore, told: Told) -> None:
+    """What the rows will name; before them, so that a restore that was cut off can be begun again."""
+    _copy_content(source, target, told)
+
+
+def restore_rows(store: Store, version: str, rows: Callable[[], Iterable[str]], count: int, now: Millis) -> int:
+    """Fill an empty store; the epoch that begins. Raises as `dump.take_in`."""
+    epoch = dump.take_in(store, version, rows, count, now // 1000 - _EPOCHS_SINCE)
     schema.upgrade(store)
-    _copy_logs(store, source.logs, target.logs, told)
-    return schema.next_epoch(store, now // 1000 - _EPOCHS_SINCE)
+    return epoch
 
 
 def _copy_content(source: ContentStore, target: ContentStore, told: Told) -> None:
@@ -58,7 +61,8 @@ def _copy_content(source: ContentStore, target: ContentStore, told: Told) -> Non
         here.pop(digest, None)
     for done, digest in enumerate(here):
         told("content", done, len(here))
-        target.put(digest, source.open(digest))
+        with suppress(NotFound):  # nobody needed it any more, and it went meanwhile
+            target.put(digest, source.open(digest))
     told("content", len(here), len(here))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, MetaData, Table, func, select
 
 from mayfly.kit.errors import Conflict, Invalid
 from mayfly.store import dialect, schema
-from mayfly.store.unit import Store
+from mayfly.store.unit import Store, Unit
 
 _AT_ONCE = 1000
 _SCHEMA = "alembic_version"
@@ -39,14 +39,20 @@ def _lines(connection: Connection) -> Iterator[str]:
             yield _line(list(row))
 
 
-def take_in(store: Store, version: str, told: Iterable[str]) -> int:
-    """Fill a store that is empty with what `lines` gave, whole or not at all, and bring it to this schema; the number of
-    rows. Raises Conflict `StoreInUse`, Invalid `StoreTooNew` and `BackupDamaged`."""
+def take_in(store: Store, version: str, told: Callable[[], Iterable[str]], count: int, epoch: int) -> int:
+    """Fill a store that is empty with the `count` lines that `lines` gave; the epoch that begins, at least `epoch`. In one
+    unit, so that no server ever finds the rows in the epoch they were taken from. `told` may be asked for them again.
+    Raises Conflict `StoreInUse`, Invalid `StoreTooNew` and `BackupDamaged`."""
     schema.upgrade(store, version)
-    return store.write(lambda unit: _fill(unit.connection, told))
+
+    def keep(unit: Unit) -> int:
+        _fill(unit.connection, told(), count)
+        return schema.risen(unit, "epoch", epoch, 1)
+
+    return store.write(keep)
 
 
-def _fill(connection: Connection, told: Iterable[str]) -> int:
+def _fill(connection: Connection, told: Iterable[str], expected: int) -> None:
     tables = {table.name: table for table in _tables(connection)}
     for table in tables.values():
         if connection.scalar(select(func.count()).select_from(table)):
@@ -55,13 +61,13 @@ def _fill(connection: Connection, told: Iterable[str]) -> int:
                 "There are rows in this store already.",
                 remedy="Restore into an empty one: set MAYFLY_HOME to another folder, or name another database.",
             )
-    count = 0
-    for table, rows in _batches(tables, told):
+    lines = list(told)
+    if len(lines) != expected:
+        raise _damaged(f"there are {len(lines)} lines, not {expected}")
+    for table, rows in _batches(tables, lines):
         connection.execute(table.insert(), rows)
-        count += len(rows)
     for table in tables.values():
         dialect.count_on(connection, table)
-    return count
 
 
 def _batches(tables: Mapping[str, Table], told: Iterable[str]) -> Iterator[tuple[Table, list[dict[str, Any]]]]:

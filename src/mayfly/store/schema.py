@@ -46,14 +46,8 @@ def upgrade(store: Store, target: str = HEAD) -> None:
             command.upgrade(config, target)
 
 
-def next_epoch(store: Store, least: int) -> int:
-    """Begin another epoch, which no store of the same origin has had: at least `least`."""
-    epoch(store)
-    return rise(store, "epoch", least, 1)
-
-
 def epoch(store: Store) -> int:
-    """The store's epoch, part of every fence; a restore from backup begins the next one."""
+    """The store's epoch, part of every fence; a restore from backup begins the next one (`dump.take_in`)."""
 
     def ensure(unit):
         dialect.insert_or_leave(unit.connection, meta, [{"key": "epoch", "value": "1"}])
@@ -64,15 +58,16 @@ def epoch(store: Store) -> int:
 
 def rise(store: Store, key: str, least: int, by: int) -> int:
     """A number that is larger than the last one by at least `by`, whatever became of any clock since."""
+    return store.write(lambda unit: risen(unit, key, least, by))
 
-    def keep(unit: Unit) -> int:
-        dialect.insert_or_leave(unit.connection, meta, [{"key": key, "value": "0"}])
-        kept = dialect.locked(unit.connection, select(meta.c.value).where(meta.c.key == key))
-        number = max(least, int(unit.connection.scalar(kept) or 0) + by)
-        unit.connection.execute(update(meta).where(meta.c.key == key).values(value=str(number)))
-        return number
 
-    return store.write(keep)
+def risen(unit: Unit, key: str, least: int, by: int) -> int:
+    """As `rise`, with what else the unit does."""
+    dialect.insert_or_leave(unit.connection, meta, [{"key": key, "value": "0"}])
+    kept = dialect.locked(unit.connection, select(meta.c.value).where(meta.c.key == key))
+    number = max(least, int(unit.connection.scalar(kept) or 0) + by)
+    unit.connection.execute(update(meta).where(meta.c.key == key).values(value=str(number)))
+    return number
 
 
 def version(connection: Connection) -> str | None:
