@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -30,28 +32,33 @@ while it starts, and heartbeats must not wait for them."""
 def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
     routes = APIRouter(prefix="/agent/v1", include_in_schema=False)
     uploads, calls = CapacityLimiter(MOST_UPLOADS), CapacityLimiter(MOST_CALLS)
+    answers = _Answers(world)
     outside = CapacityLimiter(MOST_UPLOADS)  # storage elsewhere may be slow; heartbeats must not wait for it
 
     @routes.post("/hello")
     async def hello(request: Request) -> Response:
         told = _decode(await request.body(), agent.Hello)
         node = _node(request, told.node)
+        answers.forget(node)
         return _answer(await to_thread.run_sync(nodes.greet, world, node, told))
 
     @routes.post("/wishes")
     async def wishes(request: Request) -> Response:
         ask = _decode(await request.body(), agent.WishesAsk)
         node = _node(request, ask.node)
-        return _answer(await _wishes(world, book, node, ask))
+        return _answer(await _wishes(world, book, answers, node, ask))
 
     @routes.post("/reports")
     async def report(request: Request) -> Response:
         told = _decode(await request.body(), agent.Reports)
         node = _node(request, told.node)
         world.contacts.hear(node, world.clock.now())
-        if told.reports:
-            await to_thread.run_sync(reports.apply, world, node, told.reports)
-        return _answer(await to_thread.run_sync(book.read, node))
+        with answers.giving(node):
+            if told.reports:
+                await to_thread.run_sync(reports.apply, world, node, told.reports)
+            wishes = await to_thread.run_sync(book.read, node)
+            answers.told(node, wishes)
+        return _answer(wishes)
 
     @routes.post("/logs")
     async def log(
@@ -148,23 +155,60 @@ def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
     return routes
 
 
-async def _wishes(world: World, book: WishBook, node: str, ask: agent.WishesAsk) -> agent.Wishes:
+class _Answers:
+    """What each node hears in answer to its reports. The long poll that it has open meanwhile need not say it again: an
+    agent repeats its reports until they are answered, and greets when it has forgotten what it heard. Lives on the loop."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._given: dict[str, int] = {}
+        self._underway: Counter[str] = Counter()
+
+    @contextmanager
+    def giving(self, node: str) -> Iterator[None]:
+        self._underway[node] += 1
+        try:
+            yield
+        finally:
+            self._underway -= Counter([node])
+            self._world.wakeups.wake({_answered(node)})
+
+    def told(self, node: str, wishes: agent.Wishes) -> None:
+        if wishes.unknown:
+            self.forget(node)
+        else:
+            self._given[node] = wishes.version
+
+    def forget(self, node: str) -> None:
+        self._given.pop(node, None)
+
+    def underway(self, node: str) -> bool:
+        return node in self._underway
+
+    def knows(self, node: str, version: int) -> bool:
+        return self._given.get(node) == version
+
+
+def _answered(node: str) -> str:
+    return f"answered:{node}"
+
+
+async def _wishes(world: World, book: WishBook, answers: _Answers, node: str, ask: agent.WishesAsk) -> agent.Wishes:
     """A long poll: answered at once when the wishes are newer than `seen`, else when something may have changed."""
-    woken, listener = world.wakeups.on_loop([f"node:{node}", "nodes"])
+    woken, listener = world.wakeups.on_loop([f"node:{node}", "nodes", _answered(node)])
     try:
         await to_thread.run_sync(nodes.heard, world, node)
         loop = asyncio.get_running_loop()
         until = loop.time() + max(0.0, min(ask.wait_s, LONGEST_POLL_S))
         while True:
             woken.clear()
-            found = await to_thread.run_sync(book.read, node)
             left = until - loop.time()
-            if found.version != ask.seen or left <= 0:
-                return found
-            try:
+            if left <= 0 or not answers.underway(node):
+                found = await to_thread.run_sync(book.read, node)
+                if left <= 0 or not (found.version == ask.seen or answers.knows(node, found.version)):
+                    return found
+            with suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), left)
-            except TimeoutError:
-                return found
     finally:
         listener.close()
         world.contacts.hear(node, world.clock.now())

@@ -38,7 +38,9 @@ async def follow(world: World, job: str, offsets: dict[str, int]) -> AsyncIterat
     """Events until the job has ended and its log was sent; the client may go away at any time."""
     woken, listener = world.wakeups.on_loop([f"job:{job}", f"log:{job}"])
     changed, life = world.wakeups.on_loop([f"job:{job}"])
+    grown, growth = world.wakeups.on_loop([f"log:{job}"])
     changed.set()
+    grown.set()
     readers = {name: _Reader(offset) for name, offset in offsets.items()}
     shown: tuple[object, ...] = ()
     ended = False
@@ -62,8 +64,10 @@ async def follow(world: World, job: str, offsets: dict[str, int]) -> AsyncIterat
                 if face != shown:
                     shown = face
                     yield _event("job", view.model_dump_json())
-            async for event in _logs(world, job, readers, final=ended):
-                yield event
+            if grown.is_set() or ended:
+                grown.clear()
+                async for event in _logs(world, job, readers, final=ended):
+                    yield event
             if ended:
                 last = await to_thread.run_sync(jobs.view_of, world, job)
                 if last is not None:
@@ -72,11 +76,13 @@ async def follow(world: World, job: str, offsets: dict[str, int]) -> AsyncIterat
             try:
                 await asyncio.wait_for(woken.wait(), KEEP_ALIVE_S)
             except TimeoutError:
-                changed.set()  # a wake-up is only a hint: look at the rows now and then
+                changed.set()  # a wake-up is only a hint: look at rows and logs now and then
+                grown.set()
                 yield b": still here\n\n"
     finally:
         listener.close()
         life.close()
+        growth.close()
 
 
 def _faces(steps: list[StepView]) -> tuple[object, ...]:

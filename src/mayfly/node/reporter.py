@@ -8,9 +8,13 @@ from collections.abc import Callable
 
 from mayfly.kit.errors import Broken
 from mayfly.node.server import Server, Stopped, persistently
-from mayfly.wire.agent import AnyReport, Sample, Wishes
+from mayfly.wire.agent import AnyReport, Exited, PhaseEntered, Sample, Started, Wishes
 
 _BATCH = 100
+_COMPANY_S = 0.05
+"""How long a report that can wait waits for others: what a short job does all at once is told in one call."""
+_PATIENT = (PhaseEntered, Started, Exited, Sample)
+"""Reports that nobody waits for at the other end; another one soon follows."""
 
 
 class Reporter:
@@ -21,6 +25,8 @@ class Reporter:
         self._queue: deque[tuple[AnyReport, threading.Event]] = deque()
         self._changed = threading.Condition()
         self._stop = threading.Event()
+        self._hurried = False
+        """Whether somebody waits for what is queued; the agent ends then."""
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
     def start(self) -> None:
@@ -41,6 +47,8 @@ class Reporter:
         """Wait until all that was queued has arrived."""
         with self._changed:
             last = self._queue[-1][1] if self._queue else None
+            self._hurried = True
+            self._changed.notify()
         return last is None or last.wait(timeout_s)
 
     def stop(self) -> None:
@@ -53,6 +61,7 @@ class Reporter:
             with self._changed:
                 while not self._queue and not self._stop.is_set():
                     self._changed.wait()
+                self._changed.wait_for(self._urgent, _COMPANY_S)
                 batch = list(self._queue)[:_BATCH]
             try:
                 self._deliver(batch)
@@ -61,6 +70,10 @@ class Reporter:
             with self._changed:
                 for _ in batch:
                     self._queue.popleft()[1].set()
+
+    def _urgent(self) -> bool:
+        everything_can_wait = all(isinstance(report, _PATIENT) for report, _ in self._queue)
+        return self._stop.is_set() or self._hurried or not everything_can_wait
 
     def _deliver(self, batch: list[tuple[AnyReport, threading.Event]]) -> None:
         """All at once; one by one when the server refuses the lot, so that a bad one does not hold up the others."""

@@ -14,9 +14,11 @@ from mayfly.domain.life import Heard
 from mayfly.domain.node import HEARTBEAT_MS, NodeState
 from mayfly.domain.node import Heard as NodeHeard
 from mayfly.domain.wishes import Action, wished
+from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Invalid
 from mayfly.services.assignments import assignment, fence_of
 from mayfly.services.moves import move
+from mayfly.services.wakeups import Listener
 from mayfly.services.world import World
 from mayfly.store import attempts, events, jobs, nodes, schema
 from mayfly.store.attempts import RankRow
@@ -79,44 +81,73 @@ def _heard(unit: Unit, job: str, attempt: int, world: World) -> None:
         move(unit, row, Heard(attempt), world.clock.now())
 
 
+_FRESH_MS = 1000
+"""So long an answer may be given again that no wake-up has touched: they are hints, the rows are the truth."""
+
+
 @dataclass(slots=True)
 class _Page:
+    lock: threading.Lock
+    version: int
+    changed: threading.Event
+    """Set by wake-ups; cleared before the rows are read."""
+    listener: Listener
     digest: bytes = b""
-    version: int = 0
+    wishes: agent.Wishes | None = None
+    found: frozenset[tuple[str, int, int]] = frozenset()
+    read_at: int = 0
+
+    def stands(self, found: frozenset[tuple[str, int, int]], now: Millis) -> bool:
+        fresh = 0 <= now - self.read_at < _FRESH_MS
+        return fresh and found == self.found and not self.changed.is_set()
 
 
 class WishBook:
     """Gives each node's wishes a version that rises whenever they change, across restarts of the server and changes of
-    its clock too: an agent passes over what is older than what it knows."""
+    its clock too: an agent passes over what is older than what it knows. The rows are read when a wake-up said that they
+    may have changed, and once a second."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._lock = threading.Lock()
         self._first = schema.rise(world.store, "wishes", int(world.clock.now()) << 10, _MOST_CHANGES)
         self._pages: dict[str, _Page] = {}
-        self._locks: dict[str, threading.Lock] = {}
 
     def read(self, node: str) -> agent.Wishes:
-        with self._lock:
-            lock = self._locks.setdefault(node, threading.Lock())
-            page = self._pages.setdefault(node, _Page(version=self._first))
-        with lock:
-            wishes = self._world.store.read(lambda connection: _wishes(self._world, connection, node))
+        world = self._world
+        page = self._page(node)
+        with page.lock:
+            found, now = world.contacts.found_on(node), world.clock.now()
+            if page.wishes is not None and page.stands(found, now):
+                return page.wishes
+            page.changed.clear()
+            wishes = world.store.read(lambda connection: _wishes(world, connection, node, found))
             if wishes.unknown:
                 self._forget(node)
             digest = hashlib.sha256(msgspec.json.encode(wishes)).digest()
             if digest != page.digest:
                 page.digest = digest
                 page.version += 1
-            return msgspec.structs.replace(wishes, version=page.version)
+            page.found, page.read_at = found, now
+            page.wishes = msgspec.structs.replace(wishes, version=page.version)
+            return page.wishes
+
+    def _page(self, node: str) -> _Page:
+        with self._lock:
+            page = self._pages.get(node)
+            if page is None:
+                changed, listener = self._world.wakeups.on_thread([f"node:{node}", "nodes"])
+                page = self._pages[node] = _Page(threading.Lock(), self._first, changed, listener)
+            return page
 
     def _forget(self, node: str) -> None:
         with self._lock:
-            self._pages.pop(node, None)
-            self._locks.pop(node, None)
+            page = self._pages.pop(node, None)
+        if page is not None:
+            page.listener.close()
 
 
-def _wishes(world: World, connection: Connection, node: str) -> agent.Wishes:
+def _wishes(world: World, connection: Connection, node: str, found: frozenset[tuple[str, int, int]]) -> agent.Wishes:
     row = nodes.get(connection, node)
     if row is None or row.state is NodeState.GONE:
         return agent.Wishes(version=0, unknown=True, node="end")
@@ -125,7 +156,7 @@ def _wishes(world: World, connection: Connection, node: str) -> agent.Wishes:
     wishes = [wish for wish in told if wish is not None]
     wished = {(one.fence.job, one.fence.attempt, one.fence.epoch) for one in wishes}
     mine = {(rank.job, rank.attempt) for rank in ranks}
-    for job, attempt, epoch in sorted(world.contacts.found_on(node) - wished):
+    for job, attempt, epoch in sorted(found - wished):
         if (job, attempt) not in mine:
             fence = agent.Fence(job=job, attempt=attempt, epoch=epoch)
             wishes.append(agent.Wish(fence=fence, action="discard"))

@@ -49,8 +49,9 @@ def apply(world: World, node: str, reports: tuple[agent.AnyReport, ...]) -> None
 
 
 def _apply(world: World, unit: Unit, node: str, reports: tuple[agent.AnyReport, ...]) -> None:
-    now = world.clock.now()
+    heard, last = world.clock.now(), max(report.at for report in reports)
     for report in reports:
+        now = Millis(heard - (last - report.at))  # reports that came together keep their distances
         rank = _rank(unit, node, report)
         if rank is None:
             continue
@@ -130,7 +131,7 @@ def _unprepared(unit: Unit, row: JobRow, rank: RankRow, report: agent.Preparatio
     if report.code in GONE:
         others = jobs.any_waiting_for(unit.connection, row.environment, WAITING)
         environments.doubt(unit, row.environment, wanted=others)
-        unit.wake("environments")
+        unit.wake("environments", "nodes")
 
 
 def _collected(unit: Unit, row: JobRow, rank: RankRow, report: agent.Collected, now: Millis) -> None:
