@@ -11,10 +11,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from mayfly.kit.errors import Invalid
-from mayfly.store import schema
+from mayfly.store import migrating, schema
 from mayfly.store.tables import metadata
 from mayfly.store.unit import Store
 from mayfly.testing.databases import Databases
@@ -31,13 +31,35 @@ def opened(url: str) -> Store:
     return Store(url, lambda topics: None)
 
 
-def test_an_upgrade_from_nothing_gives_the_tables_of_the_code(empty: str) -> None:
-    store = opened(empty)
-    schema.upgrade(store)
-    with store.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        assert compare_metadata(context, metadata) == []
-    store.close()
+def test_migrations_and_a_new_store_give_the_tables_of_the_code(empty: str, database_url: str) -> None:
+    migrated, new = opened(empty), opened(database_url)
+    schema.upgrade(migrated, "0001")
+    schema.upgrade(migrated)
+    for store in (migrated, new):
+        with store.engine.connect() as connection:
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "compare_server_default": True}
+            )
+            assert compare_metadata(context, metadata) == []
+    assert described(migrated) == described(new)
+    migrated.close()
+    new.close()
+
+
+def described(store: Store) -> dict[str, list[str]]:
+    """All that the database says of its tables, each list in an order of its own."""
+    looking = inspect(store.engine)
+    return {
+        f"{table} {what}": sorted(str(entry) for entry in ask(table))
+        for table in sorted(looking.get_table_names())
+        for what, ask in {
+            "columns": looking.get_columns,
+            "indexes": looking.get_indexes,
+            "unique": looking.get_unique_constraints,
+            "references": looking.get_foreign_keys,
+            "checks": looking.get_check_constraints,
+        }.items()
+    } | {f"{table} key": [str(looking.get_pk_constraint(table))] for table in looking.get_table_names()}
 
 
 def test_an_upgrade_may_be_repeated(empty: str) -> None:
@@ -74,7 +96,7 @@ def test_two_servers_may_upgrade_at_once(empty: str) -> None:
 
 def test_the_newest_migration_is_the_one_the_code_names() -> None:
     config = Config()
-    config.set_main_option("script_location", str(schema.FOLDER))
+    config.set_main_option("script_location", str(migrating.FOLDER))
     script = ScriptDirectory.from_config(config)
     assert script.get_heads() == [schema.HEAD]
     assert script.get_bases() == ["0001"]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, Insert, Select, Table, bindparam, event, func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from mayfly.kit.clock import Millis
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 
 def is_sqlite(engine: Engine) -> bool:
@@ -68,10 +72,16 @@ def lost_transaction(connection: Connection) -> bool:
     return driver is None or not driver.in_transaction
 
 
-def lock_schema(connection: Connection) -> None:
-    """Until the transaction ends nobody else migrates. SQLite's transaction was begun for writing, which is the same."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(select(func.pg_advisory_xact_lock(0x6D6179666C79)))
+@contextmanager
+def changing_schema(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables are made and changed; until it ends nobody else does so."""
+    with engine.connect() as connection:
+        if is_sqlite(engine):
+            connection = connection.execution_options(mayfly_begin="IMMEDIATE")
+        with connection.begin():
+            if not is_sqlite(engine):
+                connection.execute(select(func.pg_advisory_xact_lock(0x6D6179666C79)))
+            yield connection
 
 
 def alone(connection: Connection, what: str) -> None:
@@ -98,23 +108,35 @@ def insert_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping
     if len(rows) == 1:
         statement = _insert(connection.dialect.name, table, tuple(rows[0]))
         return connection.execute(statement, dict(rows[0])).rowcount
-    maker = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return connection.execute(maker(table).values(list(rows)).on_conflict_do_nothing()).rowcount
+    return connection.execute(
+        _inserting(connection.dialect.name, table).values(list(rows)).on_conflict_do_nothing()
+    ).rowcount
+
+
+def _inserting(name: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say what to do where it clashes."""
+    if name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # loads much, and an embedded server never needs it
+
+    return postgresql.insert(table)
 
 
 @lru_cache(maxsize=64)
 def _insert(name: str, table: Table, columns: tuple[str, ...]) -> Insert:
     """Made once for each table and set of columns: making it costs more than running it."""
-    maker = sqlite.insert if name == "sqlite" else postgresql.insert
-    statement = maker(table).values({column: bindparam(column) for column in columns}).on_conflict_do_nothing()
+    statement = (
+        _inserting(name, table).values({column: bindparam(column) for column in columns}).on_conflict_do_nothing()
+    )
     return statement.execution_options(preserve_rowcount=True)
 
 
 def insert_many_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """As `insert_or_leave`, for any number of rows."""
     if rows:
-        maker = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        connection.execute(maker(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+        connection.execute(
+            _inserting(connection.dialect.name, table).on_conflict_do_nothing(), [dict(row) for row in rows]
+        )
 
 
 def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, Any], keys: Sequence[str]) -> None:
@@ -125,8 +147,7 @@ def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, An
 @lru_cache(maxsize=64)
 def _upsert(name: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Insert:
     """As `_insert`."""
-    maker = sqlite.insert if name == "sqlite" else postgresql.insert
-    statement = maker(table).values({column: bindparam(column) for column in columns})
+    statement = _inserting(name, table).values({column: bindparam(column) for column in columns})
     rest = {column: statement.excluded[column] for column in columns if column not in keys}
     return statement.on_conflict_do_update(index_elements=list(keys), set_=rest)
 

@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
-
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text, update
 
-from mayfly.kit.errors import Invalid
 from mayfly.store import dialect
-from mayfly.store.tables import meta
+from mayfly.store.tables import meta, metadata
 from mayfly.store.unit import Store, Unit
 
-FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0013"
 """The version this code writes; a test holds it equal to the newest migration."""
 
-_one_at_a_time = threading.Lock()
-"""Alembic keeps what it works on in its module."""
+
+_VERSION_TABLE = """create table alembic_version (
+    version_num varchar(32) not null, constraint alembic_version_pkc primary key (version_num))"""
+"""As Alembic makes it."""
 
 
 def upgrade(store: Store, target: str = HEAD) -> None:
-    """Bring the store to that version. Raises Invalid `StoreTooNew` for one that a newer Mayfly made."""
+    """Bring the store to that version: an empty one gets the tables as they are now, an older one its migrations. Raises
+    Invalid `StoreTooNew` for one that a newer Mayfly made."""
     found = store.read(version)
-    if found == target:
-        return
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if newer := {found, target} - known - {None}:
-        raise Invalid(
-            "StoreTooNew",
-            f"This store was made by a newer Mayfly (schema {newer.pop()}; this one writes {HEAD}).",
-            remedy="Install that version of mayfly-ml, or point MAYFLY_HOME at another folder.",
-        )
-    with _one_at_a_time, store.engine.connect() as connection:
-        if dialect.is_sqlite(store.engine):
-            connection = connection.execution_options(mayfly_begin="IMMEDIATE")
-        with connection.begin():
-            dialect.lock_schema(connection)
-            config.attributes["connection"] = connection
-            command.upgrade(config, target)
+    if found is None and target == HEAD:
+        with dialect.changing_schema(store.engine) as connection:
+            found = version(connection)
+            if found is None:
+                metadata.create_all(connection, checkfirst=False)
+                connection.execute(text(_VERSION_TABLE))
+                connection.execute(text("insert into alembic_version values (:head)"), {"head": HEAD})
+                return
+    if found != target:
+        from mayfly.store import migrating  # Alembic loads much, and only an older store needs it
+
+        migrating.bring(store, found, target)
 
 
 def epoch(store: Store) -> int:

@@ -19,7 +19,6 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
-from sqlalchemy.dialects import postgresql
 
 metadata = MetaData(
     naming_convention={
@@ -33,7 +32,7 @@ metadata = MetaData(
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts up by itself only on INTEGER PRIMARY KEY."""
 
-Letters = String(1024).with_variant(postgresql.VARCHAR(1024, collation="C"), "postgresql")
+Letters = String(1024).with_variant(String(1024, collation="C"), "postgresql")
 """Ordered by its letters alone, in every database."""
 
 meta = Table("meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
