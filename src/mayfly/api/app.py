@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -33,6 +35,8 @@ from mayfly.services.stopping import Stopping
 from mayfly.services.tracking import TrackingDoor
 from mayfly.services.world import World
 from mayfly.wire import mayfly as wire
+
+_JOBS = re.compile(r"/jobs(/[^/]+)?$")
 
 
 def build(
@@ -66,11 +70,16 @@ def build(
 
 
 def _noting(app: ASGIApp, world: World) -> ASGIApp:
-    """Remember when a person's client last called: a server that started by itself ends when nobody does."""
+    """Remember when a person's client last called: a server that started by itself ends when nobody does. Announce what
+    submits a job: many at once are then kept together."""
 
     async def noting(scope, receive, send) -> None:
-        if scope["type"] == "http" and scope["principal"].kind == "user":
-            world.contacts.request(world.clock.now())
-        await app(scope, receive, send)
+        if scope["type"] != "http" or scope["principal"].kind != "user":
+            await app(scope, receive, send)
+            return
+        world.contacts.request(world.clock.now())
+        submits = scope["method"] in ("POST", "PUT") and _JOBS.search(scope["path"]) is not None
+        with world.store.company.coming() if submits else nullcontext():
+            await app(scope, receive, send)
 
     return noting

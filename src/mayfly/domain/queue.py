@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mayfly.domain.compute import Amount, Fleet, InstanceType, LedgerKey, Placement, Quota, ResourceRequest
+from mayfly.domain.job import Phase
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, NodeId, WorkspaceId
 
@@ -92,6 +93,11 @@ class Explanation:
     sentence: str
     missing: str | None = None
     candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def phase(self) -> Phase:
+        """Of the jobs that wait for that."""
+        return Phase.QUOTA if self.missing == "quota" else Phase.CAPACITY
 
 
 @dataclass(frozen=True, slots=True)

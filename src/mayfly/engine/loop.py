@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,31 @@ class Duty:
     after `net_s`). It must be repeatable: it may be killed at any line."""
     net_s: float = 60.0
     """The safety net: how long it waits at the most."""
+
+
+class _Pace:
+    """A duty that is woken without end works half of the time at the most, so that many hints cost one look. One that is woken
+    now and then never rests."""
+
+    BURST_S, LONGEST_S = 0.05, 0.25
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._saved = self.BURST_S
+
+    def rest(self) -> float:
+        """Seconds to leave to others before the next work begins."""
+        now = time.monotonic()
+        self._saved = min(self.BURST_S, self._saved + now - self._since)
+        rest = min(self.LONGEST_S, max(0.0, -self._saved))
+        self._saved += rest
+        self._since = now + rest
+        return rest
+
+    def worked(self) -> None:
+        now = time.monotonic()
+        self._saved = max(-self.LONGEST_S, self._saved - (now - self._since))
+        self._since = now
 
 
 class Engine:
@@ -58,8 +84,10 @@ class Engine:
         self._wakes.append(woken)
         failures = 0
         pause: float | None = 0.0
+        pace = _Pace()
         while not self._stopping.is_set():
             woken.wait(timeout=duty.net_s if pause is None else min(pause, duty.net_s))
+            self._stopping.wait(pace.rest())
             woken.clear()
             if self._stopping.is_set():
                 break
@@ -72,6 +100,7 @@ class Engine:
             except Exception:
                 log.exception("duty failed", duty=duty.name)
                 failures, pause = failures + 1, min(2.0**failures, 30.0)
+            pace.worked()
         listener.close()
 
     def _mine(self, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
@@ -26,7 +26,6 @@ from mayfly.store.unit import Unit
 
 _ROUNDS = 5
 """How many plans of one pass others may spoil before it waits a moment."""
-_REASON = {"quota": Phase.QUOTA, "capacity": Phase.CAPACITY, "turn": Phase.CAPACITY}
 
 
 def schedule(world: World) -> float | None:
@@ -39,10 +38,11 @@ def schedule(world: World) -> float | None:
             world, lambda connection: waiting.behind_builds(connection, Phase.ENVIRONMENT.value), Phase.ENVIRONMENT, now
         )
         if not view.classes:
+            _keep_waits(world, {}, now)
             return None
         made = plan(view, now)
         placed = [start for start in made.starts if _reserve(world, start, now)]
-        _keep_waits(world, made.waits, {one.key for one in view.classes}, now)
+        _keep_waits(world, made.waits, now)
         if len(placed) < len(made.starts):
             disturbed += 1
             if disturbed >= _ROUNDS:
@@ -117,8 +117,9 @@ def _nodes_for(world: World, unit: Unit, placement: Placement, now: Millis) -> l
     return ids + [row.id for row in fresh]
 
 
-def _keep_waits(world: World, waits, classes: set[ClassKey], now: Millis) -> None:
-    """Write a class's explanation only when its reason has changed, and the phase of its jobs with it."""
+def _keep_waits(world: World, waits: Mapping[ClassKey, Explanation], now: Millis) -> None:
+    """Write a class's explanation only when its reason has changed, and the phase of its jobs with it. What is kept is true of
+    those who join the class later, too: they wake nobody."""
     kept: dict[ClassKey, tuple[Explanation, Millis]] = world.store.read(waiting.waits)
     changed = {key: why for key, why in waits.items() if key not in kept or kept[key][0] != why}
     ended = [key for key in kept if key not in waits]
@@ -132,7 +133,7 @@ def _keep_waits(world: World, waits, classes: set[ClassKey], now: Millis) -> Non
 
         world.store.write(write)
     for key in waits:
-        reason = _REASON.get(waits[key].missing or "", Phase.CAPACITY)
+        reason = waits[key].phase
         _tell(world, lambda c, key=key, reason=reason: waiting.not_in_phase(c, key, reason.value), reason, now)
 
 

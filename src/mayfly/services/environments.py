@@ -54,14 +54,18 @@ class Wish:
         """Whether its packages let a job track."""
         return any(requirement.lower().startswith("mlflow") for requirement in self.definition["requirements"])
 
-    def keep(self, unit: Unit, world: World, asked: bool = False) -> None:
-        """Write the wish where the engine finds it. `asked`: a person wants it for itself, after a failure too. Raises
-        Invalid `EnvironmentFailedBefore`."""
+    def keep(self, unit: Unit, world: World, asked: bool = False) -> bool:
+        """Write the wish where the engine finds it, and wake it; False when there was nothing to write. `asked`: a person
+        wants it for itself, after a failure too. Raises Invalid `EnvironmentFailedBefore`."""
         now = world.clock.now()
+        if not asked and environments.in_use(unit, self.digest, self.plan, now):
+            return False
+        unit.wake("environments")
         row = environments.want(unit, self.digest, self.definition, now, self.kind, asked, self.owner)
         refuse_failed(row)
         if self.plan is not None:
             environments.ready(unit, self.digest, self.plan)
+        return True
 
 
 def refuse_failed(row: EnvironmentRow | None) -> None:
@@ -121,7 +125,7 @@ def build(world: World, who: str, place: Place, ask: wire.EnvironmentBuild) -> w
 
     def keep(unit: Unit) -> None:
         wished.keep(unit, world, asked=True)
-        unit.wake("environments", "scheduling")
+        unit.wake("scheduling")
 
     world.store.write(keep)
     return build_view(world, wished.digest, 0)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from mayfly.domain.compute import ResourceRequest, Target, Tier
 from mayfly.domain.environments import with_context
 from mayfly.domain.job import Job, JobState, Phase
+from mayfly.domain.life import Waiting, step
 from mayfly.domain.outcome import Outcome, outcome
 from mayfly.domain.queue import ClassKey
 from mayfly.domain.quota import Owner
@@ -111,9 +113,13 @@ def _asked(
 
 
 def _placed(world: World, workspace: Workspace, request: ResourceRequest, environment: Wish) -> Outcome:
-    environments.refuse_failed(world.store.read(lambda c: environment_rows.get(c, environment.digest)))
-    view = world.store.read(lambda c: waiting.room(c, world.fleet, dict(world.sizes)))
-    return outcome(request, Owner(workspace.subscription, workspace.id), view)
+    environments.refuse_failed(environment_rows.known(world.store, environment.digest))
+    owner = Owner(workspace.subscription, workspace.id)
+
+    def decide(connection: Connection) -> Outcome:
+        return outcome(request, owner, waiting.room(connection, world.fleet, dict(world.sizes)))
+
+    return world.store.recall(("outcome", request, owner), waiting.ROOM, decide)
 
 
 def prepare(world: World, place: Place, submission: Submission) -> Prepared:
@@ -220,17 +226,27 @@ def keep(world: World, submitter: str, found: Candidate, beside: Beside | None =
             return taken, True
         if done:  # and was given up since: it is looked at anew
             raise Conflict("SameStepUnderWay", "What the same step had made has just been given up.")
-        environment.keep(unit, world)
-        sequence = jobs.add(unit, row)
+        anew = environment.keep(unit, world)
+        kept = _queued(unit, row, anew=anew)
+        sequence = jobs.add(unit, kept)
         lineage.add(unit, row.workspace, row.job.id, inputs.links(prepared.sources))
         inputs.lay(unit, row, prepared.sources, row.job.created_at)
         unit.passing("job accepted")
-        unit.wake("scheduling", "environments")
-        return replace(row, sequence=sequence), True
+        return replace(kept, sequence=sequence), True
 
     if prepared.environment.tracks:
         world.mlflow.prewarm()  # a job that is likely to need it has come
     return once(world, write, beside)
+
+
+def _queued(unit: Unit, row: JobRow, *, anew: bool) -> JobRow:
+    """Behind those of its class where they wait already, as they do; else the scheduler has to look. `anew`: what its
+    environment needs may not be made yet."""
+    why = None if anew else waiting.joined(unit, row.class_key)
+    if why is None:
+        unit.wake("scheduling")
+        return row
+    return replace(row, job=step(row.job, Waiting(why.phase), row.job.created_at))
 
 
 def once(world: World, keep: Callable[[Unit], tuple[JobRow, bool]], beside: Beside | None) -> tuple[JobRow, bool]:
@@ -243,9 +259,9 @@ def once(world: World, keep: Callable[[Unit], tuple[JobRow, bool]], beside: Besi
         return row, created
 
     try:
-        return world.store.write(whole)
+        return world.store.write(whole, patient=True)
     except IntegrityError:  # two servers accepted one name at once: the other one's is there now
-        return world.store.write(whole)
+        return world.store.write(whole, patient=True)
 
 
 def under(row: JobRow, parent: Parent | None) -> JobRow:

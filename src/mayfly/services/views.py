@@ -119,11 +119,12 @@ def _complete(
     view.isolation = next((rank.isolation for rank in ranks if rank.isolation), "")
     view.limits_enforced = list(next((rank.limits for rank in ranks if rank.isolation), ()))
     view.exit_codes = [one.code for rank in ranks for one in rank.exits]
-    view.outputs = output_views(connection, row)
-    view.metrics = results.last_metrics(connection, row.ran_as)
-    view.params = results.labels_of(connection, row.ran_as, "param")
     view.definition = codec.load(row.body)["definition"]
     view.use = _use(ranks, placement)
+    if row.job.attempt or row.job.composite or row.reused:  # else there cannot be any
+        view.outputs = output_views(connection, row)
+        view.metrics = results.last_metrics(connection, row.ran_as)
+        view.params = results.labels_of(connection, row.ran_as, "param")
 
 
 def output_views(connection: Connection, row: JobRow) -> list[wire.OutputView]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
 
 from mayfly.domain.compute import Placement
 from mayfly.kit.clock import Millis
@@ -16,6 +16,9 @@ from mayfly.store import codec
 from mayfly.store.tables import attempts, ranks
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
+
+_ATTEMPT = select(attempts).where(attempts.c.job == bindparam("of"), attempts.c.attempt == bindparam("at"))
+_RANKS = select(ranks).where(ranks.c.job == bindparam("of"), ranks.c.attempt == bindparam("at")).order_by(ranks.c.rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def add(unit: Unit, attempt: Attempt, nodes: Sequence[NodeId]) -> None:
 
 
 def get(connection: Connection, job: str, attempt: int) -> Attempt | None:
-    row = connection.execute(select(attempts).where(attempts.c.job == job, attempts.c.attempt == attempt)).one_or_none()
+    row = connection.execute(_ATTEMPT, {"of": job, "at": attempt}).one_or_none()
     return None if row is None else _attempt(row)
 
 
@@ -92,9 +95,7 @@ def release(unit: Unit, job: JobId, attempt: int, now: Millis) -> None:
 
 
 def ranks_of(connection: Connection, job: str, attempt: int) -> list[RankRow]:
-    rows = connection.execute(
-        select(ranks).where(ranks.c.job == job, ranks.c.attempt == attempt).order_by(ranks.c.rank)
-    )
+    rows = connection.execute(_RANKS, {"of": job, "at": attempt})
     return [_rank(row) for row in rows]
 
 

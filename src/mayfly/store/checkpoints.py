@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from mayfly.store.results import OutputRow
 from mayfly.store.tables import checkpoints
 from mayfly.store.unit import Unit
+
+_UP_TO = (
+    select(checkpoints)
+    .where(checkpoints.c.job == bindparam("of"), checkpoints.c.attempt <= bindparam("most"))
+    .order_by(checkpoints.c.attempt.desc(), checkpoints.c.name, checkpoints.c.rank)
+)
 
 
 def keep(unit: Unit, job: str, attempt: int, rank: int, rows: Sequence[OutputRow]) -> None:
@@ -26,11 +32,7 @@ def keep(unit: Unit, job: str, attempt: int, rank: int, rows: Sequence[OutputRow
 
 def newest(connection: Connection, job: str, most: int) -> list[OutputRow]:
     """Each rank's, of its newest attempt that made one, up to attempt `most`."""
-    rows = connection.execute(
-        select(checkpoints)
-        .where(checkpoints.c.job == job, checkpoints.c.attempt <= most)
-        .order_by(checkpoints.c.attempt.desc(), checkpoints.c.name, checkpoints.c.rank)
-    ).all()
+    rows = connection.execute(_UP_TO, {"of": job, "most": most}).all()
     last = {row.rank: row.attempt for row in reversed(rows)}
     found = [row for row in rows if row.attempt == last[row.rank]]
     return [OutputRow(row.rank, row.name, row.tree, row.files, row.bytes) for row in found]

@@ -39,6 +39,7 @@ def connect(url: str) -> Engine:
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
+            "wal_autocheckpoint=4000",
             "foreign_keys=ON",
             "cache_size=-32000",
             "temp_store=MEMORY",
@@ -82,6 +83,23 @@ def changing_schema(engine: Engine) -> Iterator[Connection]:
             if not is_sqlite(engine):
                 connection.execute(select(func.pg_advisory_xact_lock(0x6D6179666C79)))
             yield connection
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """What is raised inside undoes what was done inside, and nothing else of the transaction. SQLite's, said to the driver
+    itself: SQLAlchemy's own take as long as the statements of a small unit."""
+    driver = connection.connection.dbapi_connection
+    assert driver is not None
+    driver.execute("SAVEPOINT unit")
+    try:
+        yield
+    except BaseException:
+        if driver.in_transaction:
+            driver.execute("ROLLBACK TO unit")
+            driver.execute("RELEASE unit")
+        raise
+    driver.execute("RELEASE unit")
 
 
 def alone(connection: Connection, what: str) -> None:

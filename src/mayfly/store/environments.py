@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from mayfly.domain.compute import Placement
 from mayfly.domain.environments import passes
@@ -17,10 +17,12 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.ids import WorkspaceId
 from mayfly.store import codec, dialect, leases
 from mayfly.store.tables import environments, jobs
-from mayfly.store.unit import Unit
+from mayfly.store.unit import Store, Unit
 from mayfly.wire import agent
 
 LEASE = Millis(30_000)
+USE_MS = 60_000
+"""How exactly the last use of one is known: by that much its row is not written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Owner:
     priority: int = 2
 
 
+_DIGEST = select(environments).where(environments.c.digest == bindparam("wanted"))
 _ENDED = tuple(sorted(state.value for state in TERMINAL))
 
 
@@ -86,9 +89,22 @@ def want(
     return found
 
 
+def in_use(unit: Unit, digest: str, plan: agent.EnvironmentPlan | None, now: Millis) -> bool:
+    """Whether there is nothing to write when it is wanted once more: it is made (by that plan, where one is given), and its
+    last use is as good as now. It stays so until the unit ends."""
+    row = unit.recall(("environment", digest), (environments,), lambda c: _one(c, dialect.locked(c, _DIGEST), digest))
+    if row is None or row.state != "ready" or row.placement is not None:
+        return False
+    return 0 <= now - row.used_at < USE_MS and (plan is None or plan == row.plan)
+
+
+def known(store: Store, digest: str) -> EnvironmentRow | None:
+    """As `get`, now."""
+    return store.recall(("environment", digest), (environments,), lambda connection: get(connection, digest))
+
+
 def get(connection: Connection, digest: str) -> EnvironmentRow | None:
-    row = connection.execute(select(environments).where(environments.c.digest == digest)).one_or_none()
-    return None if row is None else _row(row)
+    return _one(connection, _DIGEST, digest)
 
 
 def beginning_with(connection: Connection, prefix: str) -> list[EnvironmentRow]:
@@ -207,6 +223,11 @@ def _lease(digest: str) -> str:
 
 def _held(unit: Unit, digest: str, holder: str | None) -> bool:
     return holder is None or leases.holder_of(unit, _lease(digest)) == holder
+
+
+def _one(connection: Connection, statement: Select[Any], digest: str) -> EnvironmentRow | None:
+    row = connection.execute(statement, {"wanted": digest}).one_or_none()
+    return None if row is None else _row(row)
 
 
 def _row(row: Any) -> EnvironmentRow:

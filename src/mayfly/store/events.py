@@ -12,6 +12,8 @@ from mayfly.kit.clock import Millis
 from mayfly.store import codec
 from mayfly.store.tables import events
 
+_APPEND = insert(events)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -32,7 +34,7 @@ def append(
     version: int = 1,
 ) -> None:
     connection.execute(
-        insert(events),
+        _APPEND,
         {
             "workspace": workspace,
             "thing": thing,

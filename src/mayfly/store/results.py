@@ -7,13 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, text
+from sqlalchemy import Connection, Row, bindparam, or_, select, text
 
 from mayfly.domain.tracking import RunRole, TrackedRun
 from mayfly.kit.ids import JobId, RunId
 from mayfly.store import dialect
 from mayfly.store.tables import labels, metrics, outputs, runs
 from mayfly.store.unit import Unit
+
+_OUTPUTS = (
+    select(outputs)
+    .where(outputs.c.job == bindparam("of"), outputs.c.attempt == bindparam("at"))
+    .order_by(outputs.c.name, outputs.c.rank)
+)
+_LABELS = select(labels.c.key, labels.c.value).where(
+    labels.c.job == bindparam("of"), labels.c.kind == bindparam("which")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +79,7 @@ def outputs_of_all(connection: Connection, attempts: Mapping[str, int]) -> dict[
 
 
 def outputs_of(connection: Connection, job: str, attempt: int) -> list[OutputRow]:
-    rows = connection.execute(
-        select(outputs)
-        .where(outputs.c.job == job, outputs.c.attempt == attempt)
-        .order_by(outputs.c.name, outputs.c.rank)
-    )
+    rows = connection.execute(_OUTPUTS, {"of": job, "at": attempt})
     return [OutputRow(row.rank, row.name, row.tree, row.files, row.bytes) for row in rows]
 
 
@@ -142,7 +147,7 @@ def set_labels(unit: Unit, job: str, kind: str, values: Mapping[str, str]) -> No
 
 
 def labels_of(connection: Connection, job: str, kind: str) -> dict[str, str]:
-    rows = connection.execute(select(labels.c.key, labels.c.value).where(labels.c.job == job, labels.c.kind == kind))
+    rows = connection.execute(_LABELS, {"of": job, "which": kind})
     return {row.key: row.value for row in rows}
 
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DataError, OperationalError
 
 from mayfly.kit.errors import Invalid, Unavailable
 from mayfly.store import dialect
+from mayfly.store.company import Company
+from mayfly.store.recall import Recall, watch
 from mayfly.transfer import killpoints
 
 Result = TypeVar("Result")
@@ -55,10 +59,19 @@ STEPS = (
 class Unit:
     """One caller's connection, and the wake-ups to send when it has committed."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, recall: Recall | None = None, touched: set[str] | None = None) -> None:
+        """`touched`: the tables that units of the same commit have written to so far."""
         self.connection = connection
         self.topics: set[str] = set()
         self.steps: list[str] = []
+        self._recall = recall
+        self._touched: set[str] = set() if touched is None else touched
+
+    def recall(self, key: Hashable, tables: tuple[Table, ...], look: Callable[[Connection], Result]) -> Result:
+        """As `Store.recall`, with what this unit has written."""
+        if self._recall is None or any(table.name in self._touched for table in tables):
+            return look(self.connection)
+        return self._recall.ask(key, tables, lambda: look(self.connection))
 
     def wake(self, *topics: str) -> None:
         self.topics.update(topics)
@@ -81,23 +94,28 @@ class Store:
     """Threads may share it. `wake` is called with topics after each commit."""
 
     def __init__(self, url: str, wake: Callable[[set[str]], None]) -> None:
+        self.company = Company()
+        """Who announces here that it will write `patient` units gets them committed together with others'."""
         self.engine = dialect.connect(url)
         self._reading = dialect.reading(self.engine)
         self.wake = wake
-        self._writer = _Writer(self.engine, self._finish) if dialect.is_sqlite(self.engine) else None
+        self._recall = Recall() if dialect.is_sqlite(self.engine) else None
+        self._writer = None
+        if self._recall is not None:
+            self._writer = _Writer(self.engine, self._finish, self._recall, self.company.expected)
         self._local = threading.local()
 
-    def write(self, work: Callable[[Unit], Result]) -> Result:
+    def write(self, work: Callable[[Unit], Result], *, patient: bool = False) -> Result:
         """Run `work` in a unit and return what it returned, after the commit is durable. What `work` raises is raised
         here and nothing of it is kept. `work` may run again (PostgreSQL retries a serialization failure), so it must
-        not touch anything but its unit."""
-        return self.submit(work).result()
+        not touch anything but its unit. `patient`: it may wait a moment for others that are on their way (`company`)."""
+        return self.submit(work, patient=patient).result()
 
-    def submit(self, work: Callable[[Unit], Result]) -> Future[Result]:
+    def submit(self, work: Callable[[Unit], Result], *, patient: bool = False) -> Future[Result]:
         """As `write`, without waiting."""
         future: Future[Result] = Future()
         if self._writer is not None:
-            self._writer.put(work, future)
+            self._writer.put(_Wanted(work, future, patient))
             return future
         try:
             future.set_result(self._transaction(work))
@@ -118,6 +136,18 @@ class Store:
             connection = self._local.connection = self.engine.connect()
         with connection.begin():
             return work(connection)
+
+    def recall(self, key: Hashable, tables: tuple[Table, ...], look: Callable[[Connection], Result]) -> Result:
+        """What `look` reads of these tables, from memory while nobody has written to them since (`store.recall`). Nobody
+        changes what it returns; `key` is of one kind of look alone."""
+        if self._recall is None:
+            return self.read(look)
+        return self._recall.ask(key, tables, lambda: self.read(look))
+
+    @property
+    def commits(self) -> int:
+        """How often it has waited for the disk, where it has one writer."""
+        return 0 if self._writer is None else self._writer.commits
 
     def close(self) -> None:
         if self._writer is not None:
@@ -148,14 +178,36 @@ class Store:
                 self.wake(unit.topics)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A unit that a caller waits for."""
+
+    work: Callable[[Unit], Any]
+    future: Future[Any]
+    patient: bool
+
+
 class _Writer:
     """The one thread that writes to SQLite."""
 
     MOST = 256
+    LONGEST_S, GAP_S = 0.1, 0.02
+    """How long patient units wait for others, and for the next of them."""
 
-    def __init__(self, engine: Engine, finish: Callable[[Unit, Callable[[Unit], Any]], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        finish: Callable[[Unit, Callable[[Unit], Any]], None],
+        recall: Recall,
+        expected: Callable[[], int],
+    ) -> None:
         self._finish = finish
-        self._queue: queue.SimpleQueue[tuple[Callable[[Unit], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._expected = expected
+        self._recall = recall
+        self._touched: set[str] = set()
+        self.commits = 0
+        watch(engine, self._touched.add)
+        self._queue: queue.SimpleQueue[_Wanted | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closed = False
         # Here, so that the first connection turns WAL on alone, and what is wrong with the file is raised to who asks.
@@ -163,11 +215,11 @@ class _Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def put(self, work: Callable[[Unit], Any], future: Future[Any]) -> None:
+    def put(self, wanted: _Wanted) -> None:
         with self._door:
             if self._closed:
                 raise Unavailable("ServerStopping", "The server is stopping.", remedy="Try again in a moment.")
-            self._queue.put((work, future))
+            self._queue.put(wanted)
 
     def close(self) -> None:
         with self._door:
@@ -184,24 +236,40 @@ class _Writer:
                 self._connection.close()
                 return
 
-    def _batch(self) -> tuple[list[tuple[Callable[[Unit], Any], Future[Any]]], bool]:
+    def _batch(self) -> tuple[list[_Wanted], bool]:
         item = self._queue.get()
-        batch = []
+        batch, patient, until = [], True, time.monotonic() + self.LONGEST_S
         while item is not None:
             batch.append(item)
-            if len(batch) >= self.MOST or self._queue.empty():
+            patient = patient and item.patient
+            if len(batch) >= self.MOST:
                 return batch, False
-            item = self._queue.get()
+            try:
+                item = self._next(len(batch), min(until, time.monotonic() + self.GAP_S) if patient else 0)
+            except queue.Empty:
+                return batch, False
         return batch, True
 
-    def _commit(self, connection: Connection, batch: list[tuple[Callable[[Unit], Any], Future[Any]]]) -> None:
+    def _next(self, got: int, until: float) -> _Wanted | None:
+        """The next one that is there or, until then, on its way. Raises queue.Empty."""
+        while True:
+            try:
+                return self._queue.get_nowait()
+            except queue.Empty:
+                if time.monotonic() >= until or self._expected() <= got:
+                    raise
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=0.001)
+
+    def _commit(self, connection: Connection, batch: list[_Wanted]) -> None:
         done: list[tuple[Unit, Callable[[Unit], Any], Any, Future[Any]]] = []
         try:
             with connection.begin():
-                for work, future in batch:
-                    unit = Unit(connection)
+                for wanted in batch:
+                    work, future = wanted.work, wanted.future
+                    unit = Unit(connection, self._recall, self._touched)
                     try:
-                        with connection.begin_nested():
+                        with dialect.savepoint(connection):
                             result = work(unit)
                     except Exception as error:
                         if dialect.lost_transaction(connection):
@@ -212,15 +280,23 @@ class _Writer:
                 for unit, work, _, _ in done:
                     unit.reaches(work, "before")
         except Exception as error:  # noqa: BLE001 - the commit failed: nobody's work was kept, everybody is told
+            self._forget_touched()
             for *_, future in done:
                 future.set_exception(_commit_failure(error))
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(_commit_failure(error))
+            for wanted in batch:
+                if not wanted.future.done():
+                    wanted.future.set_exception(_commit_failure(error))
             return
+        self.commits += 1
+        self._forget_touched()
         for unit, work, result, future in done:
             self._finish(unit, work)
             future.set_result(result)
+
+    def _forget_touched(self) -> None:
+        """What was read of these tables before is old, from now on for everybody."""
+        self._recall.written(self._touched)
+        self._touched.clear()
 
 
 def _not_storable(error: DataError) -> Invalid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from mayfly.domain.compute import Amount, Fleet, InstanceType
 from mayfly.domain.job import JobState
@@ -13,11 +13,17 @@ from mayfly.domain.queue import ClassKey, Explanation, Head, JobClass, RunningGr
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, NodeId
 from mayfly.store import builds, codec, dialect, ledgers
-from mayfly.store.tables import attempts, class_waits, jobs, nodes
+from mayfly.store.tables import attempts, capacity, class_waits, gpus, jobs, nodes
+from mayfly.store.tables import ledgers as ledger_rows
 from mayfly.store.unit import Unit
 
 HEADS = 32
 """How many jobs of a class one pass may start."""
+
+
+_WAIT = select(class_waits).where(class_waits.c.class_key == bindparam("of"))
+ROOM = (ledger_rows, capacity, gpus, nodes)
+"""The tables that `room` reads."""
 
 
 def snapshot(connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType]) -> Snapshot:
@@ -117,7 +123,7 @@ def waits(connection: Connection) -> dict[ClassKey, tuple[Explanation, Millis]]:
 
 
 def wait_of(connection: Connection, class_key: str) -> tuple[Explanation, Millis] | None:
-    row = connection.execute(select(class_waits).where(class_waits.c.class_key == class_key)).one_or_none()
+    row = connection.execute(_WAIT, {"of": class_key}).one_or_none()
     return None if row is None else (codec.explanation_of(row.explanation), Millis(row.since))
 
 
@@ -126,8 +132,24 @@ def keep_wait(unit: Unit, key: ClassKey, explanation: Explanation, now: Millis) 
     dialect.insert_or_replace(unit.connection, class_waits, row, ["class_key"])
 
 
+def joined(unit: Unit, class_key: str) -> Explanation | None:
+    """Why a job that is added to its class waits as those before it do, so that the scheduler has nothing to look at. It stays
+    so until the unit ends. None: the scheduler must be woken."""
+    row = unit.recall(
+        ("wait", class_key),
+        (class_waits,),
+        lambda c: c.execute(dialect.locked(c, _WAIT), {"of": class_key}).one_or_none(),
+    )
+    return None if row is None else codec.explanation_of(row.explanation)
+
+
 def forget_wait(unit: Unit, key: ClassKey) -> None:
-    unit.connection.execute(delete(class_waits).where(class_waits.c.class_key == codec.class_text(key)))
+    """It waits no longer. The scheduler is woken for those who joined since it looked."""
+    text = codec.class_text(key)
+    unit.connection.execute(delete(class_waits).where(class_waits.c.class_key == text))
+    queued = select(jobs.c.id).where(jobs.c.state == JobState.QUEUED.value, jobs.c.class_key == text)
+    if unit.connection.execute(queued.limit(1)).first() is not None:
+        unit.wake("scheduling")
 
 
 def behind_builds(connection: Connection, phase: str, most: int = 500) -> list[JobId]:

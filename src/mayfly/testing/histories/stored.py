@@ -61,10 +61,10 @@ class _MortalStore(Store):
         self._mortal = mortal
         self.writes = 0
 
-    def submit(self, work: Callable[[Unit], Result]) -> Future[Result]:
+    def submit(self, work: Callable[[Unit], Result], *, patient: bool = False) -> Future[Result]:
         self.writes += 1
         with self._mortal.unit():
-            future = super().submit(work)
+            future = super().submit(work, patient=patient)
             future.exception()
             return future
 

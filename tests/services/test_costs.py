@@ -1,0 +1,93 @@
+"""What things cost in counts, which do not depend on how busy a machine is: each may grow by a fifth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from mayfly.domain.job import Phase
+from mayfly.engine.scheduling import schedule
+from mayfly.services import jobs as services
+from mayfly.services import submissions
+from mayfly.services.views import job_view
+from mayfly.store import codec, dialect, waiting
+from mayfly.store.jobs import JobRow
+from mayfly.testing.world import HERE, Scene
+
+
+class Counted:
+    statements = 0
+    woken: list[set[str]]
+
+
+@contextmanager
+def counted(stage: Scene) -> Iterator[Counted]:
+    found, engine = Counted(), stage.world.store.engine
+    found.woken = []
+    plain = stage.world.store.wake
+
+    def count(*_: Any) -> None:
+        found.statements += 1
+
+    def wake(topics: set[str]) -> None:
+        found.woken.append(set(topics))
+        plain(topics)
+
+    event.listen(engine, "before_cursor_execute", count)
+    stage.world.store.wake = wake
+    yield found
+    event.remove(engine, "before_cursor_execute", count)
+    stage.world.store.wake = plain
+
+
+def test_a_submission(stage: Scene) -> None:
+    """As the door accepts and answers it: begin, the name, job, event; begin, why it waits, its environment."""
+    world = stage.world
+    for _ in range(2):
+        submissions.accept(world, "ann", HERE, stage.submission())
+    commits = world.store.commits
+    with counted(stage) as cost:
+        row, _ = submissions.accept(world, "ann", HERE, stage.submission())
+        world.store.read(lambda connection: job_view(world, connection, row))
+    if dialect.is_sqlite(world.store.engine):
+        assert cost.statements <= 8
+        assert world.store.commits - commits == 1
+    else:
+        assert cost.statements <= 16
+
+
+def _four(stage: Scene, who: str = "ann") -> JobRow:
+    """A job that takes the whole machine."""
+    return submissions.accept(stage.world, who, HERE, stage.submission(resources={"instance_type": "local_4"}))[0]
+
+
+def test_a_job_that_joins_those_who_wait_wakes_nobody(stage: Scene) -> None:
+    for _ in range(2):
+        _four(stage)
+    schedule(stage.world)
+    with counted(stage) as cost:
+        joined = _four(stage)
+        assert cost.woken == []
+        _four(stage, "bob")
+        assert cost.woken == [{"scheduling"}]
+    assert stage.row(joined.job.id).job.phase is Phase.QUOTA
+
+
+def test_a_class_that_waits_no_longer_lets_nobody_wait_unseen(stage: Scene) -> None:
+    world = stage.world
+    first, second = _four(stage), _four(stage)
+    schedule(world)
+    for row in (first, second):
+        services.cancel(world, HERE, row.name, "ann", "")
+    joined = _four(stage)  # before the scheduler has looked
+    with counted(stage) as cost:
+        world.store.write(lambda unit: waiting.forget_wait(unit, codec.class_of(joined.class_key)))
+    assert cost.woken == [{"scheduling"}]
+    services.cancel(world, HERE, joined.name, "ann", "")
+    schedule(world)
+    with counted(stage) as cost:
+        _four(stage)
+    assert cost.woken == [{"scheduling"}]
