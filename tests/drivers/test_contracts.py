@@ -83,7 +83,7 @@ class TestLocalProvider(ProviderContract):
     @pytest.fixture(scope="class")
     @classmethod
     def again(cls, state: Path) -> Callable[[], ComputeProvider]:
-        return lambda: LocalProvider(state, state / "cache", state / "server.json")
+        return lambda: LocalProvider(state, state / "cache")
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -91,3 +91,39 @@ def test_the_owners_own_mlflow_settings_stay_outside(tmp_path: Path):
     assert "MLFLOW_TRACKING_URI" not in found
     assert found["_MLFLOW_SERVER_FILE_STORE"] == f"sqlite:///{tmp_path}/mlflow.db"
     assert found["PATH"] == "p"
+
+
+_STANDS_IN = """
+import socketserver, sys, threading
+from http.server import BaseHTTPRequestHandler
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+server = socketserver.ThreadingUnixStreamServer(sys.argv[-1], Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.read()
+"""
+
+
+def test_servers_that_share_a_folder_share_the_process(tmp_path: Path):
+    (tmp_path / "stands_in.py").write_text(_STANDS_IN)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path / "stands_in.py"} "$@"\n')
+    python.chmod(0o700)
+    one, other = (MlflowServer(tmp_path / "mlflow", str(python)) for _ in range(2))
+    try:
+        assert one.request("GET", "/").status == other.request("GET", "/").status == 404
+        assert one.pid is not None and other.pid is None
+        one.close()
+        wait_until(lambda: other.pid is not None)
+        assert other.request("GET", "/").status == 404
+    finally:
+        one.close()
+        other.close()

@@ -43,7 +43,8 @@ def test_a_restored_server_has_all_and_gives_no_old_fence(fresh: Make, tmp_path:
     assert said.status == 0, said.err
     assert other.run("restore", str(at)).status == 2, "it holds a store now"
     other.start()
-    shutil.copyfile(other.folder / "server.json", one.folder / "server.json")  # the old agents find the new server
+    for file in (other.folder / "servers").glob("*.json"):  # the old agents find the new server
+        shutil.copy(file, one.folder / "servers")
     job = other.wait("runs", "Failed")
     assert job["error"]["code"] == "NodeLost", job
     until(lambda: not one.processes())  # what still ran was told to end

@@ -66,6 +66,11 @@ class Rows:
     def waiting(self) -> Sequence[JobId]:
         return [job for job, _ in self.pieces]
 
+    turns: dict[str, threading.Lock] = field(default_factory=dict)
+
+    def turn(self, kind: str, name: str) -> threading.Lock:
+        return self.turns.setdefault(f"{kind}:{name}", threading.Lock())
+
     def metrics(self, job: JobId) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
         for owner, _, tracked in self.told:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mayfly.kit.errors import Conflict
-from mayfly.main.folder import StateFolder
+from mayfly.main.folder import Home
 
 
 def test_answers_on_the_servers_port_are_sent_at_once(tmp_path: Path):
@@ -21,7 +21,7 @@ def test_answers_on_the_servers_port_are_sent_at_once(tmp_path: Path):
             found.set_result(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             writer.close()
 
-        listener = StateFolder(tmp_path).bind()
+        listener = Home(tmp_path).bind()
         async with await asyncio.start_server(connected, sock=listener):
             with socket.create_connection(listener.getsockname()):
                 return await found
@@ -30,10 +30,10 @@ def test_answers_on_the_servers_port_are_sent_at_once(tmp_path: Path):
 
 
 def test_a_folder_has_one_server_and_is_its_owners_alone(tmp_path: Path):
-    folder = StateFolder(tmp_path / "state")
-    folder.secret()
+    folder = Home(tmp_path / "state")
+    folder.id()
     with pytest.raises(Conflict) as refused:
-        StateFolder(tmp_path / "state")
+        Home(tmp_path / "state")
     assert refused.value.code == "ServerRunning"
     found = [tmp_path / "state", *(tmp_path / "state").iterdir()]
     assert [path.name for path in found if path.stat().st_mode & 0o077] == []

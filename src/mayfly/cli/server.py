@@ -72,7 +72,7 @@ def down(run: Run, drain: bool, cancel_jobs: bool) -> None:
     mode = "drain" if drain else "cancel-jobs" if cancel_jobs else "stop"
     record = None if run.settings.remote else read_record(run.settings.folder)
     view = doors.down(mode)
-    if drain and view["continuing"]:
+    if drain and view["continuing"] and view.get("waits", True):
         run.screen.note(f"Waiting until {len(view['continuing'])} jobs have ended: {', '.join(view['continuing'])}")
     if record is not None:
         _wait_until_gone(run, record, None if mode != "stop" else _STOP_WITHIN_MS)
@@ -166,12 +166,13 @@ def _say_where(run: Run, record: ServerRecord, what: str) -> None:
 
 def _farewell(view: View, mode: str) -> list[str]:
     jobs: Sequence[str] = view["continuing"]
-    if mode == "drain":
+    if mode == "drain" and view.get("waits", True):
         return ["The server has stopped; every job had ended."]
     if not jobs:
         return ["The server has stopped; no job is running."]
     lines = [f"The server has stopped. {len(jobs)} job{'s go' if len(jobs) > 1 else ' goes'} on: {', '.join(jobs)}"]
-    return [*lines, f"Until: {view['until']}", "`mayfly up` takes them over."]
+    lines.append(f"Until: {view['until']}")
+    return lines if view.get("taken_over") else [*lines, "`mayfly up` takes them over."]
 
 
 def _status(run: Run, view: View) -> list[str]:
@@ -181,11 +182,16 @@ def _status(run: Run, view: View) -> list[str]:
         report.field("Server", f"{view['url']}, Mayfly {view['version']}{automatic}"),
         report.field("Since", text.moment(view["started_at"], run.clock.now())),
         report.field("State", view["state_folder"]),
-        report.field("Database", view["database"]),
+        report.field("Database", " ".join([view["database"], *_beside(view)])),
         report.field("Jobs", jobs),
         report.field("Nodes", view["nodes"]),
         report.field("Isolated", " ".join(filter(None, [view["isolation"], view.get("isolation_note")]))),
     ]
+
+
+def _beside(view: View) -> list[str]:
+    others = view.get("others", [])
+    return [f"(shared with {', '.join(others)})"] if others else []
 
 
 def _size(log: Path) -> int:

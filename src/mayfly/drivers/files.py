@@ -63,13 +63,14 @@ def sync(place: str | Path) -> None:
         os.close(handle)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace `path`, mode 0600, whole or not at all; once this returns, a power cut does not take it."""
+def write_durably(path: Path, data: bytes, what: str = "") -> None:
+    """Replace `path`, mode 0600, whole or not at all; once this returns, a power cut does not take it. `what` it is where
+    its name does not say so."""
     part = path.with_name(f"{path.name}.new")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    with lasting(f"server:{path.stem} written"):
+    with lasting(f"server:{what or path.stem} written"):
         part.rename(path)
         sync(path.parent)

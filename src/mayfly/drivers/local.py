@@ -33,12 +33,11 @@ _RESTARTS = 8
 class LocalProvider:
     """Implements `ports.compute.ComputeProvider`."""
 
-    def __init__(self, state_folder: Path, cache_folder: Path, server_file: Path, max_nodes: int = 64) -> None:
+    def __init__(self, state_folder: Path, cache_folder: Path, max_nodes: int = 64) -> None:
         self._nodes = state_folder / "nodes"
         self._nodes.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._state_folder = state_folder
         self._cache_folder = cache_folder
-        self._server_file = server_file
         self._lock = threading.Lock()
         self._children: dict[NodeId, subprocess.Popen[bytes]] = {}
         self._starts: dict[NodeId, int] = {}
@@ -69,7 +68,6 @@ class LocalProvider:
         content = {
             "node": wish.node,
             "token": wish.token,
-            "server_file": str(self._server_file),
             "instance_type": wish.instance_type,
             "state_folder": str(self._state_folder),
             "cache_folder": str(self._cache_folder),

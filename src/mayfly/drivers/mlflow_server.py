@@ -1,18 +1,20 @@
 """The supervisor of the real MLflow server (ports.tracking.TrackingServer): a process of its own behind a Unix socket.
 
 The server process itself never imports mlflow (262 MB, seconds). The socket lies in a folder of mode 0700, so that no
-other user has a door to it.
+other user has a door to it. Servers that share a folder share the process: whoever has its lock runs it, the others use it
+until that one ends.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -26,6 +28,8 @@ _HOPS = frozenset(
 )
 _BLOCK = 1 << 19
 _TICK_S = 0.05
+_ADDRESS = "mlflow.address"
+"""The file that says where the socket is."""
 _PAUSES_S = (0.0, 0.5, 2.0, 10.0, 30.0)
 
 
@@ -114,10 +118,22 @@ class MlflowServer:
             self._clean()
 
     def _run_once(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self._folder / "mlflow.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if _locked(handle):
+                self._run_own()
+            else:
+                self._use_others(handle)
+        finally:
+            os.close(handle)
+
+    def _run_own(self) -> None:
         self._prepare_folders()
         assert self._socket_folder is not None
         address = self._socket_folder / "mlflow.sock"
         address.unlink(missing_ok=True)
+        (self._folder / _ADDRESS).write_text(str(address), encoding="utf-8")
         with (self._folder / "mlflow.log").open("wb") as log:
             process = subprocess.Popen(
                 [self._python, "-m", "mayfly.main.mlflow", "--folder", str(self._folder), "--socket", address.name],
@@ -129,6 +145,22 @@ class MlflowServer:
                 start_new_session=True,
             )
         self._process = process
+        try:
+            self._serve(address, lambda: process.poll() is None)
+        finally:
+            _end(process)
+
+    def _use_others(self, lock: int) -> None:
+        """Until the server that runs the process has ended, and the process with it."""
+        try:
+            address = Path((self._folder / _ADDRESS).read_text(encoding="utf-8"))
+        except FileNotFoundError:  # it was begun this moment
+            self._closing.wait(_TICK_S)
+            return
+        self._serve(address, lambda: not _locked(lock))
+
+    def _serve(self, address: Path, lives: Callable[[], bool]) -> None:
+        """Requests are sent there while it lives."""
         client = httpx.Client(
             transport=httpx.HTTPTransport(
                 uds=str(address),
@@ -139,23 +171,22 @@ class MlflowServer:
             follow_redirects=False,
         )
         try:
-            healthy = self._until_healthy(process, address, client)
+            healthy = self._until_healthy(lives, address, client)
             with self._change:
                 self._client, self._healthy = client, healthy
                 self._failures = 0 if healthy else self._failures + 1
                 self._change.notify_all()
-            while healthy and process.poll() is None and not self._closing.wait(_TICK_S):
+            while healthy and lives() and not self._closing.wait(_TICK_S):
                 pass
         finally:
             with self._change:
                 self._healthy, self._client = False, None
-            _end(process)
             client.close()
 
-    def _until_healthy(self, process: subprocess.Popen[bytes], address: Path, client: httpx.Client) -> bool:
+    def _until_healthy(self, lives: Callable[[], bool], address: Path, client: httpx.Client) -> bool:
         """Healthy means that the tables are there, too: the first request to the store makes them."""
         for _ in range(int(self._limit_s / _TICK_S)):
-            if process.poll() is not None or self._closing.is_set():
+            if not lives() or self._closing.is_set():
                 return False
             if _listens(address):
                 break
@@ -169,7 +200,6 @@ class MlflowServer:
             return False
 
     def _prepare_folders(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._folder / "artifacts").mkdir(mode=0o700, exist_ok=True)
         if self._socket_folder is None:
             near = self._folder / "run"
@@ -247,6 +277,15 @@ def _listens(address: Path) -> bool:
         except OSError:
             return False
         return True
+
+
+def _locked(handle: int) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -13,8 +14,13 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Unavailable
 from mayfly.services.world import World
 from mayfly.store import leases
+from mayfly.store.unit import Unit
 
 LEASE = Millis(30_000)
+ASK_S = 5.0
+"""How often a server asks for a lease that another one has."""
+FREED = "leases"
+"""Woken when leases may be free before their time."""
 
 log = structlog.get_logger()
 
@@ -28,6 +34,8 @@ class Duty:
     after `net_s`). It must be repeatable: it may be killed at any line."""
     net_s: float = 60.0
     """The safety net: how long it waits at the most."""
+    begin: Callable[[], None] = lambda: None
+    """Comes before `work` when another server may have done it meanwhile: what is remembered of the rows may be old."""
 
 
 class _Pace:
@@ -56,19 +64,22 @@ class _Pace:
 
 
 class Engine:
-    """A thread for each duty. `stop` lets the work in hand finish."""
+    """A thread for each duty. `stop` lets the work in hand finish, and leaves the duties to other servers."""
 
     def __init__(self, world: World, holder: str, duties: tuple[Duty, ...]) -> None:
         self._world = world
         self._holder = holder
+        self._duties = duties
         self._stopping = threading.Event()
         self._claimed: dict[str, Millis] = {}
+        self._refused: dict[str, Millis] = {}
         self._wakes: list[threading.Event] = []
         self._threads = [
             threading.Thread(target=self._serve, args=(duty,), name=f"duty-{duty.name}", daemon=True) for duty in duties
         ]
 
     def start(self) -> None:
+        self._freed = self._world.wakeups.calling(self._ask_again, [FREED])
         for thread in self._threads:
             thread.start()
 
@@ -78,6 +89,26 @@ class Engine:
             event.set()
         for thread in self._threads:
             thread.join(timeout=timeout_s)
+        self._freed.close()
+        self._leave()
+
+    def _ask_again(self) -> None:
+        """Leases may be free before their time."""
+        self._refused.clear()
+        for event in self._wakes:
+            event.set()
+
+    def _leave(self) -> None:
+        """Duties that are still at work keep their leases until these run out."""
+        left = [duty for duty, thread in zip(self._duties, self._threads, strict=True) if not thread.is_alive()]
+
+        def release(unit: Unit) -> None:
+            for duty in left:
+                leases.release(unit, duty.name, self._holder)
+            unit.wake(FREED)
+
+        with suppress(Unavailable):
+            self._world.store.write(release)
 
     def _serve(self, duty: Duty) -> None:
         woken, listener = self._world.wakeups.on_thread(duty.topics)
@@ -92,7 +123,7 @@ class Engine:
             if self._stopping.is_set():
                 break
             try:
-                pause = duty.work() if self._mine(duty.name) else 5.0
+                pause = duty.work() if self._mine(duty) else ASK_S
                 failures = 0
             except Unavailable as error:
                 log.warning("duty delayed", duty=duty.name, code=error.code, reason=error.message)
@@ -103,12 +134,26 @@ class Engine:
             pace.worked()
         listener.close()
 
-    def _mine(self, name: str) -> bool:
-        """Hold the lease; it is renewed when half of it has passed, or when this machine's clock was set back."""
-        now = self._world.clock.now()
+    def _mine(self, duty: Duty) -> bool:
+        """Hold the lease; it is renewed when half of it has passed, or when this machine's clock was set back. Another's is
+        asked for again after a while, or when it may be free, not at every hint."""
+        name, now = duty.name, self._world.clock.now()
         if name in self._claimed and 0 <= now - self._claimed[name] < LEASE // 2:
             return True
-        taken = self._world.store.write(lambda unit: leases.claim(unit, name, self._holder, LEASE))
-        if taken:
-            self._claimed[name] = now
-        return taken
+        if name in self._refused and 0 <= now - self._refused[name] < ASK_S * 1000:
+            return False
+
+        def claim(unit: Unit) -> tuple[str | None, bool]:
+            before = leases.holder_of(unit, name)
+            return before, leases.claim(unit, name, self._holder, LEASE)
+
+        before, taken = self._world.store.write(claim)
+        if not taken:
+            self._claimed.pop(name, None)
+            self._refused[name] = now
+            return False
+        self._refused.pop(name, None)
+        if before != self._holder:
+            duty.begin()
+        self._claimed[name] = now
+        return True

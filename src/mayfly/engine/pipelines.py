@@ -72,6 +72,10 @@ class Pipelines:
     _looked: int = 0
     _anew: int = 0
 
+    def forget(self) -> None:
+        """Another server may have gone on with them."""
+        self._known.clear()
+
     def work(self) -> float | None:
         """One that fails for a fault of ours holds up no other, and is looked at again."""
         self._read()

@@ -1,6 +1,6 @@
 """The composition root of backups: `python -m mayfly.main.backup make|restore --home FOLDER --at FOLDER`.
 
-It works on the state folder itself, whether a server lives there or not, and tells what it does as lines of JSON: how far
+It works on the folders themselves, whether a server lives there or not, and tells what it does as lines of JSON: how far
 it is, and at the end what it made or why it did not.
 """
 
@@ -13,7 +13,7 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.files import sync, write_durably
 from mayfly.drivers.log_folder import LogFolder
 from mayfly.kit.errors import Broken, Conflict, Invalid, MayflyError, NotFound
-from mayfly.main.folder import StateFolder, database_of
+from mayfly.main import state
+from mayfly.main.folder import Home, database_of
 from mayfly.main.making import SteadyClock
 from mayfly.services import backups
 from mayfly.services.backups import Kept
@@ -32,10 +33,11 @@ from mayfly.store.unit import Store
 
 _FORMAT = 1
 _ABOUT = "backup.json"
-_BESIDE = ("secret", "config.yml")
-_FOLDERS = ("tls", "mlflow")
-"""The authority that clients trust, and what MLflow keeps for itself."""
-_PASSING = ("-wal", "-shm", ".log", ".part")
+_OF_STATE = (("secret",), ("mlflow",))
+"""Files and folders that all servers of the store have; of the last, what MLflow keeps for itself."""
+_OF_HOME = (("config.yml",), ("tls",))
+"""Those of this server's own, with the authority that its clients trust."""
+_PASSING = ("-wal", "-shm", ".log", ".part", ".lock", ".address")
 
 
 def main() -> int:
@@ -54,7 +56,7 @@ def main() -> int:
 
 
 def make(home: Path, at: Path) -> dict[str, Any]:
-    if not (home / "secret").exists():
+    if not any((home / name).exists() for name in ("secret", "database")):
         raise NotFound("NothingToBackUp", f"No server has ever run in {home}.", remedy="Set MAYFLY_HOME to its folder.")
     if at.exists() and any(at.iterdir()) and not (at / _ABOUT).exists():
         raise Conflict(
@@ -67,12 +69,14 @@ def make(home: Path, at: Path) -> dict[str, Any]:
     rows = at / f"rows-{clock.now()}.jsonl"
     count: list[int] = []
     try:
+        place = home if store.read(schema.version) is None else state.find(home, store)
         keep = lambda lines: count.append(_write(rows, lines))  # noqa: E731
-        version = backups.make(store, _kept(home), _kept(at), keep, _progress)
+        version = backups.make(store, _kept(place), _kept(at), keep, _progress)
         epoch = schema.epoch(store)
     finally:
         store.close()
-    _copy_beside(home, at)
+    _copy_beside(place, at, *_OF_STATE)
+    _copy_beside(home, at, *_OF_HOME)
     about = {
         "format": _FORMAT,
         "mayfly": __version__,
@@ -91,7 +95,7 @@ def make(home: Path, at: Path) -> dict[str, Any]:
 
 def restore(home: Path, at: Path) -> dict[str, Any]:
     about = _about(at)
-    folder = StateFolder(home)
+    folder = Home(home)
     secret = home / "secret"  # the backup's own is there when a restore was cut off at its end
     if (home / "mayfly.db").exists() or (secret.exists() and secret.read_bytes() != (at / "secret").read_bytes()):
         raise Conflict(
@@ -104,7 +108,9 @@ def restore(home: Path, at: Path) -> dict[str, Any]:
     url = folder.database(os.environ.get("MAYFLY_DATABASE", ""))
     local = url.startswith("sqlite")
     backups.restore_content(_kept(at).content, _kept(home).content, _progress)
-    _copy_beside(at, home, "logs")
+    _copy_beside(at, home, *_OF_STATE)
+    _copy_beside(at, home, *_OF_HOME)
+    _copy_beside(at, home, (), ("logs",))
     store = Store(f"sqlite:///{part}" if local else url, lambda _topics: None)
     try:  # last: what a store names is there
         rows = lambda: (at / about["rows"]).read_text(encoding="utf-8").splitlines()  # noqa: E731
@@ -157,15 +163,15 @@ def _alone(at: Path) -> None:
         raise Conflict("BackupRunning", why, remedy="Wait until it is done, or name another folder.") from error
 
 
-def _copy_beside(source: Path, target: Path, *folders: str) -> None:
+def _copy_beside(source: Path, target: Path, files: Sequence[str], folders: Sequence[str]) -> None:
     """Each file whole or not at all: what an earlier backup had stays until its successor is there."""
-    for name in _BESIDE:
+    for name in files:
         with suppress(FileNotFoundError):
             write_durably(target / name, (source / name).read_bytes())
-    for name in (*_FOLDERS, *folders):
+    for name in folders:
         for path in (source / name).rglob("*"):
             copy = target / path.relative_to(source)
-            if path.is_symlink() or not path.is_file() or (name in _FOLDERS and path.name.endswith(_PASSING)):
+            if path.is_symlink() or not path.is_file() or (name != "logs" and path.name.endswith(_PASSING)):
                 continue
             copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             part = copy.with_name(f"{copy.name}.part")

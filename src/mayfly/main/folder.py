@@ -1,4 +1,5 @@
-"""The state folder as the server keeps it: private, locked by one live server, with the files that clients look for."""
+"""A server's own folder, its home: private, locked by one live server, with the files that its clients look for. What jobs
+and data need lies in the state folder (`main.state`), which is the same one unless servers share a database."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from mayfly import __version__
@@ -21,7 +23,7 @@ from mayfly.store.unit import database_url
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class StateFolder:
+class Home:
     """Holds `server.lock` for as long as it lives. Raises Conflict `ServerRunning` when another server does."""
 
     def __init__(self, path: Path) -> None:
@@ -43,12 +45,12 @@ class StateFolder:
                 "ServerRunning", f"A server runs already in {path}.", remedy="`mayfly status` shows it."
             ) from error
 
-    def secret(self) -> bytes:
-        """What tokens are signed with, made at the first start."""
-        path = self.path / "secret"
+    def id(self) -> str:
+        """The server's name among those of its store, made at its first start."""
+        path = self.path / "server.id"
         if not path.exists():
-            write_durably(path, secrets.token_hex(32).encode())
-        return path.read_bytes()
+            write_durably(path, f"server_{secrets.token_hex(8)}".encode())
+        return path.read_text()
 
     def database(self, given: str) -> str:
         """The URL of the store: what is given now, else what was given last, else the SQLite file of this folder. It is
@@ -90,8 +92,11 @@ class StateFolder:
             return listener
         raise Forbidden("NoPort", "No loopback port can be had.")
 
-    def announce(self, url: str, secure_url: str, authority: Path, started_at: int, automatic: bool) -> None:
-        content = {
+    def record(
+        self, url: str, secure_url: str, authority: Path, started_at: int, automatic: bool
+    ) -> dict[str, str | int | bool]:
+        """What there is to know of the server that listens there."""
+        return {
             "url": url,
             "secure_url": secure_url,
             "authority": str(authority),
@@ -100,9 +105,12 @@ class StateFolder:
             "started_at": started_at,
             "automatic": automatic,
             "token_file": str(self.path / "token"),
-            "boot_id": _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "",
+            "boot_id": boot_id(),
+            "host": socket.gethostname(),
         }
-        write_durably(self.path / "server.json", json.dumps(content).encode())
+
+    def announce(self, record: Mapping[str, str | int | bool]) -> None:
+        write_durably(self.path / "server.json", json.dumps(record).encode())
 
     def withdraw(self) -> None:
         (self.path / "server.json").unlink(missing_ok=True)
@@ -119,6 +127,11 @@ def database_of(folder: Path) -> str:
     path = folder / "database"
     told = path.read_text() if path.exists() else "sqlite"
     return database_url(folder) if told == "sqlite" else told
+
+
+def boot_id() -> str:
+    """Which start of which machine this is; '' where that cannot be told."""
+    return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
 
 
 def user_name() -> str:

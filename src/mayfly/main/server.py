@@ -33,13 +33,15 @@ from mayfly.drivers.storage import AnyStorage
 from mayfly.engine.ending import Ending
 from mayfly.engine.fleet import GREETING_MS, tend
 from mayfly.engine.loop import Duty, Engine
+from mayfly.engine.neighbours import Neighbours
 from mayfly.engine.pipelines import Pipelines
 from mayfly.engine.resolving import Resolving
 from mayfly.engine.scheduling import schedule
 from mayfly.engine.watching import watch
 from mayfly.kit.errors import MayflyError
-from mayfly.main.folder import StateFolder
+from mayfly.main.folder import Home
 from mayfly.main.making import RandomIds, SteadyClock
+from mayfly.main.state import State
 from mayfly.services import places, quotas, stopping
 from mayfly.services.attempts import speaker
 from mayfly.services.contacts import Contacts
@@ -52,11 +54,13 @@ from mayfly.services.runs import Runs
 from mayfly.services.sealing import Sealing
 from mayfly.services.signatures import Signatures
 from mayfly.services.stopping import Stopping
+from mayfly.services.tidings import Tidings
 from mayfly.services.tokens import Tokens
 from mayfly.services.tracking import TrackingDoor
 from mayfly.services.wakeups import Wakeups
 from mayfly.services.world import World
-from mayfly.store import ledgers, schema
+from mayfly.store import dialect, ledgers, schema
+from mayfly.store.notices import Notices
 from mayfly.store.tracking import StoredTracking
 from mayfly.store.unit import Store
 
@@ -72,18 +76,23 @@ def main() -> None:
     os.umask(0o077)
     _log_to_stderr()
     try:
-        folder = StateFolder(options.home.absolute())
-        serve(folder, options)
+        serve(Home(options.home.absolute()), options)
     except MayflyError as error:
         hint = f" {error.remedy}" if error.remedy else ""
         sys.exit(f"{error.code}: {error.message}{hint}")
 
 
-def serve(folder: StateFolder, options: argparse.Namespace) -> None:
+def serve(home: Home, options: argparse.Namespace) -> None:
     """Run until told to stop; jobs that run then go on."""
     sys.setswitchinterval(TURN_S)
-    mlflow = MlflowServer(folder.path / "mlflow")
-    world = _world(folder, options, mlflow)
+    wakeups = Wakeups()
+    url = home.database(os.environ.get("MAYFLY_DATABASE", ""))
+    store = Store(url, wakeups.wake)
+    schema.upgrade(store)
+    state = State(home, store)
+    mlflow = MlflowServer(state.path / "mlflow")
+    world = _world(home, state, store, wakeups, options, mlflow)
+    neighbours = _neighbours(world, url)
     rows = StoredTracking(world.store)
     runs = Runs(world.mlflow, rows, world.clock)
     feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
@@ -91,25 +100,34 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     tracking = TrackingDoor(world.mlflow, rows, runs, feeder, offers)
     server: list[uvicorn.Server] = []
     stop = Stopping(world, lambda: _end(server))
-    authority = Authority(folder.path / "tls", (socket.gethostname().lower(),), world.clock)
-    listener, secure = folder.bind(), folder.bind("port_tls")
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    secure_url = f"https://127.0.0.1:{secure.getsockname()[1]}"
+    authority = Authority(home.path / "tls", (socket.gethostname().lower(),), world.clock)
+    listener, secure = home.bind(), home.bind("port_tls")
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    secure_address = f"https://127.0.0.1:{secure.getsockname()[1]}"
     pages = Pages(world, rows, runs, feeder, offers)
-    app = build(world, tracking, pages, lambda: stopping.view(world), stop, secure_url, url)
-    announce = lambda: folder.announce(  # noqa: E731
-        url, secure_url, authority.certificate, world.started_at, options.automatic
-    )
+    app = build(world, tracking, pages, lambda: stopping.view(world), stop, secure_address, address)
+    record = home.record(address, secure_address, authority.certificate, world.started_at, options.automatic)
+
+    def announce() -> None:
+        state.servers.announce(record)
+        home.announce(record)
+
     server.append(_Announcing(_config(app), announce, stop, secure, authority))
-    resolving = Resolving(world, _holder(world))
-    engine = Engine(world, _holder(world), _duties(world, feeder, resolving, stop, options))
+    holder = _holder(world)
+    resolving = Resolving(world, holder)
+    engine = Engine(world, holder, _duties(world, feeder, resolving, stop, options))
+    if neighbours is not None:
+        neighbours.start()
     engine.start()
     try:
         server[0].run([listener])
     finally:
-        folder.withdraw()
+        state.servers.leave()
+        home.withdraw()
         resolving.close()
         engine.stop()
+        if neighbours is not None:
+            neighbours.stop()
         mlflow.close()
         world.store.close()
         log.info("server stopped")
@@ -117,15 +135,13 @@ def serve(folder: StateFolder, options: argparse.Namespace) -> None:
     os._exit(0)  # threads that wait for a package resolver or a job's upload must not delay the end
 
 
-def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServer) -> World:
+def _world(
+    home: Home, state: State, store: Store, wakeups: Wakeups, options: argparse.Namespace, mlflow: MlflowServer
+) -> World:
     clock = SteadyClock()
-    wakeups = Wakeups()
-    url = folder.database(os.environ.get("MAYFLY_DATABASE", ""))
-    store = Store(url, wakeups.wake)
-    schema.upgrade(store)
-    tokens = Tokens(folder.secret())
-    folder.keep_user_token(tokens)
-    provider = LocalProvider(folder.path, folder.path / "cache", folder.path / "server.json")
+    tokens = Tokens(state.secret())
+    home.keep_user_token(tokens)
+    provider = LocalProvider(state.path, state.path / "cache")
     fleet = provider.fleet()
     isolation, note = _isolation()
     started = clock.now()
@@ -133,30 +149,31 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
         clock=clock,
         ids=RandomIds(clock),
         store=store,
-        content=ContentFolder(folder.path / "content"),
-        blocks=BlockFolder(folder.path / "blocks"),
-        logs=LogFolder(folder.path / "logs"),
+        content=ContentFolder(state.path / "content"),
+        blocks=BlockFolder(state.path / "blocks"),
+        logs=LogFolder(state.path / "logs"),
         provider=provider,
         resolver=UvResolver(),
         images=CommandLineEngine(),
-        caches=NodeCache(folder.path / "cache", folder.path / "nodes"),
+        caches=NodeCache(state.path / "cache", state.path / "nodes"),
         storage=AnyStorage(),
-        sealing=Sealing(folder.secret()),
+        sealing=Sealing(state.secret()),
         tokens=tokens,
-        signatures=Signatures(folder.secret()),
+        signatures=Signatures(state.secret()),
         wakeups=wakeups,
         contacts=Contacts(started),
         fleet=fleet,
         epoch=schema.epoch(store),
         version=__version__,
-        state_folder=str(folder.path),
-        database=url if url.startswith("sqlite") else "postgresql",
+        state_folder=str(state.path),
+        database="postgresql" if _shared(store) else str(store.engine.url),
         started_at=started,
         automatic=options.automatic,
         isolation=isolation,
         isolation_note=note,
         mlflow=Mlflow(mlflow),
-        settings=folder.settings,
+        settings=home.settings,
+        peers=state.servers,
     )
     store.write(lambda unit: ledgers.set_capacity(unit, fleet.provider, fleet.total))
     quotas.refresh_defaults(world)
@@ -164,10 +181,23 @@ def _world(folder: StateFolder, options: argparse.Namespace, mlflow: MlflowServe
     return world
 
 
+def _shared(store: Store) -> bool:
+    """Whether other servers may have the same store."""
+    return not dialect.is_sqlite(store.engine)
+
+
+def _neighbours(world: World, url: str) -> Neighbours | None:
+    """The server of an SQLite store has none."""
+    if not _shared(world.store):
+        return None
+    tidings = Tidings(world.peers.me, world.wakeups, world.contacts, world.progress, world.clock)
+    return Neighbours(world, tidings, Notices(url, tidings.hear, world.wakeups.wake_all_here))
+
+
 def _holder(world: World) -> str:
     """Who holds the duties' leases. An SQLite store has one server (its folder is locked), so the next one takes up its
-    leases at once; on PostgreSQL every server is somebody else."""
-    return "the embedded server" if world.database != "postgresql" else f"{os.getpid()}@{world.started_at}"
+    leases at once; so does, on PostgreSQL, the next server of the same home."""
+    return world.peers.me if _shared(world.store) else "the embedded server"
 
 
 def _duties(
@@ -175,13 +205,14 @@ def _duties(
 ) -> tuple[Duty, ...]:
     idle = _milliseconds("MAYFLY_IDLE_SECONDS", IDLE_MS)
     greeting = _milliseconds("MAYFLY_GREETING_SECONDS", GREETING_MS)
+    pipelines = Pipelines(world)
     duties = (
         Duty("scheduling", ("scheduling",), lambda: schedule(world)),
         Duty("fleet", ("fleet",), lambda: tend(world, idle, greeting)),
         Duty("watching", ("fleet",), lambda: watch(world)),
         Duty("resolving", ("environments",), resolving.work),
         Duty("feeding", ("tracking",), feeder.work),
-        Duty("pipelines", ("pipelines", "ended"), Pipelines(world).work),
+        Duty("pipelines", ("pipelines", "ended"), pipelines.work, begin=pipelines.forget),
         Duty("ending", ("ended",), Ending(world, feeder).work),
     )
     if not options.automatic:

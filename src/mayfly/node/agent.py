@@ -126,7 +126,7 @@ class Agent:
     def _listen(self) -> None:
         while not self._ended.is_set():
             try:
-                if not self._greeted:
+                if not self._greeted or not self._server.greeted:
                     persistently(self._greet, self._ended)
                 wishes = self._server.wishes(self._version, self._settings.wait_s)
             except Unavailable:

@@ -7,9 +7,9 @@ import json
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mayfly.kit.errors import Invalid
-from mayfly.node.disk import read_json
 from mayfly.node.folders import AttemptFolder
 from mayfly.transfer import certificates
 from mayfly.wire.agent import Assignment
@@ -26,10 +26,10 @@ def files(folder: AttemptFolder) -> tuple[Path, ...]:
 
 
 def variables(
-    server_file: Path, folder: AttemptFolder, assignment: Assignment, gateway: str, environ: Mapping[str, str]
+    server: Mapping[str, Any], folder: AttemptFolder, assignment: Assignment, gateway: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Whose tokens the job gets is the server's to say, and asked of it through the gateway. `environ`: the node's own.
-    A server without a TLS listener has nothing to speak to, but gives tokens all the same."""
+    """Whose tokens the job gets is the server's to say, and asked of it through the gateway. `server`: what the present one
+    has said of itself. `environ`: the node's own. A server without a TLS listener has nothing to speak to, but gives tokens all the same."""
     found = {
         "IDENTITY_ENDPOINT": f"{gateway}/msi/token",
         "IDENTITY_HEADER": assignment.token,
@@ -37,8 +37,7 @@ def variables(
         "MSI_SECRET": assignment.token,
         "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
     }
-    told = read_json(server_file) or {}
-    if not told.get("secure_url"):
+    if not server.get("secure_url"):
         return found
     names = {
         "subscription_id": assignment.workspace.get("subscription", ""),
@@ -48,9 +47,9 @@ def variables(
     _config(folder).write_text(json.dumps(names), encoding="utf-8")
     _config(folder).chmod(0o644)
     found |= {
-        "ARM_CLOUD_METADATA_URL": f"{told['secure_url']}/metadata/endpoints?api-version=2019-05-01",
+        "ARM_CLOUD_METADATA_URL": f"{server['secure_url']}/metadata/endpoints?api-version=2019-05-01",
         "AZUREML_CURRENT_CLOUD": cloud.NAME,
-        "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{told['secure_url']}/",
+        "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{server['secure_url']}/",
         "AZUREML_RUN_POLLING_INTERVAL_MIN": "1",
         "AZUREML_RUN_POLLING_INTERVAL_MAX": "5",
     }
@@ -58,7 +57,7 @@ def variables(
         given = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
         found |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, (given, _LOOPBACK))))
     try:
-        text = certificates.merged([Path(told["authority"]), *_trusted(environ)])
+        text = certificates.merged([Path(server["authority"]), *_trusted(environ)])
     except Invalid:
         return found  # the node's own bundle cannot be read: its jobs would trust nobody
     _bundle(folder).write_bytes(text)

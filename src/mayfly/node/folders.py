@@ -20,7 +20,6 @@ class NodeFolder:
     root: Path
     node: str
     token: str
-    server_file: Path
     state: Path
     cache: Path
     orphan_s: float | None
@@ -35,11 +34,15 @@ class NodeFolder:
             root=root.absolute(),
             node=told["node"],
             token=told["token"],
-            server_file=Path(told["server_file"]),
             state=Path(told["state_folder"]),
             cache=Path(told["cache_folder"]),
             orphan_s=told.get("orphan_s"),
         )
+
+    @property
+    def servers(self) -> Path:
+        """Where servers say how they are found."""
+        return self.state / "servers"
 
     @property
     def attempts(self) -> Path:

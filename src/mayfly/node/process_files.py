@@ -30,9 +30,8 @@ def write_process_files(
     uid: int,
 ) -> None:
     """One file for each process, with everything its supervisor needs. `uid` 0: the agent's own user."""
-    cloud_variables = cloud.variables(
-        around.node.server_file, folder, assignment, around.tracking_uri(), around.variables
-    )
+    present = around.server.present()
+    cloud_variables = cloud.variables(present, folder, assignment, around.tracking_uri(), around.variables)
     enclosure = _enclose(around, assignment, folder, ready, uid)
     outputs = plan.output_paths(assignment, folder)
     command = plan.command(assignment, {**assignment.literals, **ready.inputs}, outputs)

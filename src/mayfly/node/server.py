@@ -1,4 +1,4 @@
-"""The way to the server: found through a file, lost now and then, always found again."""
+"""The way to the server, or to the next one: found through files, lost now and then, always found again."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
 from mayfly.kit.errors import Broken, Invalid, MayflyError, Unavailable
 from mayfly.kit.ids import Digest
-from mayfly.node.disk import read_json
 from mayfly.node.folders import NodeFolder
-from mayfly.node.processes import exists
+from mayfly.node.servers import Servers
 from mayfly.transfer import packs, trees
 from mayfly.wire.agent import (
     AnyReport,
@@ -58,12 +57,28 @@ class Server:
 
     def __init__(self, folder: NodeFolder) -> None:
         self._folder = folder
+        self._servers = Servers(folder.servers, folder.node)
         self._threads = threading.local()
+        self._greeted = ""
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the server that is spoken to now knows what this node has."""
+        return self._greeted == self._servers.chosen != ""
+
+    def present(self) -> dict[str, Any]:
+        """What the server that is spoken to now has said of itself; {} when there is none."""
+        try:
+            return self._servers.find()
+        except OSError:
+            return {}
 
     # --- the protocol's doors -----------------------------------------------------------------------------------------
 
     def hello(self, hello: Hello) -> Welcome:
-        return _understood(self._json("POST", "/hello", hello, 10), Welcome)
+        welcome = _understood(self._json("POST", "/hello", hello, 10), Welcome)
+        self._greeted = self._threads.server
+        return welcome
 
     def wishes(self, seen: int, wait_s: float) -> Wishes:
         ask = WishesAsk(node=self._folder.node, seen=seen, wait_s=wait_s)
@@ -199,7 +214,7 @@ class Server:
         try:
             return self._connection().sock.getsockname()[0]
         except (OSError, AttributeError) as error:
-            self._drop()
+            self._lose()
             raise _away(f"The server cannot be reached: {error}.") from error
 
     # --- plumbing -----------------------------------------------------------------------------------------------------
@@ -214,7 +229,7 @@ class Server:
         try:
             return response.read()
         except (OSError, http.client.HTTPException) as error:
-            self._drop()
+            self._lose()
             raise _away(f"The server's answer broke off: {error}.") from error
 
     def _open(
@@ -231,7 +246,7 @@ class Server:
         told = code if path.startswith(_OUTSIDE) else ""
         status, door = response.status, path.partition("?")[0]
         if status in (401, 408, 425, 429, 503) or (status >= 500 and not told):
-            self._drop()
+            self._lose()
             raise _away(f"The server answered {status} to {door}: {words}")
         if told:
             raise Broken(told, said, remedy=problem.get("remedy"))
@@ -252,7 +267,7 @@ class Server:
             connection.request(method, self._prefix() + _BASE + path, body, whole, encode_chunked=chunked)
             return connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self._drop()
+            self._lose()
             raise _away(f"The server cannot be reached: {error}.") from error
         except MayflyError:  # of who gives the body
             self._drop()
@@ -260,8 +275,13 @@ class Server:
 
     def _connection(self) -> http.client.HTTPConnection:
         connection = getattr(self._threads, "connection", None)
+        if connection is not None and self._threads.server != self._servers.chosen:
+            self._drop()  # another thread has found that one silent
+            connection = None
         if connection is None:
-            url = self._url()
+            told = self._servers.find()
+            self._threads.server = str(told.get("id"))
+            url = urlsplit(told["url"])
             if url.scheme == "https":
                 connection = http.client.HTTPSConnection(
                     url.hostname or "", url.port, timeout=10, context=ssl.create_default_context()
@@ -276,19 +296,16 @@ class Server:
     def _prefix(self) -> str:
         return self._threads.prefix
 
+    def _lose(self) -> None:
+        """The server does not answer as it should: the next call is another's, where there is another."""
+        self._drop()
+        self._servers.pass_over(getattr(self._threads, "server", ""))
+
     def _drop(self) -> None:
         connection = getattr(self._threads, "connection", None)
         if connection is not None:
             self._threads.connection = None
             connection.close()
-
-    def _url(self) -> SplitResult:
-        told = read_json(self._folder.server_file)
-        if not isinstance(told, dict) or not told.get("url"):
-            raise OSError("the file that names the server is not there")
-        if told.get("pid") and not exists(int(told["pid"])):
-            raise OSError("the server that the file names is dead")  # its port may be somebody else's by now
-        return urlsplit(told["url"])
 
 
 def _understood(answer: bytes, shape: type[T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,4 +103,9 @@ class TrackingRows(Protocol):
 
     def waiting(self) -> Sequence[JobId]:
         """The jobs that have such pieces."""
+        ...
+
+    def turn(self, kind: str, name: str) -> AbstractContextManager[None]:
+        """Until it ends nobody else has it, in no thread of any server. Kinds may be nested in each other, not in
+        themselves. Raises Unavailable `TurnTaken` when another server keeps it."""
         ...

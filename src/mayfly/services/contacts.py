@@ -1,5 +1,5 @@
 """When each node was last heard. Kept in memory on purpose: after a restart of the server every node has a full window
-before it can be suspected (promise 5), and a heartbeat costs no write."""
+before it can be suspected (promise 5), and a heartbeat costs no write. Servers of one store tell each other (`tidings`)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,26 @@ class Contacts:
         self._heard: dict[str, Millis] = {}
         self._extra: dict[str, frozenset[tuple[str, int, int]]] = {}
         self._requests = since
+        self._news: set[str] = set()
+        self.shared = False
+        """Whether another server may want to know."""
 
     def hear(self, node: str, now: Millis) -> None:
         with self._lock:
             self._heard[node] = now
+            if self.shared:
+                self._news.add(node)
+
+    def heard_elsewhere(self, nodes: Iterable[str], now: Millis) -> None:
+        """Another server has heard them, a moment ago."""
+        with self._lock:
+            self._heard.update(dict.fromkeys(nodes, now))
+
+    def news(self) -> list[str]:
+        """The nodes that were heard here since the last call."""
+        with self._lock:
+            found, self._news = sorted(self._news), set()
+            return found
 
     def last(self, node: str, created: Millis, now: Millis) -> Millis:
         """Never earlier than this server's start or the node's own. What was heard later than now was heard before the

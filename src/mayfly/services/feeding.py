@@ -3,7 +3,6 @@ which changes nothing there (a point, a param or a tag that MLflow has already i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -29,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Feeder:
-    """Safe for many threads: whoever comes first feeds a job, the others wait for it."""
+    """Safe for many threads and servers: whoever comes first feeds a job, the others wait for it."""
 
     def __init__(
         self, mlflow: Mlflow, rows: TrackingRows, runs: Runs, speaker: Callable[[JobId], AttemptContext | None]
@@ -39,7 +38,6 @@ class Feeder:
         self._rows = rows
         self._runs = runs
         self._speaker = speaker
-        self._turns = [threading.Lock() for _ in range(16)]
 
     def work(self) -> float | None:
         """Feed all that waits. Raises Unavailable `TrackingUnavailable`."""
@@ -54,7 +52,7 @@ class Feeder:
         `TrackingUnavailable`."""
         if not self._rows.feed(attempt.job, 1):
             return
-        with self._turns[hash(attempt.job) % len(self._turns)]:
+        with self._rows.turn("feed", attempt.job):
             while pieces := self._rows.feed(attempt.job, PIECES):
                 for order in journal.orders(_entries(pieces)):
                     self._tell(attempt, order)

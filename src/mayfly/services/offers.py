@@ -3,7 +3,6 @@ registry under their names and numbers. MLflow keeps where they lie; the bytes a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from mayfly.services.runs import AttemptContext
 from mayfly.services.world import World
 from mayfly.store import assets, jobs, results, workspaces
 from mayfly.store.assets import AssetRow
+from mayfly.store.turns import Turns
 from mayfly.transfer import trees
 from mayfly.wire.agent import TreeEntry
 
@@ -53,12 +53,12 @@ class Registry(Protocol):
 
 
 class Offers:
-    """Implements Registry. Safe for many threads."""
+    """Implements Registry. Safe for many threads and servers."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._offered: dict[WorkspaceId, set[int]] = {}
-        self._turn = threading.Lock()
+        self._turns = Turns(world.store)
 
     def before(self, attempt: AttemptContext, operation: str) -> None:
         if concerns(operation):
@@ -67,7 +67,7 @@ class Offers:
     def offer(self, workspace: WorkspaceId) -> None:
         """When it returns, MLflow has the models that the workspace had before the call. Left out are versions that are
         archived, are no numbers or lie elsewhere. Raises Unavailable `TrackingUnavailable`."""
-        with self._turn:
+        with self._turns.take(f"offers:{workspace}"):
             offered = self._offered.get(workspace, set())
             fresh = self._world.store.read(lambda connection: _fresh(connection, workspace, offered))
             if not fresh:

@@ -36,7 +36,7 @@ class AttemptContext:
 
 
 class Runs:
-    """Safe for many threads."""
+    """Safe for many threads and servers."""
 
     def __init__(self, mlflow: Mlflow, rows: TrackingRows, clock: Clock) -> None:
         self._mlflow = mlflow
@@ -44,7 +44,6 @@ class Runs:
         self._clock = clock
         self._runs: dict[str, TrackedRun] = {}
         self._experiments: dict[tuple[str, str], str] = {}
-        self._making = [threading.Lock() for _ in range(16)]
         self._naming = threading.Lock()
 
     def known(self, ids: Iterable[str], own: TrackedRun | None = None) -> dict[str, TrackedRun]:
@@ -70,7 +69,7 @@ class Runs:
         if run is not None:
             return run
         above = None if attempt.parent is None else self.own(attempt.parent).mlflow_run
-        with self._making[hash(attempt.run) % len(self._making)]:
+        with self._rows.turn("run", attempt.run):
             known = self.known([attempt.run]).get(attempt.run)
             if known is not None:
                 return known

@@ -19,6 +19,7 @@ from mayfly.wire import mayfly as wire
 IDLE = Millis(30 * 60_000)
 """A server that a command started ends after this long with no unfinished job, no node and no request."""
 UNTIL = "until they end: on this machine a job outlives its server for as long as it runs"
+UNTIL_WITH = "until they end, as any other: the server at {} has the same database"
 
 _FAREWELL_S = 8.0
 """How long the end waits for idle agents to hear that they may go."""
@@ -38,6 +39,7 @@ def view(world: World) -> wire.ServerView:
         nodes=len(present),
         isolation=world.isolation,
         isolation_note=world.isolation_note,
+        others=[one.url for one in world.peers.others()],
     )
 
 
@@ -67,19 +69,25 @@ class Stopping:
             )
 
     def down(self, mode: str) -> wire.DownView:
-        """Answers at once; the server ends after the answer, or (drain, cancel-jobs) when its jobs have ended."""
+        """Answers at once; the server ends after the answer, or (drain, cancel-jobs) when its jobs have ended. Where another
+        server has the same jobs, there is nothing to wait for but what was canceled."""
         if mode == "cancel-jobs":
             cause = Cause("CanceledByServer", "Canceled because the server was told to stop and cancel its jobs.")
             for job, _name, _state in self._world.store.read(jobs.unfinished):
                 job_service.cancel_by_id(self._world, job, cause)
         unfinished = self._world.store.read(jobs.unfinished)
-        if mode == "stop":
+        others = self._world.peers.others()
+        waits = mode == "cancel-jobs" or (mode == "drain" and not others)
+        if not waits:
             self.finish_soon()
         else:
             self._draining.set()
             threading.Thread(target=self._drain, name="drain", daemon=True).start()
-        continuing = [name for _job, name, state in unfinished if mode != "stop" or state in _PLACED]
-        return wire.DownView(continuing=continuing, until=UNTIL if continuing else "")
+        continuing = [name for _job, name, state in unfinished if waits or others or state in _PLACED]
+        until = UNTIL_WITH.format(others[0].url) if others else UNTIL
+        return wire.DownView(
+            continuing=continuing, until=until if continuing else "", waits=waits, taken_over=bool(others)
+        )
 
     def finish_soon(self) -> None:
         """As `down` of mode stop, without an answer; once."""
@@ -93,7 +101,10 @@ class Stopping:
 
     def _finish(self) -> None:
         """End the agents that have no unfinished job, then the server. The others go on and are taken up again by the
-        next."""
+        next. Where there is another server the nodes are its own."""
+        if self._world.peers.leave():
+            self._end()
+            return
         leaving = self._world.store.write(self._retire)
         self._wait(lambda: not self._present(leaving), ["fleet"], _FAREWELL_S)
         self._world.provider.delete(sorted(self._present(leaving)))

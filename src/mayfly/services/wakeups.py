@@ -25,12 +25,28 @@ class Wakeups:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: dict[str, set[Listener]] = {}
+        self.elsewhere: Callable[[Iterable[str]], None] = lambda _topics: None
+        """Wakes those who listen at the other servers."""
 
     def wake(self, topics: Iterable[str]) -> None:
+        self.elsewhere(topics)
+        self.wake_here(topics)
+
+    def wake_here(self, topics: Iterable[str]) -> None:
         with self._lock:
             heard = {listener for topic in topics for listener in self._listeners.get(topic, ())}
         for listener in heard:
             listener.notify()
+
+    def wake_all_here(self) -> None:
+        """Wake-ups may have been missed."""
+        with self._lock:
+            topics = list(self._listeners)
+        self.wake_here(topics)
+
+    def calling(self, notify: Callable[[], None], topics: Iterable[str]) -> Listener:
+        """`notify` is called by whoever wakes: it must not wait."""
+        return self._listen(notify, topics)
 
     def on_thread(self, topics: Iterable[str]) -> tuple[threading.Event, Listener]:
         event = threading.Event()

@@ -15,6 +15,7 @@ from mayfly.ports.compute import ComputeProvider
 from mayfly.ports.content import ContentStore
 from mayfly.ports.images import ImageEngine
 from mayfly.ports.logs import LogStore
+from mayfly.ports.peers import Alone, Peers
 from mayfly.ports.resolver import PackageResolver
 from mayfly.ports.storage import Storage
 from mayfly.services.contacts import Contacts
@@ -66,6 +67,8 @@ class World:
     """Those that were asked for, by subscription, resource group and name."""
     settings: Callable[[], Settings] = Settings
     """The configuration file as it is now."""
+    peers: Peers = field(default_factory=Alone)
+    """The other servers of the same store."""
     embedded: bool = True
     """One person's server: unknown subscriptions, groups and workspaces are made on first write, and said."""
 

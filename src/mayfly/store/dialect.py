@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, Insert, Select, Table, bindparam, event, func, select, text
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from mayfly.kit.clock import Millis
@@ -106,6 +106,60 @@ def alone(connection: Connection, what: str) -> None:
     """Until the transaction ends, no other one that asks for the same goes on. SQLite's writer is alone anyway."""
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
+
+
+@contextmanager
+def turn(engine: Engine, what: str, within_s: float) -> Iterator[bool]:
+    """As `alone`, but over all servers, outside of any transaction, and until the block ends or its process dies. False
+    when others had it for all of `within_s`. SQLite has one server."""
+    if is_sqlite(engine):
+        yield True
+        return
+    name = func.hashtextextended(what, 0)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(select(func.set_config("lock_timeout", f"{int(within_s * 1000)}", False)))
+        try:
+            connection.execute(select(func.pg_advisory_lock(name)))
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != "55P03":
+                raise
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with suppress(DBAPIError):  # a connection that was lost has let go of it
+                connection.execute(select(func.pg_advisory_unlock(name)))
+
+
+def apart(url: str) -> Engine:
+    """As `connect`, for connections that are not shared: each statement is a transaction, which need not be durable."""
+    engine = connect(url).execution_options(isolation_level="AUTOCOMMIT")
+    if not is_sqlite(engine):
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            connection.execute("SET synchronous_commit = off")
+            connection.commit()
+
+    return engine
+
+
+def notify(connection: Connection, channel: str, text: str) -> None:
+    """Tell all that listen; at most 7,999 bytes of text."""
+    connection.execute(select(func.pg_notify(channel, text)))
+
+
+def listen(connection: Connection, channel: str) -> None:
+    """From now on `notices` has what is told there."""
+    connection.exec_driver_sql(f"LISTEN {channel}")
+
+
+def notices(connection: Connection, within_s: float) -> Iterator[str]:
+    """What was told since the last call, then what comes, for so long."""
+    driver: Any = connection.connection.driver_connection
+    for one in driver.notifies(timeout=within_s):
+        yield one.payload
 
 
 def count_on(connection: Connection, table: Table) -> None:

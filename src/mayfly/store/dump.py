@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, MetaData, Table, func, select
 
 from mayfly.kit.errors import Conflict, Invalid
-from mayfly.store import dialect, schema
+from mayfly.store import dialect, schema, state
 from mayfly.store.unit import Store, Unit
 
 _AT_ONCE = 1000
@@ -47,6 +47,7 @@ def take_in(store: Store, version: str, told: Callable[[], Iterable[str]], count
 
     def keep(unit: Unit) -> int:
         _fill(unit.connection, told(), count)
+        state.forget(unit)
         return schema.risen(unit, "epoch", epoch, 1)
 
     return store.write(keep)

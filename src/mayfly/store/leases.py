@@ -30,3 +30,8 @@ def holder_of(unit: Unit, name: str) -> str | None:
 def release(unit: Unit, name: str, holder: str) -> None:
     """Give it up before its time, if it is still this holder's."""
     unit.connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+
+def vacate(unit: Unit, holder: str) -> None:
+    """Give up all that it holds: it has ended."""
+    unit.connection.execute(delete(leases).where(leases.c.holder == holder))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from mayfly.domain.tracking import MetricValue, Tracked, TrackedRun
 from mayfly.kit.ids import JobId
 from mayfly.ports.tracking import FeedPiece
 from mayfly.store import curves, jobs, journals, results
 from mayfly.store.results import MetricRow
+from mayfly.store.turns import Turns
 from mayfly.store.unit import Store, Unit
 
 
 class StoredTracking:
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._turns = defaultdict[str, Turns](lambda: Turns(store))
 
     def bind(self, run: TrackedRun) -> TrackedRun:
         return self._store.write(lambda unit: results.bind_run(unit, run))
@@ -59,6 +63,9 @@ class StoredTracking:
 
     def waiting(self) -> Sequence[JobId]:
         return [JobId(job) for job in self._store.read(journals.waiting)]
+
+    def turn(self, kind: str, name: str) -> AbstractContextManager[None]:
+        return self._turns[kind].take(f"{kind}:{name}")
 
 
 def _value(row: MetricRow) -> MetricValue:

@@ -98,6 +98,8 @@ class Store:
         """Who announces here that it will write `patient` units gets them committed together with others'."""
         self.engine = dialect.connect(url)
         self._reading = dialect.reading(self.engine)
+        self.turning = self.engine if dialect.is_sqlite(self.engine) else dialect.connect(url)
+        """For `store.turns`: who waits for a turn takes no connection away from who has one."""
         self.wake = wake
         self._recall = Recall() if dialect.is_sqlite(self.engine) else None
         self._writer = None
@@ -153,6 +155,7 @@ class Store:
         if self._writer is not None:
             self._writer.close()
         self.engine.dispose()
+        self.turning.dispose()
 
     def _transaction(self, work: Callable[[Unit], Result]) -> Result:
         for left in reversed(range(_TRIES)):

@@ -91,8 +91,10 @@ class AgentServer:
         http = self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         http.daemon_threads = True
         http.block_on_close = False
+        self.server_file.parent.mkdir(exist_ok=True)
         part = self.server_file.with_suffix(".part")
-        part.write_text(json.dumps({"url": f"http://127.0.0.1:{http.server_address[1]}"}), encoding="utf-8")
+        told = {"id": self.server_file.stem, "url": f"http://127.0.0.1:{http.server_address[1]}"}
+        part.write_text(json.dumps(told), encoding="utf-8")
         part.replace(self.server_file)
         threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
 

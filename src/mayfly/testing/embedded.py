@@ -54,15 +54,19 @@ def numbered(lines: int) -> str:
 class Embedded:
     """`place` becomes HOME. Commands start no server unless they are told to (`MAYFLY_AUTOSTART=1`)."""
 
-    def __init__(self, place: Path, **environ: str) -> None:
+    def __init__(self, place: Path, database: str = "", beside: Embedded | None = None, **environ: str) -> None:
+        """`database`: the URL of a PostgreSQL, SQLite when there is none; `beside`: a server that has it already."""
         self.place = place
+        self.database = beside.database if beside is not None else database
         self.folder = place / "state"
+        self.state = self.folder if beside is None else beside.state
         place.mkdir(parents=True, exist_ok=True)
         place.chmod(0o700)
         unwanted = ("MAYFLY_", "XDG_", "PYTHONDONTWRITEBYTECODE")  # compiling all anew would take most of the time
         kept = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
         own = {"HOME": str(place), "MAYFLY_HOME": str(self.folder), "MAYFLY_AUTOSTART": "0"}
-        self.environ = {**kept, **own, **environ}
+        shared = {"MAYFLY_DATABASE": self.database} if self.database else {}
+        self.environ = {**kept, **own, **shared, **environ}
         self.server: subprocess.Popen[bytes] | None = None
         self._files = 0
         self._client = httpx.Client(timeout=120, trust_env=False)
@@ -183,39 +187,39 @@ class Embedded:
     # --- processes ------------------------------------------------------------------------------------------------
 
     def nodes(self) -> list[str]:
-        found = self.folder / "nodes"
+        found = self.state / "nodes"
         return sorted(place.name for place in found.iterdir()) if found.is_dir() else []
 
     def watchdog(self, node: str) -> int:
         """Its pid, 0 when it is dead."""
-        mine = str(self.folder / "nodes" / node)
+        mine = str(self.state / "nodes" / node)
         return self._one(lambda words: words[-1] == mine and "--agent" not in words and "mayfly.main.node" in words)
 
     def agent(self, node: str) -> int:
-        mine = str(self.folder / "nodes" / node)
+        mine = str(self.state / "nodes" / node)
         return self._one(lambda words: words[-1] == mine and "--agent" in words)
 
     def supervisor(self, node: str) -> int:
-        mine = str(self.folder / "nodes" / node / "attempts")
+        mine = str(self.state / "nodes" / node / "attempts")
         return self._one(lambda words: words[-1].startswith(mine) and words[-2].endswith("supervisor.py"))
 
     def user_process(self, node: str) -> int:
         """The job's own first process on that node, as this machine numbers it."""
-        for pids in (self.folder / "nodes" / node / "attempts").glob("*/pids-0.json"):
+        for pids in (self.state / "nodes" / node / "attempts").glob("*/pids-0.json"):
             with contextlib.suppress(OSError, ValueError):
                 return json.loads(pids.read_text()).get("inner", 0)
         return 0
 
     def processes(self) -> list[int]:
-        """All that live of this folder: server, MLflow, watchdogs, agents, supervisors and the jobs' own."""
-        folder, found = str(self.folder).encode(), []
+        """All that live of this folder and its state: server, MLflow, watchdogs, agents, supervisors and the jobs' own."""
+        folders, found = [str(self.folder).encode(), str(self.state).encode()], []
         marks = [f"MAYFLY_PROCESS={node}/".encode() for node in self.nodes()]
         for place in Path("/proc").iterdir():
             if not place.name.isdigit() or not alive(int(place.name)):
                 continue
             with contextlib.suppress(OSError):
                 words = (place / "cmdline").read_bytes()
-                ours = b"mayfly" in words and folder in words
+                ours = b"mayfly" in words and any(folder in words for folder in folders)
                 if ours or any(mark in (place / "environ").read_bytes() for mark in marks):
                     found.append(int(place.name))
         return [pid for pid in found if "mayfly.main.cli" not in command_line(pid)]
@@ -236,16 +240,22 @@ class Embedded:
 
     def rows(self, look: Callable[[Store], Result]) -> Result:
         """What `look` finds in the store, past the server."""
-        store = Store(database_url(self.folder), lambda _topics: None)
+        store = Store(self.database or database_url(self.folder), lambda _topics: None)
         try:
             return look(store)
         finally:
             store.close()
 
     def finish(self) -> None:
-        """Cancel what is left, stop the server, and see that nothing remains: no process, no held quota. Repeatable."""
+        """Cancel what is left, stop the server, and see that nothing remains: no process, no held quota. Repeatable. A server
+        beside another one only stops."""
         try:
-            if self._client.is_closed or not (self.folder / "mayfly.db").exists():
+            if self._client.is_closed or not (self.folder / "server.id").exists():
+                return
+            if self.state != self.folder:
+                if self.up:
+                    self.call("POST", "/mayfly/v1/server/down", {"mode": "stop"})
+                    until(lambda: not self.up, 40, 0.05)
                 return
             if not self.up:
                 self.start()
@@ -268,12 +278,12 @@ class Embedded:
         return [place for place in found if place.name.startswith(tuple(ids) or ("-",))]
 
     def all_logs(self) -> str:
-        logs = [self.folder / "server.log", *(self.folder / "nodes").glob("*/node.log")]
+        logs = [self.folder / "server.log", *(self.state / "nodes").glob("*/node.log")]
         return "".join(log.read_text(errors="replace") for log in logs if log.exists())
 
     def end_all(self) -> None:
         """Kill whatever is left."""
-        for pid in self.processes():
+        for pid in self.processes() if self.state == self.folder else ():
             kill(pid, *children(pid))
 
 

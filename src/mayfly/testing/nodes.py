@@ -26,7 +26,7 @@ class Nodes:
     def __init__(self, state: Path) -> None:
         self.state = state
         state.mkdir(mode=0o700)
-        self.server = AgentServer(state / "server.json")
+        self.server = AgentServer(state / "servers" / "scripted.json")
         self.server.start()
         self._watchdogs: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -40,7 +40,6 @@ class Nodes:
         told = {
             "node": node,
             "token": f"secret-of-{node}",
-            "server_file": str(self.server.server_file),
             "instance_type": "local_1",
             "state_folder": str(self.state),
             "cache_folder": str(self.state / "cache"),

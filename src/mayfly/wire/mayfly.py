@@ -126,6 +126,8 @@ class ServerView(Shape):
     nodes: int
     isolation: str
     isolation_note: str = ""
+    others: list[str] = []
+    """Where the other servers of the same database are found."""
 
 
 class DownAsk(Shape):
@@ -137,6 +139,10 @@ class DownView(Shape):
     """Jobs whose processes go on without the server."""
     until: str
     """In words: for how long they may."""
+    waits: bool = False
+    """The server ends when these have ended."""
+    taken_over: bool = False
+    """Another server has the same database."""
 
 
 class GarbageAsk(Shape):
