@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mayfly.node.steps import STEPS, SUPERVISOR_STEPS
+from mayfly.testing.agentserver import AgentServer
 from mayfly.testing.nodes import Nodes, assignment
 from mayfly.wire import agent as wire
 
@@ -53,3 +54,23 @@ def test_supervisor_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
         assert exited.exits[0].code == 137 and "supervisor" in exited.lost
     nodes.server.fact(wire.Collected, "j")
     assert not nodes.processes(node, "j")
+
+
+def test_when_its_server_dies_the_node_goes_on_with_another(nodes: Nodes) -> None:
+    first, other = nodes.server, AgentServer(nodes.state / "servers" / "other.json")
+    first.version = 100  # versions of another server's wishes are its own
+    shared = ("wishes", "homes", "reports", "logs", "blobs", "trees")
+    other.__dict__.update({name: getattr(first, name) for name in shared})
+    node = nodes.start()
+    first.assign(node, assignment("j", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.25; done; sleep 60"))
+    first.wait(lambda: "1\n" in first.log("j"))
+    other.start()
+    first.stop()
+    other.wait(lambda: other.hellos)
+    assert [one.job for one in other.hellos[0].attempts] == ["j"]
+    other.wait(lambda: "8\n" in other.log("j"))
+    other.stop_attempt("j")
+    assert other.fact(wire.Exited, "j").exits[0].code == 143
+    other.fact(wire.Collected, "j")
+    assert other.log("j") == "1\n2\n3\n4\n5\n6\n7\n8\n"
+    other.stop()

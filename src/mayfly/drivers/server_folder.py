@@ -63,6 +63,10 @@ class ServerFolder:
         (self._folder / f"{self.me}.json").unlink(missing_ok=True)
         return bool(self.others())
 
+    def close(self) -> None:
+        """As the end of the process does."""
+        os.close(self._lock)
+
     def _take(self) -> int:
         path, end = self._folder / f"{self.me}.lock", time.monotonic() + _TRY_S
         while True:
