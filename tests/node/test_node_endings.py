@@ -93,7 +93,7 @@ def test_killed_supervisor_takes_the_job_with_it_and_that_is_told(nodes: Nodes) 
     nodes.server.assign(node, assignment("j", "echo up; setsid sleep 98 & sleep 99"))
     nodes.server.fact(wire.Started, "j")
     nodes.server.wait(lambda: "up" in nodes.server.log("j"))
-    os.kill(children(nodes.agent_pid(node))[0], signal.SIGKILL)
+    os.kill(children(nodes.nursery_pid(node))[0], signal.SIGKILL)
     exited = nodes.server.fact(wire.Exited, "j")
     assert exited.exits[0].code == 137
     assert "supervisor" in exited.lost

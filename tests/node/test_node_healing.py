@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mayfly.node.steps import STEPS, SUPERVISOR_STEPS
+from mayfly.node.steps import NURSERY_STEPS, STEPS, SUPERVISOR_STEPS
 from mayfly.testing.agentserver import AgentServer
-from mayfly.testing.nodes import Nodes, assignment
+from mayfly.testing.nodes import Nodes, assignment, kill
 from mayfly.wire import agent as wire
 
 pytestmark = pytest.mark.fault
@@ -74,3 +74,26 @@ def test_when_its_server_dies_the_node_goes_on_with_another(nodes: Nodes) -> Non
     other.fact(wire.Collected, "j")
     assert other.log("j") == "1\n2\n3\n4\n5\n6\n7\n8\n"
     other.stop()
+
+
+@pytest.mark.parametrize("step", NURSERY_STEPS)
+def test_nursery_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
+    """Whether it had forked the supervisor or not: there is one, once."""
+    marker = tmp_path / "killed"
+    node = nodes.start(MAYFLY_KILL_AT=f"nursery:{step}", MAYFLY_KILL_ONCE=str(marker))
+    nodes.server.assign(node, assignment("j", "echo out; exit 3"))
+    exited = nodes.server.fact(wire.Exited, "j")
+    assert marker.exists()
+    assert exited.exits[0].code == 3 and not exited.lost
+    nodes.server.fact(wire.Collected, "j")
+    assert nodes.server.log("j") == "out\n"
+
+
+def test_a_nursery_that_dies_takes_no_job_with_it(nodes: Nodes) -> None:
+    node = nodes.start()
+    nodes.server.assign(node, assignment("first", "echo up; sleep 1; exit 3"))
+    nodes.server.wait(lambda: "up" in nodes.server.log("first"))
+    kill(nodes.nursery_pid(node))
+    nodes.server.assign(node, assignment("second", "exit 4"))
+    assert nodes.server.fact(wire.Exited, "second").exits[0].code == 4
+    assert nodes.server.fact(wire.Exited, "first").exits[0].code == 3

@@ -23,6 +23,7 @@ from mayfly.node.folders import AttemptFolder, NodeFolder, load
 from mayfly.node.gateway import Gateway, Speaker
 from mayfly.node.images import Images
 from mayfly.node.mounts import sweep
+from mayfly.node.nursery import Nursery
 from mayfly.node.processes import boot_id
 from mayfly.node.reporter import Reporter
 from mayfly.node.server import Server, Stopped, persistently
@@ -81,6 +82,7 @@ class Agent:
             images=Images(folder.cache, overlays=strategy.overlays),
             strategy=strategy,
             machine=limits.probe(),
+            nursery=Nursery(folder.root),
             now=now,
             tracking_uri=lambda: self._gateway.url,
             address=lambda: self._address,
@@ -98,6 +100,7 @@ class Agent:
         with suppress(OSError):
             remove_tree(self._folder.trash)
         sweep(self._folder)
+        self._around.nursery.open()
         adopted = self._adopt()
         self._gateway.start()  # it knows them by now: their processes may be calling
         self._reporter.start()
@@ -110,6 +113,7 @@ class Agent:
         self._gateway.stop()
         self._reporter.stop()
         self._around.environments.close()
+        self._around.nursery.close()
         return DONE
 
     def evicted(self) -> None:

@@ -282,7 +282,7 @@ class Attempt:
         keep = (*self._around.keep, *([self._uid_lock] if self._uid_lock >= 0 else []))
         for one in self._supervised:
             if not one.ever_began and not self.folder.record("stop").exists():
-                one.start(keep)
+                one.start(self._around.nursery, keep)
             elif not self.folder.supervisor_lock(one.index).exists():
                 self.folder.supervisor_lock(one.index).touch()
         self._opens(True)

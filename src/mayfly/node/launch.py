@@ -6,20 +6,18 @@ import contextlib
 import fcntl
 import os
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mayfly.node.disk import read_json
 from mayfly.node.folders import AttemptFolder
+from mayfly.node.nursery import Nursery
 from mayfly.node.processes import boot_id, descendants, is_running, kill_marked, send, wait_unlocked
 
 GRACE_S = 5.0
 """From SIGTERM to SIGKILL after a stop."""
-_SCRIPT = Path(__file__).with_name("supervisor.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,44 +41,57 @@ class Supervised:
     def __init__(self, folder: AttemptFolder, index: int, mark: str) -> None:
         self.index = index
         self._folder, self._mark = folder, mark
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._told = -1
+        """Where the supervisor says which process is the job's own; -1: we did not start it, or it is read."""
+        self._process: tuple[int, int] | None = None
+        """The supervisor that was started here: its pid and when it began."""
 
     @property
     def ever_began(self) -> bool:
         """Whether a supervisor got as far as its first record; if none did, the command never ran."""
         return self._folder.pids(self.index).exists() or self._folder.exit(self.index).exists()
 
-    def start(self, keep: tuple[int, ...]) -> None:
-        """Start the supervisor. It inherits `keep` and the lock that tells the world that it lives."""
+    def start(self, nursery: Nursery, keep: tuple[int, ...]) -> None:
+        """Have the process supervised, once: one that another agent, or a nursery that died, had started goes on. The
+        supervisor holds `keep` and the lock that tells the world that it lives."""
+        while self._process is None and (lock := self._unbegun()) >= 0:
+            told, theirs = os.pipe2(os.O_CLOEXEC)
+            try:
+                with open(self._folder.root / f"supervisor-{self.index}.err", "ab") as complaints:
+                    file = self._folder.process(self.index)
+                    self._process = nursery.fork(file, theirs, complaints.fileno(), (lock, *keep))
+                self._told = told
+            except OSError:
+                os.close(told)
+            finally:
+                os.close(theirs)
+                os.close(lock)
+
+    def _unbegun(self) -> int:
+        """The lock, ours while no supervisor of this process has begun; -1 when one has."""
         lock = os.open(self._folder.supervisor_lock(self.index), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with open(self._folder.root / f"supervisor-{self.index}.err", "ab") as complaints:
-                self._popen = subprocess.Popen(
-                    [os.path.realpath(sys.executable), "-I", "-S", str(_SCRIPT), str(self._folder.process(self.index))],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=complaints,
-                    pass_fds=(lock, *keep),
-                    start_new_session=True,
-                    cwd="/",
-                    env={name: value for name, value in os.environ.items() if name.startswith("MAYFLY_KILL_")},
-                )
-        finally:
-            os.close(lock)
+        while not self.ever_began:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # somebody looks whether it is held, or holds it and is about to begin
+                time.sleep(0.005)
+            else:
+                if not self.ever_began:
+                    return lock
+        os.close(lock)
+        return -1
 
     def follow(self, started: Callable[[int, int], None], ended: Callable[[Ending], None]) -> None:
         """Block until it has ended. Calls `started(index, pid)` once the command runs, then `ended`."""
-        if self._popen is not None and self._popen.stdout is not None:
-            with self._popen.stdout as told:
+        if self._told >= 0:
+            with open(self._told, "rb") as told:
+                self._told = -1
                 line = told.readline()
             with contextlib.suppress(ValueError):
                 started(self.index, int(line))
         elif (pid := self.pids().get("inner")) is not None:
             started(self.index, pid)
         wait_unlocked(self._folder.supervisor_lock(self.index))
-        if self._popen is not None:
-            self._popen.wait()
         ended(self._ending())
 
     def pids(self) -> dict[str, Any]:
@@ -93,25 +104,23 @@ class Supervised:
 
     def stop(self) -> None:
         """Ask the supervisor to end its process politely, then firmly."""
-        if self._popen is not None:
-            if self._popen.poll() is None:
-                self._popen.send_signal(signal.SIGTERM)
-            return
-        pids = self.pids()
-        if self._is_ours(pids, "supervisor"):
-            send(pids["supervisor"], signal.SIGTERM)
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the supervisor and everything that it started, now."""
+        self._signal(signal.SIGKILL)
         pids = self.pids()
-        if self._popen is not None:
-            self._popen.kill()
-            self._popen.wait()
-        elif self._is_ours(pids, "supervisor"):
-            send(pids["supervisor"], signal.SIGKILL)
         if self._is_ours(pids, "child"):
             send(pids["child"], signal.SIGKILL)
         kill_marked(self._mark)
+
+    def _signal(self, number: int) -> None:
+        pids = self.pids()
+        if self._process is not None:
+            if is_running(*self._process):
+                send(self._process[0], number)
+        elif self._is_ours(pids, "supervisor"):
+            send(pids["supervisor"], number)
 
     def _is_ours(self, pids: dict[str, Any], who: str) -> bool:
         return (

@@ -42,6 +42,9 @@ DATA_STEPS: tuple[str, ...] = (
 SUPERVISOR_STEPS: tuple[str, ...] = ("supervising", "spawned", "reaped", "recorded")
 """A supervisor's; `node/supervisor.py` names them itself because it imports nothing of ours."""
 
+NURSERY_STEPS: tuple[str, ...] = ("asked", "forked")
+"""Of the process that forks supervisors, named there too."""
+
 
 def passing(step: str) -> None:
     """Call when `step` has been passed."""

@@ -1,7 +1,12 @@
 """The parent of one process of a job: opens its log, starts it, waits, and leaves a record of how it ended.
 
-Run as a script, `python -I -S supervisor.py <process file>`, in a session of its own and outside the sandbox. It needs
-nothing of Mayfly and nobody's help: the agent and the server may die meanwhile. Only the standard library.
+In a session of its own and outside the sandbox. It needs nothing of Mayfly and nobody's help: the agent and the server may
+die meanwhile. Only the standard library.
+
+Supervisors are forked by a *nursery*, so that the start of a job does not wait for an interpreter: run as a script,
+`python -I -S supervisor.py <number of a socket> <node's folder>`, by an agent, which it never outlives. It has one thread and
+knows nothing of any job. Each message on the socket is the path of a process file and brings the descriptors that become
+the supervisor's standard output and error, then those that it keeps; the answer is its pid and when it began.
 
 The process file (JSON): argv, environment, folder, log, record, pids, timeout_s, grace_s, drop_uid, depth (processes
 between the first one and the job's own), cgroups (files to write the process's pid into), oom (file with an
@@ -20,6 +25,7 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
 
@@ -31,13 +37,14 @@ _PDEATHSIG = 1
 _SUBREAPER = 36
 _LONGEST_POLL_S = 86400.0
 """`poll` takes no more than 24 days; a timeout may be longer."""
+_MOST_KEPT = 8
+"""Descriptors in one message."""
 _READY_FD = 9
 """Where the innermost launcher says that the sandbox stands."""
 
 
-def passing(step: str) -> None:
+def passing(point: str) -> None:
     """See `transfer/killpoints.py`."""
-    point = "supervisor:" + step
     trace = os.environ.get("MAYFLY_KILL_TRACE")
     if trace:
         descriptor = os.open(trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -197,7 +204,7 @@ class Supervision:
         prctl(_SUBREAPER, 1)
         pids = {"boot_id": spec["boot_id"], "supervisor": os.getpid(), "supervisor_start": start_time(os.getpid())}
         write_durably(spec["pids"], pids)
-        passing("supervising")
+        passing("supervisor:supervising")
         oom_before = oom_kills(spec["oom"])
         log = open_log(spec["log"])
         ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
@@ -209,9 +216,9 @@ class Supervision:
         if self.stopped:
             self._terminate()
         pids |= {"child": self.child, "child_start": start_time(self.child)}
-        passing("spawned")
+        passing("supervisor:spawned")
         status, usage = self._wait(wake_read, ready_read, pids)
-        passing("reaped")
+        passing("supervisor:reaped")
         self._kill_tree()
         _reap()
         record = {
@@ -226,7 +233,7 @@ class Supervision:
         }
         os.fsync(log)
         write_durably(spec["record"], record)
-        passing("recorded")
+        passing("supervisor:recorded")
 
     def _wait(self, wake: int, ready: int, pids: dict[str, Any]) -> tuple[int, Any]:
         poller = select.poll()
@@ -340,6 +347,46 @@ def _state(pid: int) -> str:
         return ""
 
 
+def nursery(asked: socket.socket) -> None:
+    """Fork a supervisor for each message, until whoever asks is gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    while True:
+        message, descriptors, _flags, _address = socket.recv_fds(asked, 4096, _MOST_KEPT)
+        if not message:
+            return
+        passing("nursery:asked")
+        pid = os.fork()
+        if pid == 0:
+            _become_supervisor(asked, message.decode(), descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        passing("nursery:forked")
+        try:
+            asked.send(f"{pid} {start_time(pid)}".encode())
+        except OSError:
+            return
+
+
+def _become_supervisor(asked: socket.socket, path: str, descriptors: list[int]) -> None:
+    """Never returns."""
+    try:
+        asked.close()
+        os.setsid()
+        told, complaints = descriptors[:2]
+        os.dup2(told, 1)
+        os.dup2(complaints, 2)
+        os.close(told)
+        os.close(complaints)
+        with open(path, encoding="utf-8") as file:
+            Supervision(json.load(file)).run()
+        os._exit(0)
+    except Exception as error:  # noqa: BLE001  (whatever it was must be told before the process is gone)
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        os._exit(1)
+
+
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as _file:
-        Supervision(json.load(_file)).run()
+    nursery(socket.socket(fileno=int(sys.argv[1])))

@@ -12,6 +12,7 @@ from mayfly.node.images import Images
 from mayfly.node.launch import GRACE_S
 from mayfly.node.limits import Machine
 from mayfly.node.mounts import missing
+from mayfly.node.nursery import Nursery
 from mayfly.node.reporter import Reporter
 from mayfly.node.sandbox import Strategy
 from mayfly.node.server import Server
@@ -31,6 +32,7 @@ class Workplace:
     images: Images
     strategy: Strategy
     machine: Machine
+    nursery: Nursery
     now: Callable[[], int]
     tracking_uri: Callable[[], str]
     address: Callable[[], str]

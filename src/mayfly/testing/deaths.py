@@ -27,7 +27,12 @@ def declared() -> set[str]:
     """Every persisted step that the code names."""
     server = {f"server:{step}:{side}" for step in unit.STEPS for side in ("before", "after")}
     node = {f"node:{step}" for step in (*steps.STEPS, *steps.DATA_STEPS, steps.JOURNAL_STEP)}
-    return (server | node | {f"supervisor:{step}" for step in steps.SUPERVISOR_STEPS}) - APART
+    return (
+        server
+        | node
+        | {f"supervisor:{step}" for step in steps.SUPERVISOR_STEPS}
+        | {f"nursery:{step}" for step in steps.NURSERY_STEPS}
+    ) - APART
 
 
 def kills(seed: int, count: int, say: Callable[[str], None]) -> list[str]:

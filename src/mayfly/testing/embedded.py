@@ -200,15 +200,19 @@ class Embedded:
         return self._one(lambda words: words[-1] == mine and "--agent" in words)
 
     def supervisor(self, node: str) -> int:
-        mine = str(self.state / "nodes" / node / "attempts")
-        return self._one(lambda words: words[-1].startswith(mine) and words[-2].endswith("supervisor.py"))
+        """Of a job's first process; 0 when there is none that lives."""
+        pid = self._pids(node).get("supervisor", 0)
+        return pid if pid and alive(pid) else 0
 
     def user_process(self, node: str) -> int:
         """The job's own first process on that node, as this machine numbers it."""
+        return self._pids(node).get("inner", 0)
+
+    def _pids(self, node: str) -> dict[str, Any]:
         for pids in (self.state / "nodes" / node / "attempts").glob("*/pids-0.json"):
             with contextlib.suppress(OSError, ValueError):
-                return json.loads(pids.read_text()).get("inner", 0)
-        return 0
+                return json.loads(pids.read_text())
+        return {}
 
     def processes(self) -> list[int]:
         """All that live of this folder and its state: server, MLflow, watchdogs, agents, supervisors and the jobs' own."""

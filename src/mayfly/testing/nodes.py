@@ -65,6 +65,10 @@ class Nodes:
         """The agent is the watchdog's only child."""
         return until(lambda: children(self._watchdogs[node].pid))[0]
 
+    def nursery_pid(self, node: str) -> int:
+        """The nursery of its supervisors is the agent's only lasting child."""
+        return until(lambda: children(self.agent_pid(node)))[0]
+
     def processes(self, node: str, job: str) -> list[int]:
         """Those of the job that live, wherever they went."""
         wanted = f"MAYFLY_PROCESS={node}/{job}/".encode()
