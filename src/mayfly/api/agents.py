@@ -171,7 +171,7 @@ class _Answers:
             yield
         finally:
             self._underway -= Counter([node])
-            self._world.wakeups.wake({_answered(node)})
+            self._world.wakeups.wake_here({_answered(node)})
 
     def told(self, node: str, wishes: agent.Wishes) -> None:
         if wishes.unknown:
