@@ -25,7 +25,7 @@ from mayfly.node.limits import Group
 from mayfly.node.logs import LogFile, LogShipper
 from mayfly.node.materialise import Materialised, Means, materialise
 from mayfly.node.mounts import Mount
-from mayfly.node.process_files import marker, write_process_files
+from mayfly.node.process_files import Prepared, marker, prepare, write_process_files
 from mayfly.node.processes import boottime_ns
 from mayfly.node.sampling import Meter
 from mayfly.node.server import Stopped, persistently, sentence
@@ -71,6 +71,7 @@ class Attempt:
         self._shipper: LogShipper | None = None
         self.journal: Journal | None = None
         """Of its tracking calls, from its start on this agent."""
+        self._prepared: Prepared | None = None
         self._mount = Mount(around.node, self.folder)
         self._checkpoints: Checkpoints | None = None
         self._thread = threading.Thread(target=self._run, name=f"attempt-{self.fence.job}", daemon=True)
@@ -107,8 +108,8 @@ class Attempt:
         self._settled.set()
 
     def sample(self, *, last: bool = False) -> None:
-        """Report what it uses now."""
-        pids = [pid for one in self._supervised for pid in one.members()]
+        """Report what it uses now, or, when nothing of it runs any more, what it has used."""
+        pids = [] if last else [pid for one in self._supervised for pid in one.members()]
         use = self._meter.read(self.group, pids, disk_now=last)
         self._report(wire.Sample, **use)
 
@@ -160,6 +161,8 @@ class Attempt:
             self._unprepared(error)
             return
         self._ready(ready.note)
+        if not self.folder.record("go").exists():
+            self._prepared = self._prepare(ready)  # while the grant is on its way
         if self._granted():
             self._take_uid()
             self._launched(ready)
@@ -255,9 +258,14 @@ class Attempt:
         passing("go")
         return True
 
+    def _prepare(self, ready: Materialised) -> Prepared:
+        self._take_uid()
+        self.group = self._around.machine.make(self.group_name, self.assignment.limits)
+        return prepare(self._around, self.assignment, self.folder, ready, self._uid)
+
     def _launched(self, ready: Materialised) -> None:
         processes = plan.processes(self.assignment, self._grant())
-        self.group = self._around.machine.make(self.group_name, self.assignment.limits)
+        self.group = group = self.group or self._around.machine.make(self.group_name, self.assignment.limits)
         for process in processes:
             self._ship(process.log)
         self._supervised = [
@@ -272,9 +280,9 @@ class Attempt:
                 self.folder,
                 processes,
                 ready,
-                self.group,
+                self._prepared or self._prepare(ready),
+                group,
                 self._grant(),
-                self._uid,
             )
         if first:
             write_json(self.folder.record("launch"), {"processes": len(processes), "uid": self._uid})

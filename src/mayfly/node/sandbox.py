@@ -51,6 +51,8 @@ _ETC = (
     "vulkan",
     "nvidia",
 )
+_SYSTEM_PLACES = tuple(Path("/", name) for name in _SYSTEM)
+_ETC_PLACES = tuple(Path("/etc", name) for name in _ETC)
 _NETWORK = ("resolv.conf", "hosts")
 """What an image cannot know of the machine that it is used on."""
 _OWN = ("/proc", "/sys", "/dev", "/tmp")
@@ -243,15 +245,13 @@ def write_etc(folder: Path, uid: int, gid: int, user: str, home: Path, image: Pa
 def system_mounts() -> list[tuple[str, str, str]]:
     """(kind, source, destination) of the system: `link` for links at the root, else `read`."""
     found = []
-    for name in _SYSTEM:
-        place = Path("/") / name
+    for place in _SYSTEM_PLACES:
         if place.is_symlink():
             found.append(("link", str(place.readlink()), str(place)))
         elif place.is_dir():
             found.append(("read", str(place), str(place)))
-    for name in _ETC:
-        place = Path("/etc") / name
-        if place.exists() and not (name == "pip.conf" and holds_password(place)):
+    for place in _ETC_PLACES:
+        if place.exists() and not (place.name == "pip.conf" and holds_password(place)):
             found.append(("read", str(place), str(place)))
     return found
 
@@ -284,7 +284,7 @@ def _bubblewrap(tools: Mapping[str, str], room: Room) -> Enclosure:
     argv += ["--bind", str(room.tmp), "/tmp", "--perms", "1777", "--dir", "/var/tmp"]
     writable = [*room.writable, *([room.overlay.lower] if room.overlay else [])]
     for parent in _parents([*(seen for _, seen in room.readable), *writable]):
-        argv += ["--perms", "0755", "--dir", str(parent)]
+        argv += ["--perms", "0755", "--dir", parent]
     for source, seen in room.readable:
         argv += ["--ro-bind", str(source), str(seen)]
     for place in writable:
@@ -308,14 +308,19 @@ def _under_overlay(tools: Mapping[str, str], room: Room) -> list[str]:
     return [*argv, "--", "/bin/sh", "-c", script, room.overlay.options(), str(room.overlay.lower)]
 
 
-def _parents(places: Sequence[Path]) -> list[Path]:
+def _parents(places: Sequence[Path]) -> list[str]:
     """The folders that must be made, passable for every user, before something can be shown there; outermost first."""
-    system = [Path("/") / name for name in (*_SYSTEM, "tmp")]
-    found = {parent for place in places for parent in place.parents if parent != Path("/") and parent not in system}
-    inside = {
-        parent for parent in found if any(place in (parent, *parent.parents) for place in (*places, *system[:-1]))
-    }
-    return sorted(found - inside)
+    shown = {str(place) for place in places}
+    there = shown | {f"/{name}" for name in _SYSTEM}
+    found = set()
+    for place in shown:
+        above = ""
+        for part in place.split("/")[1:-1]:
+            above += f"/{part}"
+            if above in there:
+                break
+            found.add(above)
+    return sorted(found - {"/tmp"})
 
 
 def _namespaces(tools: Mapping[str, str], room: Room) -> Enclosure:

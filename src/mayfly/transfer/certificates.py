@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from mayfly.kit.errors import Invalid
@@ -20,7 +21,8 @@ def merged(files: Iterable[Path]) -> bytes:
     found: dict[bytes, None] = {}
     for path in (*files, Path(certifi.where())):
         try:
-            found |= dict.fromkeys(block.replace(b"\r\n", b"\n") for block in _BLOCK.findall(path.read_bytes()))
+            told = path.stat()
+            found |= dict.fromkeys(_blocks(path, told.st_mtime_ns, told.st_size))
         except OSError as error:
             raise Invalid(
                 "BundleUnreadable",
@@ -28,3 +30,9 @@ def merged(files: Iterable[Path]) -> bytes:
                 remedy=f"Correct or unset {' or '.join(VARIABLES)}.",
             ) from error
     return b"\n".join(found) + b"\n"
+
+
+@lru_cache(16)
+def _blocks(path: Path, _changed_ns: int, _size: int) -> tuple[bytes, ...]:
+    """The certificates in a file; read anew only when it has changed."""
+    return tuple(block.replace(b"\r\n", b"\n") for block in _BLOCK.findall(path.read_bytes()))
