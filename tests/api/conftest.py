@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from blob_clients import client
 from mayfly.api.app import build
 from mayfly.services import stopping
 from mayfly.services.stopping import Stopping
+from mayfly.spec.settings import Settings
 from mayfly.store.sanity import sanity_check
 from mayfly.testing.databases import Databases
 from mayfly.testing.serving import House, Serving
@@ -19,10 +21,22 @@ from mayfly.testing.world import scene, tracking
 
 @pytest.fixture
 def house(tmp_path: Path, databases: Databases) -> Iterator[House]:
+    yield from _house(tmp_path, databases)
+
+
+@pytest.fixture
+def narrow_house(tmp_path: Path, databases: Databases) -> Iterator[House]:
+    """Its collections shaped as Azure's show two at a time, and the folders below `registries` are its registries."""
+    yield from _house(tmp_path, databases, page=2)
+
+
+def _house(tmp_path: Path, databases: Databases, **how: int) -> Iterator[House]:
     stage = scene(tmp_path, databases.fresh("sqlite", tmp_path))
-    world = stage.world
+    folders = tmp_path / "registries"
+    known = lambda: {one.name: str(one) for one in folders.glob("*")}  # noqa: E731
+    world = stage.world = dataclasses.replace(stage.world, settings=lambda: Settings(registries=known()))
     door, pages, _ = tracking(world)
-    app = build(world, door, pages, lambda: stopping.view(world), Stopping(world, lambda: None))
+    app = build(world, door, pages, lambda: stopping.view(world), Stopping(world, lambda: None), **how)
     serving = Serving(app)
     yield House(stage, serving.url)
     serving.close()

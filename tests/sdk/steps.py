@@ -3,56 +3,29 @@
 Nothing in it knows of Mayfly. Each step that raises is written down with its reason, and the rest goes on.
 """
 
-import contextlib
-import io
 import json
 import re
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
 warnings.simplefilter("ignore")
 
+import refusals  # noqa: E402
 import samples  # noqa: E402
-from azure.ai.ml import Input, MLClient, Output, __version__, command, dsl, load_component, load_job  # noqa: E402
+from asked import IMAGE, NAME, answers, kept, ml, passed, plain, printed, step, texts  # noqa: E402
+from azure.ai.ml import Input, MLClient, Output, command, dsl, load_component, load_job  # noqa: E402
 from azure.ai.ml.entities import AmlCompute, Data, Environment, Model  # noqa: E402
 from azure.ai.ml.exceptions import JobException  # noqa: E402
 from azure.core.exceptions import ResourceNotFoundError  # noqa: E402
 from azure.identity import DefaultAzureCredential  # noqa: E402
-
-ml = MLClient(DefaultAzureCredential(), "sub", "rg", f"team-{__version__}")
-IMAGE = "library/python:latest"
-answers: dict[str, str] = {}
-kept: dict[str, object] = {}
-
-
-def step(name: str) -> Callable[[Callable[[], None]], None]:
-    def run(function: Callable[[], None]) -> None:
-        try:
-            function()
-            answers[name] = "passes"
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the step came to
-            answers[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
-
-    return run
-
-
-def printed(function: Callable[[], None]) -> str:
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        function()
-    return out.getvalue()
-
-
-def texts(folder: str) -> list[str]:
-    return [one.read_text() for one in Path(folder).rglob("*") if one.is_file()]
+from watched import operations  # noqa: E402
 
 
 @step("workspaces.get")
 def _() -> None:
-    assert ml.workspaces.get(f"team-{__version__}").location == "local"
+    assert ml.workspaces.get(NAME).location == "local"
 
 
 @step("jobs.create_or_update: code, a local file, an output")
@@ -341,5 +314,10 @@ def _() -> None:
     assert list(ml.datastores.list())
 
 
+import upkeep  # noqa: E402, F401 - its steps come after these
+
 sampled = samples.run(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))
-Path(sys.argv[1]).write_text(json.dumps({"steps": answers, "samples": sampled}), encoding="utf-8")
+refused = refusals.reasons(plain)
+doors = {name: "passes" if name in passed else refused.get(name, "") for name in sorted(operations(plain))}
+found = {"steps": answers, "samples": sampled, "operations": doors}
+Path(sys.argv[1]).write_text(json.dumps(found), encoding="utf-8")

@@ -47,9 +47,10 @@ def build(
     stop: Stopping,
     secure_url: str = "",
     url: str = "",
+    page: int = 100,
 ) -> ASGIApp:
     """The doors of one server, behind their guard. `secure_url` and `url`: where its TLS listener and its plain one are
-    found on this machine."""
+    found on this machine. `page`: how much collections shaped as Azure's show at a time."""
     app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
     problems.install(app)
     document.install(app)
@@ -63,7 +64,7 @@ def build(
     app.include_router(job_page.router(world))
     app.include_router(agents.router(world, WishBook(world), tracking))
     access = AccessTokens(world.tokens)
-    here = Here(world, stop, access, secure_url, url)
+    here = Here(world, stop, access, secure_url, url, page)
     app.include_router(azureml.router(here))
     guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))
     return Metadata(BlobDoor(world, guard), here.base)

@@ -35,7 +35,7 @@ _KIND = {
     "openapi.json": "user",
     "tracking": "pages",
 }
-_AZURE = ("subscriptions", "history", "data", "mferp", "registrymanagement")
+_AZURE = ("subscriptions", "history", "data", "mferp", "registrymanagement", "genericasset")
 _EVERYWHERE = ("mferp", "registrymanagement")
 """Those of registries, which belong to no workspace."""
 _WORKSPACE = re.compile(

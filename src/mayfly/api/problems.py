@@ -52,7 +52,16 @@ BLOB_STATUS = {
 }
 """Where Azure's blob service has a status of its own for a code."""
 
-_AZURE = ("/subscriptions/", "/history/", "/data/", "/mferp/", "/registrymanagement/", "/msi/", "/logfiles/")
+_AZURE = (
+    "/subscriptions/",
+    "/history/",
+    "/data/",
+    "/mferp/",
+    "/registrymanagement/",
+    "/genericasset/",
+    "/msi/",
+    "/logfiles/",
+)
 
 
 def status_of(error: MayflyError) -> int:

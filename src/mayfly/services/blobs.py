@@ -19,7 +19,7 @@ from mayfly.kit.ids import Digest
 from mayfly.services import holdings
 from mayfly.services.holdings import Blob, Page, Seen, Space
 from mayfly.services.world import World
-from mayfly.store import blobs
+from mayfly.store import blobs, datastores
 from mayfly.store.blobs import BlobRow
 from mayfly.store.unit import Unit
 
@@ -29,6 +29,8 @@ _CONTAINERS = {
     "workspacefilestore": "azureml-filestore",
     "workspaceworkingdirectory": "azureml-workingdirectory",
 }
+TREES = "azureml-trees"
+"""A container of no workspace, where trees lie below their digests. Nothing is written there."""
 _DATASTORES = {prefix: name for name, prefix in _CONTAINERS.items()}
 MOST_IN_PAGE = 5000
 
@@ -56,11 +58,13 @@ def container_of(workspace: str, datastore: str) -> str:
 
 
 def is_container(name: str) -> bool:
-    return name.rpartition("-")[0] in _DATASTORES
+    return name == TREES or name.rpartition("-")[0] in _DATASTORES
 
 
 def space_of(container: str) -> Space:
     """Whose container it is; a signature is made only for those that are there. Raises NotFound `ContainerNotFound`."""
+    if container == TREES:
+        return Space("", datastores.TREES)
     prefix, _, tail = container.rpartition("-")
     if prefix not in _DATASTORES:
         raise NotFound("ContainerNotFound", f"There is no container '{container}'.")

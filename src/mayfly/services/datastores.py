@@ -27,7 +27,7 @@ from mayfly.transfer import subtrees, trees
 from mayfly.wire import data as wire
 from mayfly.wire.agent import Tree, TreeEntry
 
-DEFAULT = "workspaceblobstore"
+DEFAULT = datastores.DEFAULT
 OWN = (DEFAULT, "workspaceartifactstore", "workspacefilestore", "workspaceworkingdirectory")
 """Mayfly's, in every workspace."""
 

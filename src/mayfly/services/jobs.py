@@ -89,12 +89,6 @@ def ancestors(world: World, row: JobRow) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def names(world: World, place: Place, asked: list[str]) -> list[str]:
-    """Those of them that are names of jobs."""
-    workspace = places.find(world, place)
-    return world.store.read(lambda c: [name for name in asked if jobs.by_name(c, workspace.id, name) is not None])
-
-
 def archive(world: World, place: Place, name: str, *, archived: bool) -> wire.JobView:
     """Hide a job from lists, or bring it back. It may still run; nothing else of it changes."""
     row = find(world, place, name)

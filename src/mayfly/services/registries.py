@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from mayfly.domain import references
 from mayfly.domain.curated import CURATED, Curated
 from mayfly.domain.references import AssetKind, RegistryReference
-from mayfly.kit.errors import NotFound, nearest
+from mayfly.kit.errors import Invalid, NotFound, nearest
 from mayfly.services.world import World
 from mayfly.transfer import registry, trees
 from mayfly.transfer.ignore import IgnoreRules
 from mayfly.transfer.registry import RegistryAsset
 from mayfly.transfer.stats import StatCache
 from mayfly.transfer.trees import Scan
+from mayfly.wire.agent import Tree
 
 SHIPPED = "azureml"
 """The registry that has the curated environments, whether or not it is a folder too."""
@@ -51,6 +55,31 @@ def entries(world: World, name: str, kind: AssetKind) -> list[Entry]:
     return sorted([*shipped, *found], key=lambda one: (one.name, _order(one.version)))
 
 
+def names(world: World) -> list[str]:
+    """Of every registry there is."""
+    return sorted({SHIPPED, *world.settings().registries})
+
+
+def files(world: World, name: str, asset: str) -> str:
+    """The digest of a tree that has the files of a version: one file or folder, under its own name. Kept for a day at
+    least. `asset` is its id. Raises Invalid `ReferenceInvalid`, NotFound `RegistryNotFound`, `RegistryAssetNotFound`,
+    `RegistryFileNotFound`."""
+    reference = references.parse(asset)
+    if not isinstance(reference, RegistryReference) or reference.registry != name:
+        raise Invalid("ReferenceInvalid", f"'{asset[:200]}' names nothing of the registry '{name}'.")
+    found = find(world, reference)
+    there = found.beside(str(found.body.get("path") or ""))
+    whole = scan(world, there)
+    keep(world, whole)
+    entries = whole.tree.entries
+    if not there.is_file():
+        entries = tuple(msgspec.structs.replace(entry, path=f"{there.name}/{entry.path}") for entry in entries)
+    tree = Tree(entries=entries)
+    digest = trees.digest_of(tree)
+    world.content.put(digest, [trees.canonical(tree)])
+    return digest
+
+
 def _shipped(entry: Curated) -> Entry:
     image = f"mcr.microsoft.com/azureml/curated/{entry.name}:latest"
     return Entry(entry.name, "1", {"name": entry.name, "image": image, "description": entry.about})
@@ -66,6 +95,12 @@ def _folder(world: World, name: str) -> Path:
     known = world.settings().registries
     if name in known:
         return Path(known[name])
+    if name == SHIPPED:
+        raise NotFound(
+            "RegistryAssetNotFound",
+            f"The registry '{SHIPPED}' has the curated environments here, and nothing else.",
+            remedy=f"Name a folder with its other assets: mayfly registry add {SHIPPED} /path/to/folder",
+        )
     near = nearest(name, list(known))
     raise NotFound(
         "RegistryNotFound",

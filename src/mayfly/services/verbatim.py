@@ -3,7 +3,7 @@ run yet) all there is of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -104,6 +104,18 @@ def listing(world: World, place: Place, collection: str) -> list[BodyRow]:
         return azure_bodies.listing(connection, workspace.id, collection)
 
     return world.store.read(look)
+
+
+def named(world: World, place: Place, collection: str, names: Collection[str]) -> dict[str, BodyRow]:
+    """Those of these names, deleted or not."""
+    workspace = places.find(world, place).id
+    return world.store.read(lambda connection: azure_bodies.named(connection, workspace, collection, names))
+
+
+def unrun(world: World, place: Place, after: str, most: int) -> list[BodyRow]:
+    """Jobs of types that do not run yet, by name, after `after`."""
+    workspace = places.find(world, place).id
+    return world.store.read(lambda connection: azure_bodies.without_job(connection, workspace, after, most))
 
 
 def remove(world: World, place: Place, collection: str, name: str) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, Row, delete, exists, select
 
 from mayfly.kit.clock import Millis
 from mayfly.store import codec, dialect
-from mayfly.store.tables import azure_bodies
+from mayfly.store.tables import azure_bodies, jobs
 from mayfly.store.unit import Unit
 
 
@@ -55,6 +55,22 @@ def listing(connection: Connection, workspace: str, collection: str) -> list[Bod
     of = azure_bodies.c
     some = (of.workspace == workspace, of.collection == collection, of.deleted.is_(False))
     return [_row(row) for row in connection.execute(select(azure_bodies).where(*some).order_by(of.name, of.version))]
+
+
+def named(connection: Connection, workspace: str, collection: str, names: Collection[str]) -> dict[str, BodyRow]:
+    """Those of these names, deleted or not."""
+    of = azure_bodies.c
+    some = (of.workspace == workspace, of.collection == collection, of.name.in_(names))
+    return {row.name: _row(row) for row in connection.execute(select(azure_bodies).where(*some))}
+
+
+def without_job(connection: Connection, workspace: str, after: str, most: int) -> list[BodyRow]:
+    """What was told of jobs that are no rows of ours and are not deleted, by name."""
+    of = azure_bodies.c
+    some = (of.workspace == workspace, of.collection == "jobs", of.deleted.is_(False), of.name > after)
+    ours = exists().where(jobs.c.workspace == of.workspace, jobs.c.name == of.name)
+    statement = select(azure_bodies).where(*some, ~ours).order_by(of.name).limit(most)
+    return [_row(row) for row in connection.execute(statement)]
 
 
 def remove(unit: Unit, workspace: str, collection: str, name: str) -> bool:

@@ -10,11 +10,15 @@ from sqlalchemy import Connection, Row, Select, delete, insert, or_, select
 
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import WorkspaceId
-from mayfly.store import codec, dialect
+from mayfly.store import assets, codec, dialect
 from mayfly.store.tables import datastores, placements
 from mayfly.store.unit import Unit
 
 _NEVER = Millis(0)
+DEFAULT = "workspaceblobstore"
+ASSETS = "assets"
+TREES = "trees"
+"""Of no workspace: every tree that is kept, below its digest. Only who was told a digest may look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def placed(connection: Connection, workspace: str, datastore: str, path: str) ->
         above = ["", *("/".join(parts[: count + 1]) for count in range(len(parts)))]
         below = placements.c.path.startswith(f"{path}/", autoescape=True)
         statement = statement.where(or_(placements.c.path.in_(above), below))
-    return _placements(connection, statement)
+    return _placements(connection, statement) + _held(connection, workspace, datastore, path.split("/"))
 
 
 def placed_at(connection: Connection, workspace: str, datastore: str, parts: Sequence[str]) -> list[Placement]:
@@ -110,7 +114,7 @@ def placed_at(connection: Connection, workspace: str, datastore: str, parts: Seq
     statement = select(placements).where(
         placements.c.workspace == workspace, placements.c.datastore == datastore, placements.c.path.in_(above)
     )
-    return _placements(connection, statement)
+    return _placements(connection, statement) + _held(connection, workspace, datastore, parts)
 
 
 def placed_within(connection: Connection, workspace: str, datastore: str, prefix: str) -> list[Placement]:
@@ -122,7 +126,20 @@ def placed_within(connection: Connection, workspace: str, datastore: str, prefix
         placements.c.datastore == datastore,
         or_(placements.c.path.in_(above), placements.c.path.startswith(prefix, autoescape=True)),
     )
-    return _placements(connection, statement)
+    return _placements(connection, statement) + _held(connection, workspace, datastore, prefix.split("/"))
+
+
+def _held(connection: Connection, workspace: str, datastore: str, parts: Sequence[str]) -> list[Placement]:
+    """What lies where nobody laid it: a version of an asset, at `assets/<kind>/<name>/<version>/<any word>` of the default
+    datastore, and a tree below its digest."""
+    if datastore == TREES and parts[0]:
+        return [Placement(parts[0], parts[0], False)]
+    if datastore != DEFAULT or parts[0] != ASSETS or len(parts) < 5 or not parts[4]:
+        return []
+    row = assets.find(connection, WorkspaceId(workspace), parts[1], parts[2], parts[3])
+    if row is None or row.tree is None:
+        return []
+    return [Placement("/".join(parts[:5]), row.tree, row.is_file, created_at=row.created_at)]
 
 
 def _placements(connection: Connection, statement: Select[Any]) -> list[Placement]:

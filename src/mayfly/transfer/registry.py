@@ -13,7 +13,7 @@ from typing import Any
 from mayfly.domain.references import AssetKind
 from mayfly.kit.errors import Invalid, NotFound
 from mayfly.spec import document
-from mayfly.spec.fields import local
+from mayfly.spec.fields import Refers, local, refers
 
 _MOST = 5_000
 _SCHEMA = re.compile(r"/(\w+)\.schema\.json\Z")
@@ -54,6 +54,11 @@ class RegistryAsset:
                 remedy="Paths are relative to the file that contains them.",
             )
         return place
+
+    def last(self) -> str:
+        """What the file or folder is called that its file names; '' where that is none of the registry's."""
+        written = str(self.body.get("path") or "")
+        return self.place(written).name if refers(written) is Refers.LOCAL and written else ""
 
     def at(self, written: str) -> RegistryAsset:
         """What a file beside its own holds. Raises as `beside`, Invalid `RegistryFileInvalid`."""

@@ -15,6 +15,7 @@ from mayfly.api.azureml import (
     jobs,
     metadata,
     operations,
+    refused,
     registries,
     schedules,
     workspaces,
@@ -37,6 +38,7 @@ def router(here: Here) -> APIRouter:
         computes,
         schedules,
         registries,
+        refused,
     )
     for module in modules:
         routes.include_router(module.router(here))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
-from urllib.parse import quote
 
 import yaml
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from mayfly.api.azureml import code, pipeline
-from mayfly.api.azureml.here import WS, Here, id_of, which_of
+from mayfly.api.azureml.here import WS, Here, id_of, labelled, which_of
 from mayfly.api.workspace import Name, user
 from mayfly.domain.references import AssetKind
 from mayfly.kit.errors import Invalid
@@ -20,12 +20,16 @@ from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.store.assets import AssetRow
+from mayfly.store.datastores import ASSETS
 from mayfly.wire.assets import AssetNew
 from mayfly.wire.azureml.resources import Body as Told
 from mayfly.wire.azureml.resources import labels_of, page, properties_of, resource
 from mayfly.wire.mayfly import Submission
 
-_MOST = 100
+DEFAULT_VERSION = "azureml_default"
+"""What clients ask for where a person names no version of a component."""
+_KEPT = re.compile(r"azureml:(?!//)|azureml://(jobs|registries)/|runs:/", re.IGNORECASE)
+"""Words for a place that clients cannot read by: what they name is an asset's own once it is registered."""
 
 Register = Callable[[World, str, Place, str, str, Told], tuple[AssetRow, bool]]
 
@@ -39,6 +43,8 @@ class Collection:
     """Of `properties`."""
     said: Callable[[AssetRow], Told]
     """The properties of one that came by another door."""
+    uri: str = ""
+    """The property that says where its files lie."""
 
 
 def router(here: Here) -> APIRouter:
@@ -78,7 +84,8 @@ def _versions(routes: APIRouter, here: Here, of: Collection) -> None:
     @routes.get(one)
     def show(subscription: Name, group: Name, workspace: Name, name: Name, version: Name) -> Told:
         place = Place(subscription, group, workspace)
-        return _body(here, of, place, assets.find(here.world, place, of.kind, name, version=version))
+        wanted = None if version == DEFAULT_VERSION else version
+        return _body(here, of, place, assets.find(here.world, place, of.kind, name, version=wanted))
 
     @routes.get(f"{WS}/{of.name}/{{name}}/versions")
     def listing(
@@ -88,17 +95,23 @@ def _versions(routes: APIRouter, here: Here, of: Collection) -> None:
         name: Name,
         request: Request,
         view: Annotated[str, Query(alias="listViewType")] = "ActiveOnly",
-        top: Annotated[int, Query(alias="$top", ge=1)] = _MOST,
+        top: Annotated[int | None, Query(alias="$top", ge=1)] = None,
         skip: Annotated[str, Query(alias="$skip")] = "",
+        version: str = "",
+        tags: str = "",
+        stage: str = "",
     ) -> Told:
+        """`version`, `tags` and `stage` leave a page shorter than others, never what it would have shown out."""
         place, which = Place(subscription, group, workspace), which_of(view)
-        most = min(top, _MOST)
+        most = here.most(top)
         found = here.listed(
             lambda: assets.version_rows(here.world, place, of.kind, name, most + 1, skip or None, which)
         )
-        more = len(found) > most and top > most
-        next_link = _next(here, request, view, found[most - 1].version) if more else None
-        return page([_body(here, of, place, row) for row in found[:most]], next_link)
+        more = len(found) > most and (top is None or top > most)
+        next_link = here.next(request, found[most - 1].version, top and top - most) if more else None
+        shown = [row for row in found[:most] if version in ("", row.version) and labelled(row.tags, tags)]
+        bodies = [_body(here, of, place, row) for row in shown]
+        return page([one for one in bodies if stage in ("", one["properties"].get("stage"))], next_link)
 
 
 def _names(routes: APIRouter, here: Here, of: Collection) -> None:
@@ -127,14 +140,10 @@ def _names(routes: APIRouter, here: Here, of: Collection) -> None:
         skip: Annotated[str, Query(alias="$skip")] = "",
     ) -> Told:
         place, which = Place(subscription, group, workspace), which_of(view)
-        found = here.listed(lambda: assets.page(here.world, place, of.kind, _MOST, skip or None, which).assets)
-        bodies = [_name_body(here, of, place, one.name) for one in found]
-        next_link = _next(here, request, view, found[-1].name) if len(found) == _MOST else None
-        return page(bodies, next_link)
-
-
-def _next(here: Here, request: Request, view: str, last: str) -> str:
-    return f"{here.base(request)}{quote(request.url.path)}?listViewType={quote(view)}&$skip={quote(last)}"
+        found = here.listed(lambda: assets.page(here.world, place, of.kind, here.page + 1, skip or None, which).assets)
+        shown = found[: here.page]
+        next_link = here.next(request, shown[-1].name) if len(found) > len(shown) else None
+        return page([_name_body(here, of, place, one.name) for one in shown], next_link)
 
 
 def _body(here: Here, of: Collection, place: Place, row: AssetRow) -> Told:
@@ -150,6 +159,10 @@ def _body(here: Here, of: Collection, place: Place, row: AssetRow) -> Told:
     }
     if of.kind is AssetKind.MODEL:
         now["flavors"] = said.get("flavors") or {}  # clients look into it
+    if of.uri and row.tree is not None and _KEPT.match(str(said.get(of.uri))):
+        now[of.uri] = _held(here.world, place, row)
+    if of.kind is AssetKind.COMPONENT:
+        now["componentSpec"] = {**said["componentSpec"], "name": row.name, "version": row.version}
     id = id_of(place, of.name, row.name, "versions", row.version)
     return resource(id, f"workspaces/{of.name}/versions", {**said, **now}, by=row.created_by, at=row.created_at)
 
@@ -248,7 +261,17 @@ def _new(name: str, version: str, said: Told, type: str, path: str) -> AssetNew:
 
 
 def _uri(row: AssetRow) -> str:
-    return row.place or f"azureml://datastores/workspaceblobstore/paths/LocalUpload/{row.tree}"
+    return row.place or f"azureml:{row.name}:{row.version}"
+
+
+def _held(world: World, place: Place, row: AssetRow) -> str:
+    """Where clients read the files that Mayfly holds for a version."""
+    last = re.split(r"[/:]", (row.place or "").rstrip("/"))[-1]
+    if row.is_file:
+        last = world.trees.read(world.content, str(row.tree)).entries[0].path
+    base = f"azureml://subscriptions/{place.subscription}/resourcegroups/{place.resource_group}"
+    path = f"{ASSETS}/{row.kind}/{row.name}/{row.version}/{last.rpartition('/')[2] or row.name}"
+    return f"{base}/workspaces/{place.workspace}/datastores/{datastores.DEFAULT}/paths/{path}"
 
 
 def _component(world: World, who: str, place: Place, name: str, version: str, said: Told) -> tuple[AssetRow, bool]:
@@ -277,7 +300,7 @@ def _component_said(row: AssetRow) -> Told:
 
 COLLECTIONS = (
     Collection("environments", AssetKind.ENVIRONMENT, _environment, _environment_said),
-    Collection("data", AssetKind.DATA, _data, _data_said),
-    Collection("models", AssetKind.MODEL, _model, _model_said),
+    Collection("data", AssetKind.DATA, _data, _data_said, "dataUri"),
+    Collection("models", AssetKind.MODEL, _model, _model_said, "modelUri"),
     Collection("components", AssetKind.COMPONENT, _component, _component_said),
 )

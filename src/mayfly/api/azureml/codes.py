@@ -14,7 +14,7 @@ from mayfly.services.places import Place
 from mayfly.services.signatures import Grant
 from mayfly.store.codes import CodeRow
 from mayfly.wire.azureml import datastores as wire
-from mayfly.wire.azureml.resources import Body, page, properties_of, resource
+from mayfly.wire.azureml.resources import Body, properties_of, resource
 
 _UPLOAD_MS = 24 * 3600_000
 _VERSIONS = f"{WS}/codes/{{name}}/versions"
@@ -41,7 +41,8 @@ def router(here: Here) -> APIRouter:
                 return codes.versions(here.world, place, name)
             return codes.same(here.world, place, hash, hashVersion)
 
-        return page([_body(here, request, place, row) for row in here.listed(look)])
+        body = lambda row: _body(here, request, place, row)  # noqa: E731
+        return here.paged(request, here.listed(look), lambda row: row.version, body)
 
     @routes.get(_ONE)
     def show(subscription: Name, group: Name, workspace: Name, name: Name, version: Name, request: Request) -> Body:
@@ -83,6 +84,6 @@ def router(here: Here) -> APIRouter:
 
 def _body(here: Here, request: Request, place: Place, row: CodeRow) -> Body:
     container = blobs.container_of(row.workspace, row.datastore)
-    properties = {**row.body, "codeUri": wire.blob_address(here.base(request), container, row.path)}
+    properties = {**row.body, "codeUri": wire.code_address(here.base(request), container, row.path)}
     id = id_of(place, "codes", row.name, "versions", row.version)
     return resource(id, "workspaces/codes/versions", properties, by=row.created_by, at=row.created_at)

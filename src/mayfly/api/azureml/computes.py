@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from mayfly.api.azureml import operations
@@ -16,7 +16,7 @@ from mayfly.api.workspace import Name, user
 from mayfly.kit.errors import Conflict, Invalid
 from mayfly.services import quotas, verbatim
 from mayfly.services.places import DEFAULT, Place
-from mayfly.wire.azureml.resources import PROVIDER, page, properties_of, resource
+from mayfly.wire.azureml.resources import PROVIDER, properties_of, resource
 from mayfly.wire.azureml.resources import Body as Told
 from mayfly.wire.mayfly import QuotaUpdate
 
@@ -30,9 +30,18 @@ def router(here: Here) -> APIRouter:
     one = f"{WS}/computes/{{name}}"
 
     @routes.get(f"{WS}/computes")
-    def listing(subscription: Name, group: Name, workspace: Name) -> Told:
+    def listing(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        request: Request,
+        kind: Annotated[str, Query(alias="computeType")] = "",
+    ) -> Told:
         place = Place(subscription, group, workspace)
-        return page([_body(place, row.name, row.body) for row in verbatim.listing(here.world, place, "computes")])
+        found = [
+            one for one in verbatim.listing(here.world, place, "computes") if kind.lower() in ("", _kind(one.body))
+        ]
+        return here.paged(request, found, lambda row: row.name, lambda row: _body(place, row.name, row.body))
 
     @routes.get(one)
     def show(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
@@ -56,6 +65,12 @@ def router(here: Here) -> APIRouter:
         verbatim.get(here.world, place, "computes", name)
         verbatim.remove(here.world, place, "computes", name)
         return operations.begun(here, request, place, "delete", name)
+
+    @routes.post(f"{one}/listNodes")
+    def nodes(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
+        """A cluster has none of its own: the nodes of its jobs come and go with them."""
+        verbatim.get(here.world, Place(subscription, group, workspace), "computes", name)
+        return {"nodes": []}
 
     _amounts(routes, here)
     return routes
@@ -111,6 +126,10 @@ def _check(here: Here, name: str, said: Mapping[str, Any]) -> None:
     size = str(_own({"properties": said}).get("vmSize") or "")
     if size and size.lower() not in here.world.sizes:
         raise Invalid("SizeUnknown", f"There is no size '{size}'.", remedy="`mayfly compute list-sizes` shows them.")
+
+
+def _kind(body: Mapping[str, Any]) -> str:
+    return str(properties_of(body).get("computeType", "")).lower()
 
 
 def _own(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mayfly.services.places import Place
 from mayfly.services.signatures import Grant
 from mayfly.wire import data
 from mayfly.wire.azureml import datastores as wire
-from mayfly.wire.azureml.resources import Body, page, properties_of
+from mayfly.wire.azureml.resources import Body, properties_of
 
 _HOUR_MS = 3600_000
 _HOURS, _MOST_HOURS = 24, 7 * 24
@@ -28,11 +28,22 @@ def router(here: Here) -> APIRouter:
     routes = APIRouter()
 
     @routes.get(f"{WS}/datastores")
-    def listing(subscription: Name, group: Name, workspace: Name, request: Request, isDefault: bool = False) -> Body:
+    def listing(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        request: Request,
+        isDefault: bool = False,
+        names: str = "",
+        searchText: str = "",
+    ) -> Body:
         place = Place(subscription, group, workspace)
         own = [_own(here, request, place, name) for name in OWN if name == DEFAULT or not isDefault]
         views = [] if isDefault else datastores.listing(here.world, place)
-        return page([*own, *(_elsewhere(place, one) for one in views if _has_word(one))])
+        found = [*own, *(_elsewhere(place, one) for one in views if _has_word(one))]
+        asked = [one.strip() for one in names.split(",") if one.strip()]
+        shown = [one for one in found if (not asked or one["name"] in asked) and searchText.lower() in one["name"]]
+        return here.paged(request, shown, lambda body: body["name"], lambda body: body)
 
     @routes.get(_ONE)
     def show(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> Body:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import Request
 
@@ -16,10 +16,12 @@ from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
 from mayfly.services.world import World
 from mayfly.store.assets import Which
-from mayfly.wire.azureml.resources import PROVIDER, workspace_id
+from mayfly.wire.azureml.resources import PROVIDER, Body, page, workspace_id
 
 WORKSPACES = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces"
 WS = f"{WORKSPACES}/{{workspace}}"
+MFE = "/mferp/managementfrontend"
+"""What the SDK writes behind the address that discovery gives it."""
 HISTORY = f"/history/v1.0{WS}"
 
 Found = TypeVar("Found")
@@ -35,6 +37,8 @@ class Here:
     """Of this machine's own TLS listener."""
     url: str = ""
     """Of its plain one."""
+    page: int = 100
+    """How much a collection shows at a time."""
 
     def base(self, request: Request) -> str:
         """The address that the caller may go on with: its own where it came by TLS, or where there is no TLS."""
@@ -53,6 +57,24 @@ class Here:
         names = ("127.0.0.1", "localhost", "[::1]", socket.gethostname().lower())
         return frozenset({*(f"{name}:{port}" for name in names), urlsplit(self.base(request)).netloc})
 
+    def next(self, request: Request, last: str, left: int | None = None) -> str:
+        """Where the page begins that comes after `last`; `left`: how many are asked for from there on ($top)."""
+        asked = [(key, value) for key, value in request.query_params.multi_items() if key not in ("$skip", "$top")]
+        more = [("$skip", last), *([] if left is None else [("$top", str(left))])]
+        return f"{self.base(request)}{quote(request.url.path)}?{urlencode([*asked, *more], safe='$')}"
+
+    def most(self, top: int | None) -> int:
+        """How many a page shows, where `top` are asked for."""
+        return min(top or self.page, self.page)
+
+    def paged(self, request: Request, found: Sequence[Found], name: Callable[[Found], str], body: Callable) -> Body:
+        """A page of what is at hand whole, in the order of its names."""
+        skip = request.query_params.get("$skip", "")
+        left = sorted((one for one in found if name(one) > skip), key=name)
+        shown = left[: self.page]
+        next_link = self.next(request, name(shown[-1])) if len(left) > len(shown) else None
+        return page([body(one) for one in shown], next_link)
+
     def listed(self, look: Callable[[], list[Found]]) -> list[Found]:
         """A list in a workspace that an embedded server would make on the first write is empty, not an error."""
         try:
@@ -66,6 +88,12 @@ class Here:
 def which_of(view: str) -> Which:
     """What a `listViewType` asks for."""
     return _VIEWS.get(view.lower(), "active")
+
+
+def labelled(labels: Mapping[str, str], asked: str) -> bool:
+    """Whether they have what `name,other=value` asks for."""
+    pairs = [one.partition("=") for one in asked.split(",") if one]
+    return all(name in labels and (not equals or labels[name] == value) for name, equals, value in pairs)
 
 
 def id_of(place: Place, *parts: str) -> str:

@@ -23,12 +23,11 @@ from mayfly.store import jobs as rows
 from mayfly.store.azure_bodies import BodyRow
 from mayfly.store.jobs import JobRow
 from mayfly.wire.azureml.resources import Body as Told
-from mayfly.wire.azureml.resources import labels_of, moment, properties_of
+from mayfly.wire.azureml.resources import labels_of, moment, page, properties_of
 from mayfly.wire.mayfly import JobUpdate
 
 _FOLLOWED_MS = 600_000
 _MOST_FOLLOWERS = 10_000
-_PAGE = 100
 _VERSION = re.compile(r"azure-ai-ml/(\d+)\.(\d+)")
 
 
@@ -98,18 +97,17 @@ def router(here: Here) -> APIRouter:
         workspace: Name,
         name: Name,
         request: Request,
-        top: Annotated[int, Query(alias="$top", ge=1)] = _PAGE,
+        top: Annotated[int | None, Query(alias="$top", ge=1)] = None,
         skip: Annotated[str, Query(alias="$skip")] = "",
     ) -> Told:
         place = Place(subscription, group, workspace)
         if find(here, place, name)[0] is None:
             return {"value": []}
-        most = min(top, _PAGE)
+        most = here.most(top)
         found = jobs.rows(here.world, place, most + 1, skip or None, "all", parent=name)
         value = [_run(here, row) for row in found[:most]]
-        if len(found) <= most or top <= most:
-            return {"value": value}
-        return {"value": value, "nextLink": f"{here.base(request)}{request.url.path}?$skip={found[most - 1].name}"}
+        more = len(found) > most and (top is None or top > most)
+        return page(value, here.next(request, found[most - 1].name, top and top - most) if more else None)
 
     @routes.get(f"{run}/serviceinstances/{{node}}")
     def instances(subscription: Name, group: Name, workspace: Name, name: Name, node: str) -> Told:

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from mayfly.api.azureml import code, command, computes, operations, ours, pipeline
-from mayfly.api.azureml.here import WS, Here, id_of, which_of
+from mayfly.api.azureml.here import WS, Here, id_of, labelled, which_of
 from mayfly.api.workspace import Name, user
 from mayfly.kit.errors import Conflict, Invalid, NotFound
 from mayfly.services import capabilities, jobs, submissions, verbatim
@@ -27,7 +26,8 @@ from mayfly.wire.mayfly import Submission
 NOT_YET = "JobTypeNotSupported"
 RUN = ("command", PIPELINE)
 """Types of jobs that run by these doors."""
-_PAGE = 100
+_UNRUN = ":"
+"""No name of a job begins with it."""
 _OURS = ("mayfly.notes", "mayfly.notRespondingSince", "mayfly.error")
 """Properties that these doors add, and take no notice of when they come back."""
 
@@ -69,20 +69,21 @@ def router(here: Here) -> APIRouter:
         request: Request,
         view: Annotated[str, Query(alias="listViewType")] = "ActiveOnly",
         skip: Annotated[str, Query(alias="$skip")] = "",
+        kind: Annotated[str, Query(alias="jobType")] = "",
+        tag: str = "",
+        properties: str = "",
+        scheduled: bool = False,
+        schedule: Annotated[str, Query(alias="scheduleId")] = "",
+        asset: Annotated[str, Query(alias="assetName")] = "",
     ) -> Told:
+        """Those that run, newest first, then those that do not run yet, by name. What is asked for beside leaves a page
+        shorter than others. No schedule and no import has made a job here."""
+        if scheduled or schedule or asset:
+            return page([])
         place = Place(subscription, group, workspace)
-        which = which_of(view)
-        found = here.listed(lambda: jobs.rows(here.world, place, _PAGE + 1, skip or None, which))
-        kept = {row.name: row for row in verbatim.listing(here.world, place, "jobs")}
-        bodies = [_body(here, request, place, row, kept.pop(row.name, None)) for row in found[:_PAGE]]
-        if not skip:
-            running = here.listed(lambda: jobs.names(here.world, place, list(kept)))
-            bodies += [_waiting(place, row) for row in kept.values() if row.name not in running and _shown(row, which)]
-        next_link = None
-        if len(found) > _PAGE:
-            query = f"listViewType={quote(view)}&$skip={found[_PAGE - 1].name}"
-            next_link = f"{here.base(request)}{request.url.path}?{query}"
-        return page(bodies, next_link)
+        bodies, last = _page(here, request, place, which_of(view), skip)
+        shown = [one for one in bodies if _asked(one["properties"], kind, tag, properties)]
+        return page(shown, here.next(request, last) if last else None)
 
     @routes.post(f"{one}/cancel")
     def cancel(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> Response:
@@ -97,6 +98,31 @@ def router(here: Here) -> APIRouter:
         return operations.begun(here, request, place, "delete", name)
 
     return routes
+
+
+def _page(here: Here, request: Request, place: Place, which: Which, skip: str) -> tuple[list[Told], str]:
+    """What is on it, and where the next begins: at the name of a job, or of one that does not run behind a ':'."""
+    world, bodies = here.world, []
+    if not skip.startswith(_UNRUN):
+        found = here.listed(lambda: jobs.rows(world, place, here.page + 1, skip or None, which))
+        shown = found[: here.page]
+        told = verbatim.named(world, place, "jobs", [row.name for row in shown]) if shown else {}
+        gone = {name for name, one in told.items() if one.deleted}
+        bodies = [_body(here, request, place, row, told.get(row.name)) for row in shown if row.name not in gone]
+        if len(found) > len(shown):
+            return bodies, shown[-1].name
+        skip = _UNRUN
+    room = here.page - len(bodies)
+    waiting = here.listed(lambda: verbatim.unrun(world, place, skip.removeprefix(_UNRUN), room + 1))
+    bodies += [_waiting(place, row) for row in waiting[:room] if _shown(row, which)]
+    if len(waiting) <= room:
+        return bodies, ""
+    return bodies, _UNRUN + (waiting[room - 1].name if room else "")
+
+
+def _asked(said: Told, kind: str, tag: str, properties: str) -> bool:
+    matches = kind.lower() in ("", str(said["jobType"]).lower())
+    return matches and labelled(said.get("tags") or {}, tag) and labelled(said.get("properties") or {}, properties)
 
 
 def show_one(here: Here, request: Request, place: Place, name: str) -> Told:

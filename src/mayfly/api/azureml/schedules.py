@@ -13,7 +13,7 @@ from mayfly.services import verbatim
 from mayfly.services.places import Place
 from mayfly.store.azure_bodies import BodyRow
 from mayfly.wire.azureml.resources import Body as Told
-from mayfly.wire.azureml.resources import labels_of, page, properties_of, resource
+from mayfly.wire.azureml.resources import labels_of, properties_of, resource
 
 _NOTE = "This server keeps schedules, but does not start their jobs yet."
 
@@ -36,11 +36,14 @@ def router(here: Here) -> APIRouter:
         return _body(place, verbatim.get(here.world, place, "schedules", name))
 
     @routes.get(f"{WS}/schedules")
-    def listing(subscription: Name, group: Name, workspace: Name, listViewType: str = "EnabledOnly") -> Told:
+    def listing(
+        subscription: Name, group: Name, workspace: Name, request: Request, listViewType: str = "EnabledOnly"
+    ) -> Told:
         place = Place(subscription, group, workspace)
         found = [_body(place, row) for row in verbatim.listing(here.world, place, "schedules")]
         wanted = {"enabledonly": (True,), "disabledonly": (False,)}.get(listViewType.lower(), (True, False))
-        return page([body for body in found if body["properties"]["isEnabled"] in wanted])
+        shown = [body for body in found if body["properties"]["isEnabled"] in wanted]
+        return here.paged(request, shown, lambda body: body["name"], lambda body: body)
 
     @routes.delete(one)
     def delete(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> Response:

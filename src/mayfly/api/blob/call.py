@@ -52,6 +52,8 @@ class Call:
     """By lower-case names."""
     receive: Receive
     grant: Grant
+    folder: str = ""
+    """That stands for the container, with a '/' at its end."""
 
     @property
     def space(self) -> Space:

@@ -20,7 +20,7 @@ async def listing(call: Call) -> Answer:
     """Pages by marker; `include=metadata` is understood, other things to include are not there."""
     call.allow("l")
     query = call.query
-    prefix = query.get("prefix", "")
+    prefix = call.folder + query.get("prefix", "")
     if call.grant.blob or (call.grant.folder and not prefix.startswith(f"{call.grant.folder}/")):
         raise Forbidden(
             "AuthorizationPermissionMismatch",
@@ -29,6 +29,7 @@ async def listing(call: Call) -> Answer:
         )
     most = _most(query.get("maxresults"))
     begin = _place(query.get("marker", ""))
+    container = "/".join(filter(None, (call.address.container, call.folder.rstrip("/"))))
 
     def work() -> Page:
         return blobs.listing(call.world, call.space, prefix, query.get("delimiter", ""), begin, most)
@@ -36,7 +37,7 @@ async def listing(call: Call) -> Answer:
     found = await to_thread.run_sync(work)
     metadata = "metadata" in query.get("include", "").split(",")
     body = wire.blob_list(
-        call.address.service, call.address.container, query, _listed(found, metadata), _marker(found.next)
+        call.address.service, container, query, _listed(found, metadata, len(call.folder)), _marker(found.next)
     )
     return Answer(200, {"Content-Type": "application/xml"}, body)
 
@@ -62,16 +63,16 @@ async def create(call: Call) -> Answer:
     raise Conflict("ContainerAlreadyExists", "The container of a datastore is always there.")
 
 
-def _listed(page: Page, metadata: bool) -> list[Listed]:
+def _listed(page: Page, metadata: bool, cut: int) -> list[Listed]:
     known = {blob.path: blob for blob in page.blobs}
     found = []
     for name in page.names:
         blob = known.get(name)
         if blob is None:
-            found.append(Listed(name))
+            found.append(Listed(name[cut:]))
             continue
         told = blob.metadata if metadata else None
-        found.append(Listed(name, blob.size, blob.etag, blob.created_at, blob.modified_at, blob.headers, told))
+        found.append(Listed(name[cut:], blob.size, blob.etag, blob.created_at, blob.modified_at, blob.headers, told))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -80,15 +81,16 @@ class BlobDoor:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         query = dict(pairs)
-        about = address.blob
-        if not about and query.get("comp") == "list":
-            about = query.get("prefix", "")
+        about, folder = address.blob, ""
+        if query.get("comp") == "list" and query.get("restype") == "container":  # a folder may stand for a container
+            folder = f"{address.blob.strip('/')}/" if address.blob else ""
+            address, about = replace(address, blob=""), folder + query.get("prefix", "")
         world = self._world
         if "si" in query:  # the store is asked
             grant = await to_thread.run_sync(granted, world, pairs, address, about)
         else:
             grant = granted(world, pairs, address, about)
-        call = Call(world, scope["method"], address, query, headers, body.receive, grant)
+        call = Call(world, scope["method"], address, query, headers, body.receive, grant, folder)
         table = _BLOB if address.blob else _CONTAINER
         operation = table.get((call.method, query.get("comp", "")))
         if operation is None:

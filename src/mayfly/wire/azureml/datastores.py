@@ -26,6 +26,12 @@ def blob_address(base: str, container: str, path: str = "") -> str:
     return f"{base}/{ACCOUNT}.blob.{SUFFIX}/{container}" + (f"/{quote(path)}" if path else "")
 
 
+def code_address(base: str, container: str, path: str) -> str:
+    """As `blob_address`, in the one form that clients can take apart who download code: they know no other cloud's names.
+    The host is this server's all the same."""
+    return f"{base}/{ACCOUNT}.blob.core.windows.net/{container}/{quote(path)}"
+
+
 def own(id: str, host: str, container: str, *, default: bool, at: int) -> Body:
     """One of Mayfly's own. Clients make `https://<accountName>.blob.<suffix>` of the account's name, so that it begins
     with this server's host and port."""
