@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mayfly.testing.embedded import HELLO, Make, counting, numbered
+from mayfly.testing.chance import drawn
+from mayfly.testing.databases import Databases, kinds
+from mayfly.testing.embedded import HELLO, Embedded, Make, counting, numbered
 from mayfly.testing.nodes import until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.fault]
@@ -62,6 +64,50 @@ def test_a_restored_server_has_all_and_gives_no_old_fence(fresh: Make, tmp_path:
     until(lambda: not other.problems())
     again = other.json("backup", str(tmp_path / "second"))
     assert again["epoch"] > made["epoch"]
+
+
+@pytest.fixture(scope="module")
+def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a server with one job that has ended."""
+    place = tmp_path_factory.mktemp("kept")
+    one = Embedded(place / "home")
+    one.start()
+    one.post({**HELLO, "name": "ended"})
+    one.wait("ended", "Completed")
+    one.json("backup", str(place / "backup"))
+    one.finish()
+    return place / "backup"
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_a_restore_that_died_is_begun_again(
+    fresh: Make, databases: Databases, backup: Path, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+
+    def restored(point: str = "") -> tuple[Embedded, int]:
+        url = databases.empty(kind, tmp_path / "empty") if kind == "postgresql" else ""
+        one = fresh(MAYFLY_DATABASE=url)
+        where = {"MAYFLY_KILL_AT": point} if point else {"MAYFLY_KILL_TRACE": str(tmp_path / "points")}
+        return one, one.run("restore", str(backup), **where).status
+
+    assert restored()[1] == 0
+    points = sorted(set((tmp_path / "points").read_text().splitlines()))
+    assert any(point.startswith("store:dump.take_in") for point in points)
+    for point in drawn("restore", points):
+        one, status = restored(point)
+        assert status != 0, f"nobody died at {point}"
+        again = one.run("restore", str(backup))
+        assert again.status == 0 or "InUse]" in again.err, (point, again.err)  # it had been whole
+        one.start()
+        assert one.job("ended")["status"] == "Completed", point
+        assert one.log("ended") == "hello\n", point
+        one.post({**HELLO, "name": "next"})
+        one.wait("next", "Completed")
+        made = one.json("backup", str(tmp_path / "next"))
+        assert made["epoch"] > json.loads((backup / "backup.json").read_text())["epoch"], point
+        one.call("POST", "/mayfly/v1/server/down", {"mode": "cancel-jobs"})
+        until(lambda one=one: not one.processes())
 
 
 def test_what_cannot_be_backed_up_or_restored_is_told(fresh: Make, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mayfly.testing.chance import drawn
 from mayfly.testing.embedded import Embedded, Make, counting, numbered
 from mayfly.testing.nodes import alive, kill, until
 
@@ -67,7 +68,7 @@ def running(one: Embedded, lines: int = LINES, status: int = 0) -> tuple[str, st
     return name, node, until(lambda: one.user_process(node))
 
 
-@pytest.mark.parametrize("death", DEATHS)
+@pytest.mark.parametrize("death", drawn("death", DEATHS, 2))
 def test_a_death_costs_a_job_nothing(embedded: Embedded, death: str) -> None:
     name, node, pid = running(embedded, status=3)
     DEATHS[death](embedded, node)
@@ -80,7 +81,7 @@ def test_a_death_costs_a_job_nothing(embedded: Embedded, death: str) -> None:
     assert embedded.log(name) == numbered(LINES)
 
 
-@pytest.mark.parametrize("who", ["server", "agent", "server and agent"])
+@pytest.mark.parametrize("who", drawn("who dies", ["server", "agent", "server and agent"]))
 def test_death_at_a_random_moment(embedded: Embedded, who: str) -> None:
     """Anywhere between the submission and the end; the moment is in the failure's text."""
     moment = random.uniform(0.0, 2.0)
@@ -183,7 +184,7 @@ def test_a_stream_outlives_the_server(embedded: Embedded) -> None:
     assert said.startswith(numbered(LINES))
 
 
-@pytest.mark.parametrize("pause_s", [0.0, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize("pause_s", drawn("pause", [0.0, 0.2, 0.5, 0.8], 2))
 def test_cancel_races_the_start(shared: Embedded, pause_s: float) -> None:
     """Whichever wins: the end is Canceled, and nothing runs afterwards."""
     name = shared.post({**counting(600)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from mayfly.testing.chance import chance
+from mayfly.testing.chance import chance, drawn
 from mayfly.testing.embedded import Make
 from mayfly.testing.lives import LIVES
 from mayfly.testing.storms import storm
@@ -14,10 +14,7 @@ from mayfly.testing.trials import lived
 pytestmark = [pytest.mark.end_to_end, pytest.mark.fault, pytest.mark.timeout(600)]
 
 
-SLICE = chance("lives").sample(sorted(LIVES), 5)
-
-
-@pytest.mark.parametrize("life", SLICE)
+@pytest.mark.parametrize("life", drawn("lives", sorted(LIVES), 4))
 def test_a_life_survives_a_death_at_any_of_its_points(fresh: Make, life: str) -> None:
     passed, _ = lived(fresh(), LIVES[life])
     point = chance(life).choice(passed)

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from mayfly.testing.chance import ALL
 from mayfly.testing.embedded import HELLO, WORKSPACE, Embedded, Make, counting, numbered
 from mayfly.testing.nodes import alive, until
 
 pytestmark = pytest.mark.end_to_end
 
 AT_ONCE = 10
-STREAMS = 150
+STREAMS = 1_000 if ALL else 150
 
 
 @pytest.mark.timeout(300)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mayfly.testing.chance import ALL, drawn
 from mayfly.testing.embedded import HELLO, Embedded, Make, counting, numbered
 from mayfly.testing.faulty import Clock, disk, network, read_only
 from mayfly.testing.nodes import alive, until
@@ -59,7 +60,7 @@ def test_a_full_store_refuses_what_it_cannot_keep_and_forgets_nothing(fresh: Mak
         one.finish()
 
 
-@pytest.mark.parametrize("where", ["logs", "content"])
+@pytest.mark.parametrize("where", drawn("full disk", ["logs", "content"]))
 def test_a_full_disk_for_logs_or_outputs_only_delays(fresh: Make, tmp_path: Path, where: str) -> None:
     one = fresh()
     with disk(one.folder / where, 2) as full:  # smaller than what the job leaves
@@ -90,7 +91,7 @@ def test_a_server_says_that_its_store_is_read_only(fresh: Make) -> None:
     assert one.log(name) == numbered(30)
 
 
-@pytest.mark.parametrize("off_s", [-DAY_S, DAY_S])
+@pytest.mark.parametrize("off_s", drawn("clock", [-DAY_S, DAY_S]))
 def test_a_clock_that_is_set_changes_nothing(fresh: Make, tmp_path: Path, off_s: int) -> None:
     clock = Clock(tmp_path)
     one = fresh(**clock.environ)
@@ -112,17 +113,47 @@ def test_a_clock_that_is_set_changes_nothing(fresh: Make, tmp_path: Path, off_s:
     until(lambda: not one.problems())
 
 
-def test_a_network_that_was_cut_costs_nothing(fresh: Make) -> None:
+@pytest.mark.parametrize(
+    "cut_s", [10, *([5, 60] if ALL else [])]
+)  # 10: longer than the silence that makes a node suspect
+def test_a_network_that_was_cut_costs_nothing(fresh: Make, cut_s: int) -> None:
     with network() as loopback:
         one = fresh()
         one.start()
         name = one.post(counting(60))
         one.wait_log(name, "line 2\n")
         loopback.cut()
-        time.sleep(10)  # longer than the silence after which a node is suspected
+        time.sleep(cut_s)
         loopback.heal()
         assert until(lambda: one.job(name)["status"] == "Running")
         job = one.wait(name, "Completed")
         assert (job["attempt"], job["exit_codes"], one.log(name)) == (1, [0], numbered(60))
         until(lambda: not one.problems())
         one.finish()
+
+
+def test_a_node_that_is_cut_off_for_longer_than_it_may_ends_by_itself(fresh: Make) -> None:
+    with network() as loopback:
+        one = fresh(MAYFLY_ORPHAN_SECONDS="6")
+        one.start()
+        name = one.post(counting(6000))
+        one.wait_log(name, "line 2\n")
+        (node,) = one.nodes()
+        process = one.user_process(node)
+        loopback.cut()
+        until(lambda: not alive(process))
+        until(lambda: not one.watchdog(node))
+        loopback.heal()
+        job = one.wait(name, "Failed")
+        assert (job["error"]["code"], job["attempt"]) == ("NodeLost", 1), job
+        assert numbered(6000).startswith(one.log(name))
+        _runs_again(one)
+        one.finish()
+
+
+def _runs_again(one: Embedded) -> None:
+    name = one.post(HELLO)
+    one.wait(name, "Completed")
+    assert one.log(name) == "hello\n"
+    until(lambda: not any(row["held"] for row in one.call("GET", "/usage")))
+    until(lambda: not one.problems())

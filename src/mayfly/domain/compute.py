@@ -114,6 +114,9 @@ class Fleet:
     """Whether a named larger size may run on what there is, accounted at its declared size."""
     max_nodes: int = 64
     """The largest gang the fleet takes, emulated ones included."""
+    orphan_s: float | None = None
+    """How long a node without contact to its server goes on before it ends by itself, its jobs too; None: for as long as they
+    run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ _RESTARTS = 8
 class LocalProvider:
     """Implements `ports.compute.ComputeProvider`."""
 
-    def __init__(self, state_folder: Path, cache_folder: Path, max_nodes: int = 64) -> None:
+    def __init__(
+        self, state_folder: Path, cache_folder: Path, max_nodes: int = 64, orphan_s: float | None = None
+    ) -> None:
+        """`orphan_s`: see `Fleet`; None, the rule on one machine, lets a job outlive its server for as long as it runs."""
         self._nodes = state_folder / "nodes"
         self._nodes.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._state_folder = state_folder
@@ -41,7 +44,7 @@ class LocalProvider:
         self._lock = threading.Lock()
         self._children: dict[NodeId, subprocess.Popen[bytes]] = {}
         self._starts: dict[NodeId, int] = {}
-        self._fleet = _this_machine(state_folder, max_nodes)
+        self._fleet = _this_machine(state_folder, max_nodes, orphan_s)
 
     def fleet(self) -> Fleet:
         return self._fleet
@@ -71,7 +74,7 @@ class LocalProvider:
             "instance_type": wish.instance_type,
             "state_folder": str(self._state_folder),
             "cache_folder": str(self._cache_folder),
-            "orphan_s": None,
+            "orphan_s": self._fleet.orphan_s,
         }
         write_durably(folder / "node.json", json.dumps(content).encode())
         child = self._children.get(wish.node)
@@ -134,14 +137,14 @@ def _held(path: Path) -> bool:
     return False
 
 
-def _this_machine(folder: Path, max_nodes: int) -> Fleet:
+def _this_machine(folder: Path, max_nodes: int, orphan_s: float | None) -> Fleet:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     gpus = _gpus()
     disk = round(shutil.disk_usage(folder).free / (1 << 30), 1)
     total = Amount(cores, memory, frozenset(gpus))
     sizes = own_sizes(cores, memory, disk, len(gpus))
-    return Fleet(NAME, total, sizes, disk, emulates=True, max_nodes=max_nodes)
+    return Fleet(NAME, total, sizes, disk, emulates=True, max_nodes=max_nodes, orphan_s=orphan_s)
 
 
 def _gpus() -> list[str]:

@@ -30,6 +30,7 @@ from mayfly.services import backups
 from mayfly.services.backups import Kept
 from mayfly.store import schema
 from mayfly.store.unit import Store
+from mayfly.transfer.killpoints import lasting
 
 _FORMAT = 1
 _ABOUT = "backup.json"
@@ -121,8 +122,9 @@ def restore(home: Path, at: Path) -> dict[str, Any]:
         whole = home / "mayfly.db.restored"
         _copy_database(part, whole)
         sync(whole)
-        whole.rename(home / "mayfly.db")
-        sync(home)
+        with lasting("server:store restored"):
+            whole.rename(home / "mayfly.db")
+            sync(home)
         _clear(part)
     return {**about, "epoch": epoch, "path": str(home)}
 

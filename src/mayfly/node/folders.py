@@ -110,7 +110,8 @@ class AttemptFolder:
         return self.root / "etc"
 
     def record(self, name: str) -> Path:
-        """A step's own file: 'assignment', 'materialised', 'ready', 'go', 'launch', 'stop', 'exited', 'collected'."""
+        """A step's own file: 'assignment', 'materialised', 'ready', 'go', 'launch', 'stop', 'orphaned', 'exited',
+        'collected'."""
         return self.root / f"{name}.json"
 
     def process(self, index: int) -> Path:

@@ -18,6 +18,8 @@ from mayfly.node.processes import boot_id, descendants, is_running, kill_marked,
 
 GRACE_S = 5.0
 """From SIGTERM to SIGKILL after a stop."""
+_NEVER_RAN = "The sandbox could not be made, so the command never ran; the job's log says why."
+_ORPHANED = "Its node had no contact to the server for as long as a node may go on without, and ended it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,13 @@ class Supervised:
         record = read_json(self._folder.exit(self.index))
         if record is not None:
             outside = not (record["started"] or record["stopped"] or record["timed_out"] or record["oom"])
+            lost, lost_code = (_NEVER_RAN, "SandboxFailed") if outside else ("", "")
+            if (
+                record["stopped"]
+                and self._folder.record("orphaned").exists()
+                and not self._folder.record("stop").exists()
+            ):
+                lost, lost_code = _ORPHANED, "NodeLost"
             return Ending(
                 self.index,
                 int(record["code"]),
@@ -140,8 +149,8 @@ class Supervised:
                 bool(record["timed_out"]),
                 int(record["at_boottime_ns"]),
                 float(record["cpu_s"]),
-                "The sandbox could not be made, so the command never ran; the job's log says why." if outside else "",
-                "SandboxFailed" if outside else "",
+                lost,
+                lost_code,
             )
         if not self.ever_began:
             return Ending(self.index, 137, lost="The command never ran: its supervisor did not begin.")

@@ -143,7 +143,10 @@ def _live_supervisors(folder: Path) -> list[Path]:
 
 
 def _kill_all(folder: Path) -> None:
-    """End every supervisor: SIGTERM lets it take its whole tree with it, SIGKILL follows after its grace."""
+    """End every supervisor: SIGTERM lets it take its whole tree with it, SIGKILL follows after its grace. Each attempt keeps
+    whose decision that was."""
+    for path in _live_supervisors(folder):
+        path.with_name("orphaned.json").touch()
     for number, patience_s in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
         deadline = time.monotonic() + patience_s
         for path in _live_supervisors(folder):

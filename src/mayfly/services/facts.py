@@ -57,7 +57,7 @@ def _exit(job: Job, report: agent.Exited) -> JobEvent:
     if report.lost:
         told = report.lost if report.lost_code else f"The exit status is unknown: {report.lost}"
         code, cause = code or 137, Cause(report.lost_code or "SupervisorLost", told)
-        if not report.lost_code and job.retries_left:  # no fault of the command's: as if its node were lost
+        if report.lost_code in ("", "NodeLost") and job.retries_left:  # no fault of the command's
             return AttemptLost(attempt, cause, retry=True)
     elif any(one.oom for one in report.exits):
         cause = _OUT_OF_MEMORY

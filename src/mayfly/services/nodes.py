@@ -55,7 +55,9 @@ def greet(world: World, node: str, hello: agent.Hello) -> agent.Welcome:
     world.store.write(keep)
     world.contacts.hear(node, now)
     world.contacts.has(node, [(one.job, one.attempt, one.epoch) for one in hello.attempts])
-    return agent.Welcome(protocol=max(spoken), epoch=world.epoch, heartbeat_s=HEARTBEAT_S, orphan_s=None)
+    return agent.Welcome(
+        protocol=max(spoken), epoch=world.epoch, heartbeat_s=HEARTBEAT_S, orphan_s=world.fleet.orphan_s
+    )
 
 
 def heard(world: World, node: str) -> None:

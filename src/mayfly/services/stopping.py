@@ -18,8 +18,6 @@ from mayfly.wire import mayfly as wire
 
 IDLE = Millis(30 * 60_000)
 """A server that a command started ends after this long with no unfinished job, no node and no request."""
-UNTIL = "until they end: on this machine a job outlives its server for as long as it runs"
-UNTIL_WITH = "until they end, as any other: the server at {} has the same database"
 
 _FAREWELL_S = 8.0
 """How long the end waits for idle agents to hear that they may go."""
@@ -84,10 +82,8 @@ class Stopping:
             self._draining.set()
             threading.Thread(target=self._drain, name="drain", daemon=True).start()
         continuing = [name for _job, name, state in unfinished if waits or others or state in _PLACED]
-        until = UNTIL_WITH.format(others[0].url) if others else UNTIL
-        return wire.DownView(
-            continuing=continuing, until=until if continuing else "", waits=waits, taken_over=bool(others)
-        )
+        until = _until(self._world, others[0].url if others else "") if continuing else ""
+        return wire.DownView(continuing=continuing, until=until, waits=waits, taken_over=bool(others))
 
     def finish_soon(self) -> None:
         """As `down` of mode stop, without an answer; once."""
@@ -132,3 +128,14 @@ class Stopping:
             woken.wait(2.0 if deadline is None else 0.1)
             woken.clear()
         listener.close()
+
+
+def _until(world: World, other: str) -> str:
+    """`other`: the URL of a server that has the same database, where there is one."""
+    if other:
+        return f"they end, as any other: the server at {other} has the same database"
+    if world.fleet.orphan_s is None:
+        return "they end: on this machine a job outlives its server for as long as it runs"
+    return (
+        f"they end, at the most {world.fleet.orphan_s:g} s without a server: then their nodes end, and they have failed"
+    )

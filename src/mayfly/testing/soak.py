@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,9 +19,12 @@ import structlog
 
 from mayfly.testing import deaths
 from mayfly.testing.callers import called
+from mayfly.testing.chance import VARIABLE
 from mayfly.testing.histories.hunt import Story, hunt
 from mayfly.testing.histories.rows import RowServer
 from mayfly.testing.histories.stored import StoredServer
+
+WORLD = tuple(f"tests/end_to_end/test_{name}.py" for name in ("faults", "world", "wild", "many"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,28 @@ def _storms(options: argparse.Namespace) -> list[str]:
     return _told(deaths.storms(options.seed, options.storms, say))
 
 
+def _world_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--world", default="", metavar="K", help="only the tests whose names have these words")
+
+
+def _world(options: argparse.Namespace) -> list[str]:
+    """The end-to-end tests of which CI draws some, all of them and at their full size."""
+    say(f"world: all of {', '.join(WORLD)} …")
+    chosen = ["-k", options.world] if options.world else []
+    pytest = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-n0", "-v", "-rN", "--tb=short", *WORLD, *chosen],
+        env={**os.environ, "MAYFLY_ALL": "1", VARIABLE: str(options.seed)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    told: list[str] = []
+    for line in pytest.stdout or ():
+        told.append(line)
+        if "::" in line:
+            say(f"  {line.rstrip()}")
+    return _told(["".join(told)] if pytest.wait() else [])
+
+
 def _told(stories: list[str]) -> list[str]:
     for one in stories:
         say(one)
@@ -137,6 +163,7 @@ PARTS = (
     Part("calls", _call_options, _calls),
     Part("kills", _kill_options, _kills),
     Part("storms", _storm_options, _storms),
+    Part("world", _world_options, _world),
 )
 
 

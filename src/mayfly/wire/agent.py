@@ -283,7 +283,8 @@ class Exited(Report, tag="exited", frozen=True, kw_only=True):
     lost: str = ""
     """Not empty: a supervisor died without leaving a record; the exit status is unknown and this says why."""
     lost_code: str = ""
-    """A code of its own for `lost`: 'SandboxFailed' when the command never ran, 'NodeFault' when the agent failed."""
+    """A code of its own for `lost`: 'SandboxFailed' when the command never ran, 'NodeFault' when the agent failed, 'NodeLost'
+    when the node ended it because it had no contact to the server for too long."""
 
 
 class PreparationFailed(Report, tag="unprepared", frozen=True, kw_only=True):
