@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from sqlalchemy import event
 
 from mayfly.services import jobs, logs
 from mayfly.testing.agent import Part, parts_of
@@ -223,3 +225,38 @@ def test_reports_by_http_are_answered_with_the_next_wishes(house: House) -> None
     assert found.attempts[0].action == "run" and found.attempts[0].go is not None
     assert log.json() == {"offset": 5}
     part.finish()
+
+
+def test_one_look_serves_all_who_follow(house: House) -> None:
+    part = start(house)
+    part.prepare()
+    write(house, part, 0, b"first\n")
+    followers = [Follower(house) for _ in range(10)]
+    until(lambda: all(one.text() == "first\n" for one in followers))
+    engine, statements = house.stage.world.store.engine, []
+    note = lambda *found: statements.append(found[2])  # noqa: E731
+    event.listen(engine, "before_cursor_execute", note)
+    for number in range(5):
+        write(house, part, 6 + 2 * number, b"x\n")
+        until(lambda number=number: all(one.text().count("x") > number for one in followers))
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(statements) <= 5 * 3, statements  # of whoever wrote the lines; streams ask nothing
+    part.finish()
+    assert all(one.end()[-1][0] == "end" for one in followers)
+    assert all(one.text() == "first\n" + 5 * "x\n" for one in followers)
+
+
+def test_who_does_not_read_holds_nobody_up(house: House) -> None:
+    part = start(house)
+    part.prepare()
+    host, port = house.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as idle:
+        token = house.token("user", "ann")
+        idle.sendall(f"GET {WS}/jobs/one/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        follower, line = Follower(house), b"~" * (1 << 16)
+        for number in range(200):  # more than the sockets take, and more than is kept
+            write(house, part, number * len(line), line)
+        part.finish()
+        assert follower.end()[-1][0] == "end" and len(follower.text()) == 200 * len(line)
+        with idle.makefile("rb") as late:
+            assert b"".join(iter(late.readline, b"0\r\n")).count(b"~") == 200 * len(line)

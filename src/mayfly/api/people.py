@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
-from mayfly.api.streams import follow
+from mayfly.api.streams import Streams
 from mayfly.api.workspace import WS, Name, user
 from mayfly.kit.errors import Invalid
 from mayfly.services import content, explanations, jobs, logs, quotas, results, submissions
@@ -26,6 +26,7 @@ from mayfly.wire import mayfly as wire
 
 def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopping, pages: Pages) -> APIRouter:
     routes = APIRouter()
+    streams = Streams(world)
 
     @routes.get("/mayfly/v1/server")
     def server() -> wire.ServerView:
@@ -110,7 +111,7 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     ) -> StreamingResponse:
         row = jobs.find(world, Place(subscription, group, workspace), name)
         return StreamingResponse(
-            follow(world, row.job.id, _offsets(offsets)),
+            streams.follow(row.job.id, _offsets(offsets)),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mayfly.kit.errors import NotFound
 from mayfly.services.world import World
@@ -49,11 +49,16 @@ def files(world: World, job: str) -> list[LogFile]:
         return (row.job.attempt if row is not None else 0), known
 
     last, known = world.store.read(sealed)
+    return [replace(one, sealed=(one.attempt, one.rank, one.file) in known) for one in names(world, job, last)]
+
+
+def names(world: World, job: str, last: int) -> list[LogFile]:
+    """As `files`, of the attempts up to `last`, without asking the store which are sealed."""
     found = []
     for attempt in range(1, max(1, last) + 1):
         for rank, file in sorted(world.logs.files(job, attempt), key=lambda one: (_order(one[1]), one[0], one[1])):
             size = world.logs.size(job, attempt, rank, file)
-            found.append(LogFile(_name(attempt, rank, file), attempt, rank, file, (attempt, rank, file) in known, size))
+            found.append(LogFile(_name(attempt, rank, file), attempt, rank, file, False, size))
     return found
 
 

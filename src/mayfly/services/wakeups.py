@@ -52,12 +52,17 @@ class Wakeups:
         event = threading.Event()
         return event, self._listen(event.set, topics)
 
-    def on_loop(self, topics: Iterable[str]) -> tuple[asyncio.Event, Listener]:
-        """Call from the loop that will wait."""
+    def on_loop(
+        self, topics: Iterable[str], event: asyncio.Event | None = None, before: Callable[[], None] | None = None
+    ) -> tuple[asyncio.Event, Listener]:
+        """Call from the loop that will wait. `event`: one that is set by other listeners too. `before`: called on the thread
+        that wakes, each time before the event is set."""
         loop = asyncio.get_running_loop()
-        event = asyncio.Event()
+        event = asyncio.Event() if event is None else event
 
         def notify() -> None:
+            if before is not None:
+                before()
             try:
                 loop.call_soon_threadsafe(event.set)
             except RuntimeError:
