@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mayfly.testing.databases import Databases, kinds
 from mayfly.testing.embedded import Embedded, Make
 
 
@@ -24,12 +23,12 @@ def fresh(tmp_path: Path) -> Iterator[Make]:
     """Makes an embedded server's folder; nothing runs in it yet."""
     made: list[Embedded] = []
 
-    def make(database: str = "", beside: Embedded | None = None, **environ: str) -> Embedded:
-        made.append(Embedded(tmp_path / f"home-{len(made)}", database, beside, **environ))
+    def make(**environ: str) -> Embedded:
+        made.append(Embedded(tmp_path / f"home-{len(made)}", **environ))
         return made[-1]
 
     yield make
-    for one in reversed(made):  # those beside another one first
+    for one in made:
         one.finish()
 
 
@@ -39,26 +38,6 @@ def embedded(fresh: Make) -> Embedded:
     one = fresh()
     one.start()
     return one
-
-
-@pytest.fixture
-def postgresql(databases: Databases, tmp_path: Path) -> Iterator[str]:
-    """The URL of a fresh database; of no other kind, since several servers may have it."""
-    if "postgresql" not in kinds():
-        pytest.skip("There is no PostgreSQL here.")
-    url = databases.empty("postgresql", tmp_path)
-    yield url
-    databases.drop(url)
-
-
-@pytest.fixture
-def pair(postgresql: str, fresh: Make) -> tuple[Embedded, Embedded]:
-    """Two servers of one database, whose state is the first one's home. The database outlives them."""
-    one = fresh(database=postgresql)
-    one.start()
-    other = fresh(beside=one)
-    other.start()
-    return one, other
 
 
 @pytest.fixture(scope="module")

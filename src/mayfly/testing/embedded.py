@@ -88,11 +88,23 @@ class Embedded:
             )
         self.server = process
         threading.Thread(target=process.wait, daemon=True).start()  # `down` waits until nothing is left of it
-        until(lambda: self.record.get("pid") == process.pid or process.returncode is not None, 60, 0.05)
+        until(lambda: self.own_record.get("pid") == process.pid or process.returncode is not None, 60, 0.05)
         return process.pid
+
+    def heal(self) -> int:
+        """Start what has died; how many servers that were."""
+        if self.server is None or self.server.poll() is None:
+            return 0
+        self.start()
+        return 1
 
     @property
     def record(self) -> dict[str, Any]:
+        """What there is to know of the server that is asked."""
+        return self.own_record
+
+    @property
+    def own_record(self) -> dict[str, Any]:
         try:
             return json.loads((self.folder / "server.json").read_text())
         except (OSError, ValueError):
@@ -100,8 +112,17 @@ class Embedded:
 
     @property
     def up(self) -> bool:
-        pid = self.record.get("pid", 0)
+        """Whether a server can be asked."""
+        return self.own_up
+
+    @property
+    def own_up(self) -> bool:
+        pid = self.own_record.get("pid", 0)
         return bool(pid) and alive(pid) and str(self.folder) in command_line(pid)
+
+    def servers(self) -> list[int]:
+        """The pids of those that were started and live."""
+        return [self.server.pid] if self.server is not None and self.server.poll() is None else []
 
     def kill_server(self) -> None:
         """As a power cut would."""
@@ -110,8 +131,9 @@ class Embedded:
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call a door of the workspace, or (`/mayfly/…`) of the server; what it answers."""
-        token = (self.folder / "token").read_text().strip()
-        url = self.record["url"] + (path if path.startswith("/mayfly") else WORKSPACE + path)
+        told = self.record
+        token = Path(told["token_file"]).read_text().strip()
+        url = told["url"] + (path if path.startswith("/mayfly") else WORKSPACE + path)
         answer = self._client.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else answer.text

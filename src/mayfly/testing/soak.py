@@ -23,6 +23,7 @@ from mayfly.testing.chance import VARIABLE
 from mayfly.testing.histories.hunt import Story, hunt
 from mayfly.testing.histories.rows import RowServer
 from mayfly.testing.histories.stored import StoredServer
+from mayfly.testing.lives import LIVES
 
 WORLD = tuple(f"tests/end_to_end/test_{name}.py" for name in ("faults", "world", "wild", "many"))
 
@@ -113,11 +114,17 @@ def _kill_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kills", type=int, default=60, metavar="M", help="deaths at kill points to go through (60); 0: all there are"
     )
+    parser.add_argument("--life", action="append", choices=sorted(LIVES), help="only this one; may be given again")
+    parser.add_argument("--house", choices=deaths.HOUSES, default="sqlite", help="what dies, also in storms (sqlite)")
 
 
 def _kills(options: argparse.Namespace) -> list[str]:
-    say(f"kills: {options.kills or 'all'} from seed {options.seed} …")
-    return _told(deaths.kills(options.seed, options.kills, say))
+    house, stories = options.house, []
+    say(f"kills: {options.kills or 'all'} in {house} from seed {options.seed} …")
+    with deaths.building(house) as build:
+        lives = deaths.FOR_TWO if house == "two servers" else ()
+        stories = deaths.kills(options.seed, options.kills, say, build, options.life or lives)
+    return _told(stories)
 
 
 def _storm_options(parser: argparse.ArgumentParser) -> None:
@@ -125,8 +132,9 @@ def _storm_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _storms(options: argparse.Namespace) -> list[str]:
-    say(f"storms: {options.storms} jobs from seed {options.seed} …")
-    return _told(deaths.storms(options.seed, options.storms, say))
+    say(f"storms: {options.storms} jobs in {options.house} from seed {options.seed} …")
+    with deaths.building(options.house, restarts=True) as build:
+        return _told(deaths.storms(options.seed, options.storms, say, build))
 
 
 def _world_options(parser: argparse.ArgumentParser) -> None:

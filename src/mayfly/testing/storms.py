@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mayfly.testing.embedded import ENDED, HELLO, Embedded, numbered
@@ -31,6 +33,8 @@ class Witness(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Listener)
         self.heard: dict[int, list[str]] = defaultdict(list)
+        self.order: list[str] = []
+        """Every word, as they came."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -44,6 +48,7 @@ class _Listener(socketserver.StreamRequestHandler):
             number, _, word = line.decode().strip().partition(" ")
             assert isinstance(self.server, Witness)
             self.server.heard[int(number)].append(word)
+            self.server.order.append(word)
 
 
 @dataclass(slots=True)
@@ -91,7 +96,7 @@ class Storm:
     def _strike(self, chance: random.Random) -> None:
         one = self.trial.one
         blows: list[Callable[[], tuple[str, int]]] = [
-            lambda: ("server", one.server.pid if one.server is not None and one.server.poll() is None else 0),
+            lambda: ("server", chance.choice(one.servers() or [0])),
             lambda: ("watchdog", self._of_a_node(chance, one.watchdog)),
             lambda: ("agent", self._of_a_node(chance, one.agent)),
             lambda: ("agent", self._of_a_node(chance, one.agent)),
@@ -118,11 +123,15 @@ class Storm:
         return part(chance.choice(nodes)) if nodes else 0
 
     def _note_hurt(self, pid: int) -> None:
-        with contextlib.suppress(OSError):
-            words = open(f"/proc/{pid}/cmdline", "rb").read() + open(f"/proc/{pid}/environ", "rb").read()  # noqa: SIM115
-            self.hurt |= {
-                name for n in range(self.jobs) if (name := f"storm-{n}").encode() + b"/" in words.replace(b"\0", b"/")
-            }
+        """A job's process has its name in its environment, a supervisor the file of its process among its words."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            told = Path(words[-2]).parent / "assignment.json"
+            if told.exists():
+                self.hurt.add(json.loads(told.read_bytes())["name"])
+                return
+            marks = Path(f"/proc/{pid}/environ").read_bytes().replace(b"\0", b"/")
+            self.hurt |= {name for n in range(self.jobs) if (name := f"storm-{n}").encode() + b"/" in marks}
 
     # --- the judgement ----------------------------------------------------------------------------------------------
 

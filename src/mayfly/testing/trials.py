@@ -15,6 +15,7 @@ import httpx
 
 from mayfly.testing.embedded import ENDED, Embedded
 from mayfly.testing.nodes import until
+from mayfly.testing.pairs import Pair
 
 PATIENCE_S = 90.0
 """How long anything may take that has to be healed first, on a busy machine."""
@@ -33,7 +34,9 @@ class Trial:
     points: Sequence[str] = ()
     """Where processes die, once each."""
     deaths: int = 0
-    """How often the server was brought up again."""
+    """How often a server was brought up again."""
+    begun: bool = False
+    """Nobody dies before all servers have begun."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _healer: threading.Thread | None = None
 
@@ -49,7 +52,13 @@ class Trial:
         self.one.environ.setdefault("MAYFLY_IDLE_SECONDS", "0.5")
         told = {"MAYFLY_KILL_AT": ";".join(self.points), "MAYFLY_KILL_ONCE": str(self._mark)}
         self.one.environ |= told if self.points else {"MAYFLY_KILL_TRACE": str(self.trace)}
+        if self.begun:
+            for mark in self._marks():
+                mark.touch()
         self.one.start()
+        if self.begun:
+            for file in (*self._marks(), self.trace):
+                file.unlink(missing_ok=True)
         self._healer = threading.Thread(target=self._heal, name="healer", daemon=True)
         self._healer.start()
         return self
@@ -61,11 +70,13 @@ class Trial:
 
     def missed(self) -> list[str]:
         """The points at which nobody has died yet; nobody will any more."""
-        marks = {point: Path(f"{self._mark}.{n}") if n else self._mark for n, point in enumerate(self.points)}
-        missed = [point for point, mark in marks.items() if not mark.exists()]
-        for mark in marks.values():
+        missed = [point for point, mark in zip(self.points, self._marks(), strict=True) if not mark.exists()]
+        for mark in self._marks():
             mark.touch()
         return missed
+
+    def _marks(self) -> list[Path]:
+        return [Path(f"{self._mark}.{n}") if n else self._mark for n in range(len(self.points))]
 
     def passed(self) -> list[str]:
         """The kill points that this life came by so far, in the order of the first time."""
@@ -134,18 +145,15 @@ class Trial:
 
     def _heal(self) -> None:
         while not self._stop.wait(0.05):
-            server = self.one.server
-            if server is not None and server.poll() is not None:
-                self.deaths += 1
-                with contextlib.suppress(AssertionError):
-                    self.one.start()
+            with contextlib.suppress(AssertionError):
+                self.deaths += self.one.heal()
 
 
 def lived(one: Embedded, life: Callable[[Trial], None], *points: str) -> tuple[list[str], list[str]]:
     """Go through a life in which processes die at `points`: the points it came by (where none die), and those of the
     given that it did not. Raises AssertionError for what it did not survive."""
     one.environ.setdefault("MAYFLY_CHECKPOINT_S", "0.3")
-    with Trial(one, points) as trial:
+    with Trial(one, points, begun=isinstance(one, Pair)) as trial:
         with contextlib.suppress(ToldSo):
             life(trial)
         trial.healed()
