@@ -68,6 +68,7 @@ def test_a_full_disk_for_logs_or_outputs_only_delays(fresh: Make, tmp_path: Path
         name = one.post(LARGE)
         until(lambda: "DiskFull" in one.all_logs())
         assert one.job(name)["status"] in ("Running", "Finalizing", "NotResponding"), one.job(name)
+        assert "state folder is full" in one.run("job", "explain", "-n", name).out
         full.grow(64)
         one.wait(name, "Completed")
         assert len(one.log(name)) == 6_000_000

@@ -52,7 +52,7 @@ def build(
     """The doors of one server, behind their guard. `secure_url` and `url`: where its TLS listener and its plain one are
     found on this machine. `page`: how much collections shaped as Azure's show at a time."""
     app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
-    problems.install(app)
+    problems.install(app, lambda trouble: world.troubles.tell(trouble, world.clock.now()))
     document.install(app)
     app.include_router(people.router(world, server_view, stop, shown))
     app.include_router(assets.router(world))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import structlog
@@ -100,9 +100,13 @@ class _Answer(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode()
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, trouble: Callable[[Unavailable], None]) -> None:
+    """`trouble` is told what cannot be served now."""
+
     @app.exception_handler(MayflyError)
     async def ours(request: Request, error: MayflyError) -> JSONResponse:
+        if isinstance(error, Unavailable):
+            trouble(error)
         return response(error, request.url.path)
 
     @app.exception_handler(RequestValidationError)

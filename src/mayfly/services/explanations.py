@@ -87,7 +87,8 @@ def explain(world: World, place: Place, name: str) -> wire.ExplanationView:
         _explain_waiting(world, row, view)
     else:
         _explain_placed(world, row, view)
-    view.sentence = " ".join(filter(None, [view.sentence, reuse.sentence(world, row)]))
+    trouble = "" if row.job.ended_at is not None else world.troubles.sentence(now)
+    view.sentence = " ".join(filter(None, [view.sentence, reuse.sentence(world, row), trouble]))
     return view
 
 

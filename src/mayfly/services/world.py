@@ -26,6 +26,7 @@ from mayfly.services.sealing import Sealing
 from mayfly.services.signatures import Signatures
 from mayfly.services.tokens import Tokens
 from mayfly.services.trees import Trees
+from mayfly.services.troubles import Troubles
 from mayfly.services.wakeups import Wakeups
 from mayfly.spec.settings import Settings
 from mayfly.store.unit import Store
@@ -61,6 +62,7 @@ class World:
     isolation_note: str
     mlflow: Mlflow = field(default_factory=lambda: Mlflow(NoServer()))
     progress: Progress = field(default_factory=Progress)
+    troubles: Troubles = field(default_factory=Troubles)
     trees: Trees = field(default_factory=Trees)
     courtesy: Courtesy = field(default_factory=Courtesy)
     workspaces: dict[tuple[str, str, str], Workspace] = field(default_factory=dict)
