@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from mayfly.testing.nodes import Nodes, assignment, children, until
+from mayfly.testing.nodes import Nodes, assignment, children, kill, until
 from mayfly.wire import agent as wire
 
 
@@ -85,6 +85,40 @@ def test_killed_agent_is_restarted_and_takes_its_job_up_again(nodes: Nodes) -> N
     assert nodes.server.log("j") == "".join(f"line {i}\n" for i in range(1, 31))
     assert nodes.agent_pid(node) != agent
     assert nodes.server.hellos[-1].attempts[0].job == "j"
+
+
+def waiting_sandbox(nodes: Nodes, command: str) -> str:
+    """The node of a job whose sandbox stands and waits for its grant."""
+    nodes.server.granting = False
+    node = nodes.start()
+    nodes.server.assign(node, assignment("j", command))
+    nodes.server.fact(wire.Ready, "j")
+    until(lambda: nodes.processes(node, "j"))
+    return node
+
+
+def test_a_stop_before_the_grant_leaves_nothing_of_a_sandbox_that_waited(nodes: Nodes) -> None:
+    node = waiting_sandbox(nodes, "echo ran; touch outputs/ran")
+    nodes.server.stop_attempt("j")
+    assert nodes.server.fact(wire.Exited, "j").exits[0].code == 137
+    collected = nodes.server.fact(wire.Collected, "j")
+    assert collected.logs == {} and nodes.server.output(collected) == {}
+    until(lambda: not nodes.processes(node, "j"))
+
+
+@pytest.mark.fault
+def test_a_sandbox_that_waits_ends_with_its_agent_and_another_is_made(nodes: Nodes) -> None:
+    node = waiting_sandbox(nodes, "echo ran; exit 6")
+    before = set(nodes.processes(node, "j"))
+    kill(nodes.agent_pid(node))
+    until(lambda: not before & set(nodes.processes(node, "j")))
+    nodes.server.wait(lambda: len(nodes.server.facts(wire.Ready, "j")) == 2)
+    assert nodes.server.log("j") == ""
+    nodes.server.granting = True
+    kill(nodes.agent_pid(node))
+    assert nodes.server.fact(wire.Exited, "j").exits[0].code == 6
+    nodes.server.fact(wire.Collected, "j")
+    assert nodes.server.log("j") == "ran\n"
 
 
 @pytest.mark.fault

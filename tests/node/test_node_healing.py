@@ -48,7 +48,7 @@ def test_supervisor_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
     nodes.server.assign(node, assignment("j", "echo out; exit 3"))
     exited = nodes.server.fact(wire.Exited, "j")
     assert marker.exists()
-    if step == "recorded":
+    if step in ("prepared", "recorded"):
         assert exited.exits[0].code == 3 and not exited.lost
     else:
         assert exited.exits[0].code == 137 and "supervisor" in exited.lost

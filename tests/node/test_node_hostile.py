@@ -33,7 +33,7 @@ def test_loader_variables_begin_inside(nodes: Nodes, tmp_path: Path, strategy: s
 
 
 def test_what_is_held_for_the_loader() -> None:
-    enclosure = sandbox.Enclosure(("tool", *sandbox.LAUNCHER))
+    enclosure = sandbox.Enclosure(("tool",))
     argv, given = enclosure.around(["bash"], {"LD_PRELOAD": "x.so", "PATH": "/bin", "LDFLAGS": "-l"})
     assert given == {"MAYFLY_LATER_LD_PRELOAD": "x.so", "PATH": "/bin", "LDFLAGS": "-l"}
     assert argv[0] == "tool" and "x.so" not in " ".join(argv) and 'export LD_PRELOAD="$MAYFLY_LATER_LD' in argv[3]

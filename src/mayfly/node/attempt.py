@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +25,7 @@ from mayfly.node.limits import Group
 from mayfly.node.logs import LogFile, LogShipper
 from mayfly.node.materialise import Materialised, Means, materialise
 from mayfly.node.mounts import Mount
-from mayfly.node.process_files import Prepared, marker, prepare, write_process_files
+from mayfly.node.process_files import marker, write_process_files
 from mayfly.node.processes import boottime_ns
 from mayfly.node.sampling import Meter
 from mayfly.node.server import Stopped, persistently, sentence
@@ -33,7 +33,7 @@ from mayfly.node.steps import passing
 from mayfly.node.workplace import Workplace
 from mayfly.transfer.removal import remove_tree
 from mayfly.wire import agent as wire
-from mayfly.wire.agent import Assignment, Fence, Go, Wish
+from mayfly.wire.agent import Assignment, Fence, Go, Peer, Wish
 
 _LOG_PATIENCE_S = 10.0
 """How long a failed preparation waits for its build log to arrive before it is reported."""
@@ -71,7 +71,8 @@ class Attempt:
         self._shipper: LogShipper | None = None
         self.journal: Journal | None = None
         """Of its tracking calls, from its start on this agent."""
-        self._prepared: Prepared | None = None
+        self._prepared: Go | None = None
+        """The grant that its sandboxes were made for."""
         self._mount = Mount(around.node, self.folder)
         self._checkpoints: Checkpoints | None = None
         self._thread = threading.Thread(target=self._run, name=f"attempt-{self.fence.job}", daemon=True)
@@ -135,7 +136,8 @@ class Attempt:
     def _failed(self, why: str) -> None:
         """The walk cannot go on: nothing of the job runs after this, and the server hears the end of it."""
         self._opens(False)
-        if not self._supervised and not self.folder.record("launch").exists():
+        if not self.folder.record("launch").exists():
+            self._abandon()
             self._report(wire.PreparationFailed, code="NodeFault", message=why)
             return
         self._kill()
@@ -161,12 +163,12 @@ class Attempt:
             self._unprepared(error)
             return
         self._ready(ready.note)
-        if not self.folder.record("go").exists():
-            self._prepared = self._prepare(ready)  # while the grant is on its way
+        self._foresee(ready)
         if self._granted():
-            self._take_uid()
             self._launched(ready)
             self._watch()
+        else:
+            self._abandon()
         self._stop_checkpoints()
         self._exited()
         self._logs_acknowledged()
@@ -258,41 +260,60 @@ class Attempt:
         passing("go")
         return True
 
-    def _prepare(self, ready: Materialised) -> Prepared:
+    def _foresee(self, ready: Materialised) -> None:
+        """While the grant is on its way: a rank that is alone knows what it will be."""
+        if self.assignment.node_count == 1 and not any(self.folder.record(name).exists() for name in ("go", "stop")):
+            known = read_json(self.folder.record("ready")) or {}
+            go = Go(peers=(Peer(address=known["address"], ports=tuple(known["ports"])),))
+            processes = plan.processes(self.assignment, go)
+            self._prepare(ready, go, processes, self._enter(processes))
+
+    def _enter(self, processes: Sequence[plan.Process]) -> Group:
+        """Its user, its limits, and who looks after each of its processes."""
         self._take_uid()
         self.group = self._around.machine.make(self.group_name, self.assignment.limits)
-        return prepare(self._around, self.assignment, self.folder, ready, self._uid)
-
-    def _launched(self, ready: Materialised) -> None:
-        processes = plan.processes(self.assignment, self._grant())
-        self.group = group = self.group or self._around.machine.make(self.group_name, self.assignment.limits)
-        for process in processes:
-            self._ship(process.log)
         self._supervised = [
             Supervised(self.folder, process.index, self._marker(process.index)) for process in processes
         ]
-        first = not self.folder.record("launch").exists()
-        if first or not all(one.ever_began for one in self._supervised):
-            remount(self.assignment, self.folder, self._mount, ready.streamed, self._around.keep)
-            write_process_files(
-                self._around,
-                self.assignment,
-                self.folder,
-                processes,
-                ready,
-                self._prepared or self._prepare(ready),
-                group,
-                self._grant(),
-            )
+        return self.group
+
+    def _prepare(self, ready: Materialised, go: Go, processes: Sequence[plan.Process], group: Group) -> None:
+        """All of the launch but the commands: their sandboxes stand, and wait."""
+        remount(self.assignment, self.folder, self._mount, ready.streamed, self._around.keep)
+        write_process_files(self._around, self.assignment, self.folder, processes, ready, group, go, self._uid)
+        for one in self._supervised:
+            one.prepare(self._around.nursery, self._kept)
+        self._prepared = go
+
+    def _abandon(self) -> None:
+        """Nothing of what was prepared will run, and no empty log is left of it."""
+        for one in self._supervised:
+            one.abandon()
+        for process in plan.processes(self.assignment, self._prepared) if self._prepared else ():
+            log = self.folder.root / process.log
+            if log.exists() and not log.stat().st_size:
+                log.unlink()
+        self._supervised, self._prepared = [], None
+
+    def _launched(self, ready: Materialised) -> None:
+        go, first = self._grant(), not self.folder.record("launch").exists()
+        processes = plan.processes(self.assignment, go)
+        for process in processes:
+            self._ship(process.log)
+        if self._prepared != go:
+            self._abandon()
+            group = self._enter(processes)
+            if first or not all(one.ever_began for one in self._supervised):
+                self._prepare(ready, go, processes, group)
         if first:
             write_json(self.folder.record("launch"), {"processes": len(processes), "uid": self._uid})
         passing("launched")
-        keep = (*self._around.keep, *([self._uid_lock] if self._uid_lock >= 0 else []))
         for one in self._supervised:
-            if not one.ever_began and not self.folder.record("stop").exists():
-                one.start(self._around.nursery, keep)
-            elif not self.folder.supervisor_lock(one.index).exists():
-                self.folder.supervisor_lock(one.index).touch()
+            if self.folder.record("stop").exists():
+                one.abandon()
+            else:
+                one.start(self._around.nursery, self._kept)
+            self.folder.supervisor_lock(one.index).touch()
         self._opens(True)
         self._checkpoints = Checkpoints(
             self.assignment,
@@ -473,6 +494,11 @@ class Attempt:
         group = self._around.machine.group(self.group_name)
         group.kill()
         group.remove()
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        """Descriptors that its supervisors hold: the node's lock, and its user's."""
+        return (*self._around.keep, *([self._uid_lock] if self._uid_lock >= 0 else []))
 
     def _grant(self) -> Go:
         if self._go is None:

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from mayfly.node.disk import read_json
 from mayfly.node.folders import AttemptFolder
@@ -43,31 +43,56 @@ class Supervised:
     def __init__(self, folder: AttemptFolder, index: int, mark: str) -> None:
         self.index = index
         self._folder, self._mark = folder, mark
-        self._told = -1
-        """Where the supervisor says which process is the job's own; -1: we did not start it, or it is read."""
+        self._told: BinaryIO | None = None
+        """Where the supervisor that was made here says how far it is."""
+        self._grant = -1
+        """Where it waits for its grant; -1: there is none that does."""
         self._process: tuple[int, int] | None = None
-        """The supervisor that was started here: its pid and when it began."""
+        """The supervisor that was made here: its pid and when it began."""
 
     @property
     def ever_began(self) -> bool:
         """Whether a supervisor got as far as its first record; if none did, the command never ran."""
         return self._folder.pids(self.index).exists() or self._folder.exit(self.index).exists()
 
-    def start(self, nursery: Nursery, keep: tuple[int, ...]) -> None:
-        """Have the process supervised, once: one that another agent, or a nursery that died, had started goes on. The
-        supervisor holds `keep` and the lock that tells the world that it lives."""
+    def prepare(self, nursery: Nursery, keep: tuple[int, ...]) -> None:
+        """Have a supervisor make the sandbox and wait there for `start`; where one has begun already, nothing happens. It
+        holds `keep` and the lock that tells the world that it lives, and ends by itself when we do before the start."""
         while self._process is None and (lock := self._unbegun()) >= 0:
-            told, theirs = os.pipe2(os.O_CLOEXEC)
+            told, tells = os.pipe2(os.O_CLOEXEC)
+            granted, grant = os.pipe2(os.O_CLOEXEC)
             try:
                 with open(self._folder.root / f"supervisor-{self.index}.err", "ab") as complaints:
                     file = self._folder.process(self.index)
-                    self._process = nursery.fork(file, theirs, complaints.fileno(), (lock, *keep))
-                self._told = told
+                    self._process = nursery.fork(file, tells, complaints.fileno(), granted, lock, *keep)
+                self._told, self._grant = open(told, "rb"), grant  # noqa: SIM115
             except OSError:
                 os.close(told)
+                os.close(grant)
             finally:
-                os.close(theirs)
-                os.close(lock)
+                for descriptor in (tells, granted, lock):
+                    os.close(descriptor)
+
+    def start(self, nursery: Nursery, keep: tuple[int, ...]) -> None:
+        """Let the process run, once: when this returns, a supervisor of it has begun, this one or one that another agent, or
+        a nursery that died, had made."""
+        while not self.ever_began:
+            self.prepare(nursery, keep)
+            if self._told is None:
+                return
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._grant, b"x")
+                if self._told.readline():
+                    os.close(self._grant)
+                    self._grant = -1
+                    return
+            self.abandon()  # it died while it waited
+
+    def abandon(self) -> None:
+        """What was prepared and not started goes; the command has not run and will not."""
+        if self._process is not None:
+            self.kill()
+            self._process = None
 
     def _unbegun(self) -> int:
         """The lock, ours while no supervisor of this process has begun; -1 when one has."""
@@ -85,10 +110,9 @@ class Supervised:
 
     def follow(self, started: Callable[[int, int], None], ended: Callable[[Ending], None]) -> None:
         """Block until it has ended. Calls `started(index, pid)` once the command runs, then `ended`."""
-        if self._told >= 0:
-            with open(self._told, "rb") as told:
-                self._told = -1
-                line = told.readline()
+        if self._told is not None:
+            with self._told:
+                line = self._told.readline()
             with contextlib.suppress(ValueError):
                 started(self.index, int(line))
         elif (pid := self.pids().get("inner")) is not None:
@@ -115,6 +139,10 @@ class Supervised:
         if self._is_ours(pids, "child"):
             send(pids["child"], signal.SIGKILL)
         kill_marked(self._mark)
+        if self._grant >= 0 and self._told is not None:
+            os.close(self._grant)
+            self._told.close()
+            self._grant, self._told = -1, None
 
     def _signal(self, number: int) -> None:
         pids = self.pids()

@@ -31,13 +31,13 @@ class Nursery:
         with self._lock:
             self._end()
 
-    def fork(self, process_file: Path, told: int, complaints: int, keep: tuple[int, ...]) -> tuple[int, int]:
-        """A supervisor of that process: its pid and start time. It writes to `told` and `complaints`, and holds `keep`.
-        Raises OSError when the nursery died meanwhile: then nobody can say whether there is one."""
+    def fork(self, process_file: Path, *descriptors: int) -> tuple[int, int]:
+        """A supervisor of that process: its pid and start time. `descriptors`: where it tells how far it is, where it
+        complains, where it hears its grant, and what else it holds. Raises OSError when the nursery died meanwhile: then nobody can say whether there is one."""
         with self._lock:
             try:
                 ask = self._socket()
-                socket.send_fds(ask, [os.fsencode(process_file)], [told, complaints, *keep])
+                socket.send_fds(ask, [os.fsencode(process_file)], descriptors)
                 pid, _, started = ask.recv(64).partition(b" ")
                 return int(pid), int(started)
             except (OSError, ValueError) as error:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from mayfly.node import cloud, images, plan
@@ -20,35 +19,20 @@ from mayfly.node.workplace import USER, Workplace
 from mayfly.wire.agent import Assignment, Go
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What of a launch does not depend on its grant."""
-
-    enclosure: Enclosure
-    cloud: Mapping[str, str]
-
-
-def prepare(
-    around: Workplace, assignment: Assignment, folder: AttemptFolder, ready: Materialised, uid: int
-) -> Prepared:
-    """Repeatable. `uid` 0: the agent's own user."""
-    present = around.server.present()
-    variables = cloud.variables(present, folder, assignment, around.tracking_uri(), around.variables)
-    return Prepared(_enclose(around, assignment, folder, ready, uid), variables)
-
-
 def write_process_files(
     around: Workplace,
     assignment: Assignment,
     folder: AttemptFolder,
     processes: Sequence[plan.Process],
     ready: Materialised,
-    prepared: Prepared,
     group: Group,
     go: Go,
+    uid: int,
 ) -> None:
-    """One file for each process, with everything its supervisor needs."""
-    enclosure = prepared.enclosure
+    """One file for each process, with everything its supervisor needs. `uid` 0: the agent's own user."""
+    present = around.server.present()
+    cloud_variables = cloud.variables(present, folder, assignment, around.tracking_uri(), around.variables)
+    enclosure = _enclose(around, assignment, folder, ready, uid)
     outputs = plan.output_paths(assignment, folder)
     command = plan.command(assignment, {**assignment.literals, **ready.inputs}, outputs)
     for process in processes:
@@ -64,7 +48,7 @@ def write_process_files(
             outputs=outputs,
             cores=os.cpu_count() or 1,
             node_variables=around.variables,
-            cloud=prepared.cloud,
+            cloud=cloud_variables,
         )
         variables = plan.variables(assignment, process, surroundings)
         argv, environment = enclosure.around([_shell(ready), "-c", command], variables)

@@ -57,8 +57,8 @@ _NETWORK = ("resolv.conf", "hosts")
 """What an image cannot know of the machine that it is used on."""
 _OWN = ("/proc", "/sys", "/dev", "/tmp")
 """Shown of the machine, or made, whatever an image has there."""
-LAUNCHER = ("/bin/sh", "-c", 'echo >&9; exec 9>&-; exec "$@"', "sh")
-"""Says that the sandbox stands (see `supervisor.py`), then becomes the command."""
+LAUNCHER = ("/bin/sh", "-c", 'echo >&9; read -r go <&8 || exit 125; exec 8<&- 9>&-; exec "$@"', "sh")
+"""Says that the sandbox stands, waits until it may (see `supervisor.py`), then becomes the command."""
 _LOADER = re.compile(
     r"(LD_\w+|MALLOC_\w+|LIBMOUNT_\w+|GLIBC_TUNABLES|GCONV_PATH|GETCONF_DIR|LOCPATH|NLSPATH|HOSTALIASES|LOCALDOMAIN"
     r"|RESOLV_HOST_CONF|RES_OPTIONS|TZDIR)\Z",
@@ -126,7 +126,7 @@ class Enclosure:
         shell, option, words, zero = LAUNCHER
         launcher = (shell, option, words.replace('exec "$@"', names + 'exec "$@"'), zero)
         given = {_LATER + name if name in held else name: value for name, value in variables.items()}
-        return [*self.prefix[: -len(LAUNCHER)], *launcher, *command], given
+        return [*self.prefix, *launcher, *command], given
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,8 @@ class Strategy:
         if self.name == "namespaces":
             return _namespaces(self.tools, room)
         if self.name == "uid":
-            return Enclosure(LAUNCHER, 0, room.uid, str(room.tmp))
-        return Enclosure(LAUNCHER, 0, 0, str(room.tmp))
+            return Enclosure((), 0, room.uid, str(room.tmp))
+        return Enclosure((), 0, 0, str(room.tmp))
 
 
 def probe(
@@ -294,7 +294,7 @@ def _bubblewrap(tools: Mapping[str, str], room: Room) -> Enclosure:
         user = str(room.uid)
         argv += [tools["setpriv"], "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--"]
         argv += [tools["unshare"], "--user", "--map-current-user", "--"]
-    return Enclosure((*argv, *LAUNCHER), 2)
+    return Enclosure(tuple(argv), 2)
 
 
 def _under_overlay(tools: Mapping[str, str], room: Room) -> list[str]:
@@ -384,4 +384,4 @@ def _entered(python: str, system: Sequence[str], room: Room, last: Sequence[str]
         for device in sorted(Path("/dev").glob("nvidia*")):
             argv += ["--device", str(device), str(device)]
     argv += ["--folder", str(room.working), "--"]
-    return Enclosure((*argv, *LAUNCHER), 2)
+    return Enclosure(tuple(argv), 2)

@@ -39,7 +39,7 @@ DATA_STEPS: tuple[str, ...] = (
 )
 """The agent's, of attempts with inputs that lie elsewhere, checkpoints, or outputs that belong outside."""
 
-SUPERVISOR_STEPS: tuple[str, ...] = ("supervising", "spawned", "reaped", "recorded")
+SUPERVISOR_STEPS: tuple[str, ...] = ("prepared", "supervising", "reaped", "recorded")
 """A supervisor's; `node/supervisor.py` names them itself because it imports nothing of ours."""
 
 NURSERY_STEPS: tuple[str, ...] = ("asked", "forked")

@@ -6,11 +6,16 @@ die meanwhile. Only the standard library.
 Supervisors are forked by a *nursery*, so that the start of a job does not wait for an interpreter: run as a script,
 `python -I -S supervisor.py <number of a socket> <node's folder>`, by an agent, which it never outlives. It has one thread and
 knows nothing of any job. Each message on the socket is the path of a process file and brings the descriptors that become
-the supervisor's standard output and error, then those that it keeps; the answer is its pid and when it began.
+the supervisor's standard output and error, the one that it hears its grant on, then those that it keeps; the answer is its
+pid and when it began.
+
+A supervisor first makes the sandbox, in which a launcher waits. A byte is the grant: it begins, says so durably, and lets the
+launcher become the command. If the other end is closed before, nothing ever began.
 
 The process file (JSON): argv, environment, folder, log, record, pids, timeout_s, grace_s, drop_uid, depth (processes
 between the first one and the job's own), cgroups (files to write the process's pid into), oom (file with an
-`oom_kill <n>` line, or ""), boot_id. Its own standard output gets the pid of the job's process, as a line.
+`oom_kill <n>` line, or ""), boot_id. Its own standard output gets a line once it has begun, then the pid of the job's
+process.
 SIGTERM means: end it politely, then firmly. The record (JSON): code (128 + n for signal n), oom, timed_out, stopped,
 started (whether the sandbox reached the command), at_boottime_ns, wall_s, cpu_s.
 """
@@ -41,6 +46,8 @@ _MOST_KEPT = 8
 """Descriptors in one message."""
 _READY_FD = 9
 """Where the innermost launcher says that the sandbox stands."""
+_GATE_FD = 8
+"""Where it hears that it may become the command."""
 
 
 def passing(point: str) -> None:
@@ -150,7 +157,7 @@ def oom_kills(path: str) -> int:
     return 0
 
 
-def exec_child(spec: dict[str, Any], log: int, ready: int, parent: int) -> None:
+def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, parent: int) -> None:
     """Become the job's process. Never returns; an error is written to the log and ends with status 127."""
     try:
         os.setsid()
@@ -163,10 +170,12 @@ def exec_child(spec: dict[str, Any], log: int, ready: int, parent: int) -> None:
         os.dup2(nothing, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        os.dup2(ready, _READY_FD)
-        os.set_inheritable(_READY_FD, True)
+        for number, descriptor in enumerate((gate, ready)):
+            os.dup2(descriptor, 100 + number)
+        os.dup2(100, _GATE_FD)
+        os.dup2(101, _READY_FD)
         os.closerange(_READY_FD + 1, 4096)
-        os.closerange(3, _READY_FD)
+        os.closerange(3, _GATE_FD)
         if spec["drop_uid"]:
             os.setgroups([])
             os.setgid(spec["drop_uid"])
@@ -193,7 +202,7 @@ class Supervision:
         self.kill_at: float | None = None
         self.begin = time.monotonic()
 
-    def run(self) -> None:
+    def run(self, granted: int) -> None:
         spec = self.spec
         wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -202,21 +211,33 @@ class Supervision:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         prctl(_SUBREAPER, 1)
-        pids = {"boot_id": spec["boot_id"], "supervisor": os.getpid(), "supervisor_start": start_time(os.getpid())}
-        write_durably(spec["pids"], pids)
-        passing("supervisor:supervising")
         oom_before = oom_kills(spec["oom"])
         log = open_log(spec["log"])
         ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+        gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
         self.child = os.fork()
         if self.child == 0:
-            exec_child(spec, log, ready_write, parent)
+            exec_child(spec, log, gate_read, ready_write, parent)
+        os.close(gate_read)
         os.close(ready_write)
+        passing("supervisor:prepared")
+        if not os.read(granted, 1):
+            self._kill_tree()
+            return
+        self.begin = time.monotonic()
+        pids = {"boot_id": spec["boot_id"], "supervisor": parent, "supervisor_start": start_time(parent)}
+        pids |= {"child": self.child, "child_start": start_time(self.child)}
+        write_durably(spec["pids"], pids)
+        passing("supervisor:supervising")
+        self._tell("begun")
+        try:
+            os.write(gate_write, b"\n")
+        except OSError:
+            pass  # the sandbox could not be made; its status says so
+        os.close(gate_write)
         if self.stopped:
             self._terminate()
-        pids |= {"child": self.child, "child_start": start_time(self.child)}
-        passing("supervisor:spawned")
         status, usage = self._wait(wake_read, ready_read, pids)
         passing("supervisor:reaped")
         self._kill_tree()
@@ -251,20 +272,20 @@ class Supervision:
                     pids["inner"] = self.inner = self._find_inner()
                     self.started = bool(os.read(ready, 1))  # last: a stop that comes now must find whom to tell
                     write_whole(self.spec["pids"], pids)
-                    self._announce()
+                    self._tell(str(self.inner))
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
                     if self.stopped:
                         self._terminate()
                 else:
                     os.read(wake, 4096)
             self._deadlines()
 
-    def _announce(self) -> None:
-        """Tell the agent, if it is still there, which process is the job's own."""
+    def _tell(self, line: str) -> None:
+        """The agent, if it is still there."""
         try:
-            os.write(1, f"{self.inner}\n".encode())
+            os.write(1, f"{line}\n".encode())
         except OSError:
             pass
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def _patience_ms(self) -> float | None:
         moments = []
@@ -374,13 +395,13 @@ def _become_supervisor(asked: socket.socket, path: str, descriptors: list[int]) 
     try:
         asked.close()
         os.setsid()
-        told, complaints = descriptors[:2]
+        told, complaints, granted = descriptors[:3]
         os.dup2(told, 1)
         os.dup2(complaints, 2)
         os.close(told)
         os.close(complaints)
         with open(path, encoding="utf-8") as file:
-            Supervision(json.load(file)).run()
+            Supervision(json.load(file)).run(granted)
         os._exit(0)
     except Exception as error:  # noqa: BLE001  (whatever it was must be told before the process is gone)
         sys.excepthook(type(error), error, error.__traceback__)

@@ -80,6 +80,8 @@ class AgentServer:
         """How `/outputs/publish` answers."""
         self.closed: set[str] = set()
         """Doors that answer nothing but that the server is busy."""
+        self.granting = True
+        """Whether a start is granted to those who are ready."""
         self.asked = 0
         """How often a node has asked what is wished."""
         self._http: ThreadingHTTPServer | None = None
@@ -228,7 +230,7 @@ class AgentServer:
         if assignment is None or any(self.wishes[key].action != "prepare" for key in keys):
             return
         ready = {r.rank: r for r in self.reports if isinstance(r, wire.Ready) and r.fence == fence}
-        if set(ready) != set(range(assignment.node_count)):
+        if set(ready) != set(range(assignment.node_count)) or not self.granting:
             return
         go = Go(peers=tuple(Peer(address=r.address, ports=r.ports) for _, r in sorted(ready.items())))
         for key in keys:
