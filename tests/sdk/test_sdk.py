@@ -191,10 +191,17 @@ def _answers(server: Embedded, place: Path, version: str) -> Found:
     (place / "samples.json").write_text(json.dumps(_samples()), encoding="utf-8")
     (place / "asked.json").write_text("{}", encoding="utf-8")
     _many(server, f"team-{version}")
-    script = str(HERE / "steps.py")
-    said = server.run("exec", "--", _python(version, place), script, "answers.json", "samples.json", cwd=place)
+    python = _python(version, place)
+    found: Found = json.loads(_said(server, place, [python, str(HERE / "steps.py"), "steps.json", "samples.json"]))
+    switch = {"AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED": "true"}
+    control = json.loads(_said(server, place, [python, str(HERE / "control.py"), "control.json"], **switch))
+    return {**found, "steps": found["steps"] | control}
+
+
+def _said(server: Embedded, place: Path, script: list[str], **switches: str) -> str:
+    said = server.run("exec", "--", *script, cwd=place, **switches)
     assert said.status == 0, said.err[-3000:]
-    return json.loads((place / "answers.json").read_text(encoding="utf-8"))
+    return (place / script[2]).read_text(encoding="utf-8")
 
 
 @pytest.mark.end_to_end
