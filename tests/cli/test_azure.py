@@ -55,6 +55,23 @@ def test_credentials_for_the_real_azure_are_not_handed_on(record: ServerRecord, 
     assert set(found.values) <= set(azure.NAMES)
 
 
+@pytest.mark.parametrize(
+    ("environ", "told", "dropped"),
+    [
+        ({}, True, ()),
+        ({"MLFLOW_TRACKING_URI": "https://mlflow.example.com"}, False, ()),
+        ({"MLFLOW_TRACKING_USERNAME": "me"}, False, ()),
+        ({"MLFLOW_TRACKING_URI": "azureml://eastus.api.azureml.ms/mlflow"}, True, ("MLFLOW_TRACKING_URI",)),
+        ({"AZUREML_DEV_URL_MFE": "https://management.azure.com"}, True, ("AZUREML_DEV_URL_MFE",)),
+    ],
+)
+def test_the_key_for_mlflow_is_told_to_no_other_server(
+    record: ServerRecord, tmp_path: Path, environ: dict[str, str], told: bool, dropped: tuple[str, ...]
+) -> None:
+    found = azure.variables(record, environ, tmp_path / "tls")
+    assert ("MLFLOW_TRACKING_TOKEN" in found.values, found.dropped) == (told, dropped)
+
+
 @pytest.mark.end_to_end
 def test_a_shell_takes_the_variables_up_and_back(tmp_path: Path) -> None:
     from mayfly.testing.embedded import Embedded

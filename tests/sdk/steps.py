@@ -25,7 +25,8 @@ from watched import operations  # noqa: E402
 
 @step("workspaces.get")
 def _() -> None:
-    assert ml.workspaces.get(NAME).location == "local"
+    found = ml.workspaces.get(NAME)
+    assert found.location == "local" and found.mlflow_tracking_uri.startswith("https://127.0.0.1:")
 
 
 @step("jobs.create_or_update: code, a local file, an output")

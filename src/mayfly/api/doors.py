@@ -2,7 +2,7 @@
 
 `/mayfly/…` is for users, `/agent/…` for nodes, `/tracking/…` for browsers with a cookie that a link gave; an attempt's
 token opens nothing here (a job speaks only to its node's gateway). Doors shaped as Azure's (`/subscriptions/…`,
-`/history/…`, `/data/…`) are for users, by an access token or by their own. How to find them is told to everybody. Bodies that are
+`/history/…`, `/data/…`, `/mlflow/…`) are for users, by an access token or by their own. How to find them is told to everybody. Bodies that are
 kept in memory are bounded; streams are not.
 """
 
@@ -28,14 +28,14 @@ from mayfly.services.tokens import Principal, Tokens
 from mayfly.wire.azureml.resources import canonical, workspace_in
 
 LARGEST_BODY = 32 << 20
-_STREAMED = ("/content/blobs", "/agent/v1/mlflow/")
+_STREAMED = ("/content/blobs", "/agent/v1/mlflow/", "/api/2.0/mlflow-artifacts/")
 _KIND = {
     "mayfly": "user",
     "agent": "node",
     "openapi.json": "user",
     "tracking": "pages",
 }
-_AZURE = ("subscriptions", "history", "data", "mferp", "registrymanagement", "genericasset")
+_AZURE = ("subscriptions", "history", "data", "mferp", "registrymanagement", "genericasset", "mlflow")
 _EVERYWHERE = ("mferp", "registrymanagement")
 """Those of registries, which belong to no workspace."""
 _WORKSPACE = re.compile(

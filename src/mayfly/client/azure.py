@@ -29,6 +29,7 @@ NAMES = (
     "AZUREML_RUN_POLLING_INTERVAL_MIN",
     "AZUREML_RUN_POLLING_INTERVAL_MAX",
     "MLFLOW_DISABLE_TELEMETRY",
+    "MLFLOW_TRACKING_TOKEN",
     "NO_PROXY",
     "no_proxy",
 )
@@ -41,9 +42,11 @@ FOREIGN = (
     "AZURE_FEDERATED_TOKEN_FILE",
     "AZURE_PASSWORD",
     "AZURE_USERNAME",
+    "AZUREML_DEV_URL_MFE",
     "IDENTITY_SERVER_THUMBPRINT",
 )
-"""Credentials for the real Azure: with one of them DefaultAzureCredential would ask there first."""
+"""What would lead to the real Azure: credentials, which DefaultAzureCredential would try there first, and an address."""
+_MLFLOW = "MLFLOW_TRACKING_URI"
 _LOOPBACK = "127.0.0.1,localhost,::1"
 
 
@@ -76,10 +79,16 @@ def variables(record: ServerRecord, environ: Mapping[str, str], folder: Path) ->
         "AZUREML_RUN_POLLING_INTERVAL_MAX": "5",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+    dropped = [name for name in FOREIGN if environ.get(name)]
+    if environ.get(_MLFLOW, "").lower().startswith("azureml:"):
+        dropped.append(_MLFLOW)
+    elsewhere = [name for name in (_MLFLOW, "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN") if environ.get(name)]
+    if not set(elsewhere) - set(dropped):  # else the key would be told to another server
+        values["MLFLOW_TRACKING_TOKEN"] = record.token()
     if any(environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")):
         given = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
         values |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, (given, _LOOPBACK))))
-    return Variables(values, tuple(name for name in FOREIGN if environ.get(name)))
+    return Variables(values, tuple(dropped))
 
 
 def metadata_address(record: ServerRecord) -> str:

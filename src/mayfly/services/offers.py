@@ -80,11 +80,14 @@ class Offers:
             self._offered[workspace] = offered | {row.sequence for row in fresh}
 
     def content(self, attempt: AttemptContext, path: str, *, listed: bool) -> Response | None:
-        root, _, rest = path.strip("/").partition("/")
-        if root != ROOT:
+        return self.file(self._workspace(attempt), path, listed=listed) if _offered(path) else None
+
+    def file(self, workspace: WorkspaceId, path: str, *, listed: bool) -> Response | None:
+        """As `content`, for who reads a workspace."""
+        if not _offered(path):
             return None
-        number, _, below = rest.partition("/")
-        row = models.offered(self._world, self._workspace(attempt), f"{OFFERED}{number}")
+        number, _, below = path.strip("/").partition("/")[2].partition("/")
+        row = models.offered(self._world, workspace, f"{OFFERED}{number}")
         entries: Sequence[TreeEntry] = ()
         if row is not None and row.tree is not None:
             entries = trees.decode(b"".join(self._world.content.open(Digest(row.tree)))).entries
@@ -171,6 +174,10 @@ class _Chunks:
 def _fresh(connection: Connection, workspace: WorkspaceId, offered: set[int]) -> list[AssetRow]:
     numbers = assets.active(connection, workspace, AssetKind.MODEL) - offered
     return [row for number in sorted(numbers) if (row := assets.at(connection, number)) is not None]
+
+
+def _offered(path: str) -> bool:
+    return path.strip("/").partition("/")[0] == ROOT
 
 
 def concerns(operation: str) -> bool:

@@ -22,6 +22,7 @@ from mayfly.services.places import Place, tracking_name
 from mayfly.services.relaying import Bytes, alone, answered_headers, kept_headers, mapped, theirs
 from mayfly.services.runs import Runs
 from mayfly.services.tokens import Principal
+from mayfly.services.visits import Visits
 from mayfly.services.world import World
 from mayfly.store import jobs, results, workspaces
 
@@ -58,6 +59,8 @@ class Pages:
         self._runs = runs
         self._feeder = feeder
         self._offers = offers
+        self.visits = Visits(world, rows, runs, feeder, offers)
+        """For scripts, by a key of their own."""
         self._links: dict[str, tuple[str, str, str, int]] = {}
         self._lock = threading.Lock()
 

@@ -18,6 +18,7 @@ from mayfly.api.azureml import (
     refused,
     registries,
     schedules,
+    tracking,
     workspaces,
 )
 from mayfly.api.azureml.here import Here
@@ -38,6 +39,7 @@ def router(here: Here) -> APIRouter:
         computes,
         schedules,
         registries,
+        tracking,
         refused,
     )
     for module in modules:

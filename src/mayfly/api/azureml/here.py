@@ -14,6 +14,7 @@ from mayfly.kit.errors import NotFound
 from mayfly.services.accesstokens import AccessTokens
 from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
+from mayfly.services.visits import Visits
 from mayfly.services.world import World
 from mayfly.store.assets import Which
 from mayfly.wire.azureml.resources import PROVIDER, Body, page, workspace_id
@@ -23,6 +24,7 @@ WS = f"{WORKSPACES}/{{workspace}}"
 MFE = "/mferp/managementfrontend"
 """What the SDK writes behind the address that discovery gives it."""
 HISTORY = f"/history/v1.0{WS}"
+MLFLOW = f"/mlflow{WS}"
 
 Found = TypeVar("Found")
 _VIEWS: Mapping[str, Which] = {"activeonly": "active", "archivedonly": "archived", "all": "all"}
@@ -35,6 +37,7 @@ class Here:
     access: AccessTokens
     secure_url: str
     """Of this machine's own TLS listener."""
+    visits: Visits
     url: str = ""
     """Of its plain one."""
     page: int = 100

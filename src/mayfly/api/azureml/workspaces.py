@@ -98,6 +98,7 @@ def _body(here: Here, base: str, workspace: Workspace | None, place: Place | Non
             "description": said.get("description") or ("" if workspace is not None else _TO_COME),
             "workspaceId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"mayfly/{key}")),
             "tenantId": here.access.tenant,
+            "mlFlowTrackingUri": f"{base}/mlflow{id_of(place)}",
             "discoveryUrl": f"{base}/discovery/workspaces/{key.replace('/', '.')}",
             "provisioningState": "Succeeded",
             "primaryUserAssignedIdentity": identity,
