@@ -1,11 +1,11 @@
-"""How fast are jobs accepted over HTTP, durably, by one client and by 32? Beside it, in the same run and in turns,
+"""How fast are jobs accepted over HTTP, durably, by one client, by 32, and 5,000 in one call? Beside it, in the same run and in turns,
 the floor: bare SQLite commits (WAL, synchronous=FULL) of as many bytes, one after the other.
 
     python bench/submit.py [--rounds 5]
 
 A real server whose machine is busy, so that what it accepts waits. Prints JSON; rates a second, medians over the rounds with
 the lowest and the highest. `fsyncs_an_accept` is counted by strace in rounds of their own, because it slows the server down.
-Reach: one client 80 % of the bare rate and one fsync each; 32 clients 300 a second and 0.1.
+Reach: one client 80 % of the bare rate and one fsync each; 32 clients 300 a second and 0.1; one call 5,000 a second, one fsync.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 from mayfly.testing.embedded import HELLO, WORKSPACE, Embedded
 
-ALONE, MANY, EACH = 100, 32, 20
+ALONE, MANY, EACH, BATCH = 100, 32, 20, 5_000
 BODY = json.dumps({"definition": HELLO}).encode()
 
 
@@ -69,6 +69,12 @@ def many(server: Embedded) -> float:
             thread.join()
 
     return MANY * EACH / _seconds(all_of_them)
+
+
+def batch(server: Embedded) -> float:
+    body = json.dumps({"jobs": [{"definition": HELLO}] * BATCH}).encode()
+    client = Client(server)
+    return BATCH / _seconds(lambda: client.post("/jobs:batch", body))
 
 
 def bare(folder: Path) -> float:
@@ -115,7 +121,7 @@ def main() -> None:
             size = f"local_{os.cpu_count()}"
             busy = server.post({**HELLO, "command": "sleep 3600", "resources": {"instance_type": size}})
             server.wait(busy, "Running")
-            kinds = {"one": alone, "many": many}
+            kinds = {"one": alone, "many": many, "batch": batch}
             found: dict[str, list[float]] = {"bare": [], **{kind: [] for kind in kinds}}
             for _ in range(rounds):
                 for kind, measure in kinds.items():
@@ -128,7 +134,7 @@ def main() -> None:
 
 
 def _result(found: dict[str, list[float]], counted: dict[str, Any]) -> dict[str, object]:
-    jobs = {"one": ALONE + 3, "many": MANY * EACH}
+    jobs = {"one": ALONE + 3, "many": MANY * EACH, "batch": BATCH}
     each = {kind: count if isinstance(count, str) else round(count / jobs[kind], 4) for kind, count in counted.items()}
     bare_rate = statistics.median(found["bare"])
     return {
@@ -136,6 +142,7 @@ def _result(found: dict[str, list[float]], counted: dict[str, Any]) -> dict[str,
         "a_second": {kind: _spread(rates) for kind, rates in found.items()},
         "share_of_bare": round(statistics.median(found["one"]) / bare_rate, 2),
         "fsyncs_an_accept": each,
+        "fsyncs_of_the_batch": counted["batch"],
         "machine": {"system": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
     }
 

@@ -90,6 +90,20 @@ def test_create_uploads_and_submits(mayfly: Mayfly, server: Script, content: dic
     assert len(server.asked("POST content/blobs")) == 1
 
 
+def test_several_files_are_one_call(mayfly: Mayfly, server: Script, content: dict[str, bytes], job_file: Path) -> None:
+    other = job_file.with_name("other.yml")
+    other.write_text("# the other one\n" + JOB)
+    server.on("POST jobs:batch", Reply({"names": ["one", "two"], "created": 2}, 201))
+    done = mayfly("job", "batch", str(job_file), str(other), "--set", "resources.instance_count=2")
+    assert done.status == 0, done.err
+    assert done.out.splitlines() == ["one is accepted.", "two is accepted."]
+    (call,) = server.asked("POST jobs:batch")
+    assert [job["definition"]["resources"]["instance_count"] for job in call.json()["jobs"]] == [2, 2]
+    server.on("POST jobs:batch", refusal(400, "TooSmall", "At most 1 node.", target="/jobs/1/resources/instance_count"))
+    refused = mayfly("job", "batch", str(job_file), str(other))
+    assert refused.err.splitlines()[0] == f"{other}:5: At most 1 node. [TooSmall]"
+
+
 def test_create_and_stream(mayfly: Mayfly, server: Script, content: dict[str, bytes], job_file: Path) -> None:
     server.on("POST jobs", Reply(job_view("new_job", status="Queued"), 201))
     server.on("GET jobs/new_job/stream", Reply(events(("end", job_view("new_job"))), media_type="text/event-stream"))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import event
 
 from mayfly.domain.catalogue import CATALOGUE
@@ -14,7 +15,7 @@ from mayfly.domain.job import Job, JobState
 from mayfly.domain.queue import ClassKey, Explanation, Snapshot
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId, WorkspaceId
-from mayfly.store import codec, jobs, waiting, workspaces
+from mayfly.store import codec, dialect, jobs, waiting, workspaces
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Store
 from mayfly.store.workspaces import Workspace
@@ -146,3 +147,23 @@ def test_pages_of_jobs_neither_repeat_nor_miss(store: Store) -> None:
     assert seen == [f"job-{number}" for number in range(25, 0, -1)]
     assert store.read(lambda c: jobs.page(c, KEEP, 10, None, ["Completed"])) == []
     assert store.read(lambda c: jobs.counts(c)) == {"Queued": 25}
+
+
+def test_rare_ones_are_found_by_an_index_however_many_others_there_are(store: Store) -> None:
+    if not dialect.is_sqlite(store.engine):
+        pytest.skip("SQLite says beforehand how it will look")
+    asked: list[tuple[str, object]] = []
+    note = lambda *found: asked.append((found[2], found[3]))  # noqa: E731
+    event.listen(store.engine, "before_cursor_execute", note)
+    store.read(lambda c: jobs.page(c, KEEP, 10, None, ["Failed", "Canceled"]))
+    store.read(lambda c: waiting.not_in_phase(c, key(ResourceRequest()), "quota"))
+    event.remove(store.engine, "before_cursor_execute", note)
+    plans = []
+    with store.engine.connect() as connection:
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        for statement, values in asked:
+            if "FROM jobs" in statement:
+                plans += [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    looks = [plan for plan in plans if "jobs" in plan]
+    assert looks and all("ix_jobs_state" in plan or "ix_jobs_waiting" in plan for plan in looks), looks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,7 +51,7 @@ def described(store: Store) -> dict[str, list[str]]:
     """All that the database says of its tables, each list in an order of its own."""
     looking = inspect(store.engine)
     return {
-        f"{table} {what}": sorted(str(entry) for entry in ask(table))
+        f"{table} {what}": sorted(json.dumps(entry, default=str, sort_keys=True) for entry in ask(table))
         for table in sorted(looking.get_table_names())
         for what, ask in {
             "columns": looking.get_columns,

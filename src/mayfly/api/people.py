@@ -14,7 +14,7 @@ from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, un
 from mayfly.api.streams import Streams
 from mayfly.api.workspace import WS, Name, user
 from mayfly.kit.errors import Invalid
-from mayfly.services import content, explanations, jobs, logs, quotas, results, submissions
+from mayfly.services import batches, content, explanations, jobs, logs, quotas, results, submissions
 from mayfly.services.pages import Pages
 from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
@@ -45,6 +45,14 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
         row, created = submissions.accept(world, user(request), place, ask)
         response.status_code = 201 if created else 200
         return world.store.read(lambda connection: job_view(world, connection, row))
+
+    @routes.post(f"{WS}/jobs:batch", status_code=201)
+    def create_jobs(
+        subscription: Name, group: Name, workspace: Name, ask: wire.Batch, request: Request
+    ) -> wire.BatchView:
+        stop.check_accepting()
+        found = batches.accept(world, user(request), Place(subscription, group, workspace), ask.jobs)
+        return wire.BatchView(names=[row.name for row, _ in found], created=sum(created for _, created in found))
 
     @routes.post(f"{WS}/jobs:validate")
     def validate(subscription: Name, group: Name, workspace: Name, ask: wire.Submission) -> wire.ValidationView:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, Entry] = {
         "Submit training jobs, watch them, read their results.",
         entries={
             "create": Entry("Submit a job file.", "mayfly.cli.submit:create"),
+            "batch": Entry("Submit several job files, all of them or none.", "mayfly.cli.submit:batch"),
             "validate": Entry("Check a job file without submitting it.", "mayfly.cli.submit:validate"),
             "plan": Entry("Show which size a job would get, at what price, and when.", "mayfly.cli.submit:plan"),
             "list": Entry("List jobs, newest first.", "mayfly.cli.job:list_jobs"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from mayfly.client import jobfile, snapshot
 from mayfly.client.doors import Doors, View
 from mayfly.client.home import cache_folder
 from mayfly.client.jobfile import JobFile
-from mayfly.kit.errors import Refused
+from mayfly.kit.errors import Fault, Refused
 
 _FILE = click.option(
     "--file", "-f", "file", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The job file (YAML)."
@@ -79,6 +81,29 @@ def create(
         click.launch(url)
         run.screen.note(f"Its page, once and within ten minutes: {url}")
     return accepted(run, doors, job, stream)
+
+
+@command("batch")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@_SET
+def batch(run: Run, files: tuple[Path, ...], sets: tuple[str, ...]) -> None:
+    """Submit several job files in one call. All of them are accepted, or none when something is wrong with one."""
+    job_files = [_read(run, file, sets, None, "", "") for file in files]
+    doors, submissions = run.doors(), []
+    for job_file in job_files:
+        run.screen.locate = job_file.locate
+        submissions.append(prepare(run, job_file, doors))
+    run.screen.locate = lambda fault: _located_in(job_files, fault)
+    view = doors.submit_all(submissions)
+    run.screen.data(view, lambda: [f"{text.clean(name)} is accepted." for name in view["names"]])
+
+
+def _located_in(job_files: list[JobFile], fault: Fault) -> str:
+    """A fault of the whole call, said of the file that it is in."""
+    found = re.match(r"/jobs/(\d+)", fault.pointer or "")
+    if found is None:
+        return fault.message
+    return job_files[int(found[1])].locate(replace(fault, pointer=(fault.pointer or "")[found.end() :]))
 
 
 @command("validate")

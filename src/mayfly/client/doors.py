@@ -70,6 +70,10 @@ class Doors:
         named = bool(submission.get("definition", {}).get("name"))
         return self.session.post(f"{self.place.path}/jobs", submission, repeatable=named)
 
+    def submit_all(self, submissions: Sequence[View]) -> View:
+        """All of them or none."""
+        return self.session.post(f"{self.place.path}/jobs:batch", {"jobs": list(submissions)})
+
     def validate(self, submission: View) -> View:
         return self.session.post(f"{self.place.path}/jobs:validate", submission, repeatable=True)
 

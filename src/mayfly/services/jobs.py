@@ -9,7 +9,7 @@ from mayfly.kit.errors import NotFound, nearest
 from mayfly.services import places
 from mayfly.services.moves import move
 from mayfly.services.places import Place
-from mayfly.services.views import job_view
+from mayfly.services.views import job_view, list_views
 from mayfly.services.world import World
 from mayfly.store import children as children_rows
 from mayfly.store import jobs
@@ -63,8 +63,7 @@ def page(
 
     def look(connection):
         rows = jobs.page(connection, workspace.id, most + 1, before, states, which, above)
-        views = [job_view(world, connection, row, whole=False) for row in rows[:most]]
-        return wire.JobPage(jobs=views, more=len(rows) > most)
+        return wire.JobPage(jobs=list_views(world, connection, rows[:most]), more=len(rows) > most)
 
     return world.store.read(look)
 

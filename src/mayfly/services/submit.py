@@ -41,6 +41,8 @@ SPOT_RETRIES = 3
 """How often a Spot job that lost its nodes goes back to the queue (semantics §8, §21.8)."""
 
 
+Keep = Callable[[Unit], tuple[JobRow, bool]]
+"""Keeps a job; whether it was not there before."""
 Beside = Callable[[Unit, JobRow], None]
 """Keeps something else of a new job, in the same unit."""
 
@@ -206,6 +208,13 @@ def candidate(
 
 def keep(world: World, submitter: str, found: Candidate, beside: Beside | None = None) -> tuple[JobRow, bool]:
     """As `submit`, of a candidate."""
+    if found.understood.environment.tracks:
+        world.mlflow.prewarm()  # a job that is likely to need it has come
+    return once(world, keeping(world, submitter, found), beside)
+
+
+def keeping(world: World, submitter: str, found: Candidate) -> Keep:
+    """What keeps a candidate, once it has a place. Raises as `prepare`."""
     prepared, row = found.understood, found.row
     key = row.reuse_key
     done = key is not None and world.store.read(lambda c: reuse_rows.was_done(c, row.workspace, key))
@@ -217,7 +226,7 @@ def keep(world: World, submitter: str, found: Candidate, beside: Beside | None =
     )
 
     def write(unit: Unit) -> tuple[JobRow, bool]:
-        existing = jobs.by_name(unit.connection, row.workspace, row.name)
+        existing = jobs.by_name(unit.connection, row.workspace, row.name) if prepared.job.name else None
         if existing is not None:
             return same(unit, existing, row), False
         check_parent(unit, row)
@@ -234,9 +243,7 @@ def keep(world: World, submitter: str, found: Candidate, beside: Beside | None =
         unit.passing("job accepted")
         return replace(kept, sequence=sequence), True
 
-    if prepared.environment.tracks:
-        world.mlflow.prewarm()  # a job that is likely to need it has come
-    return once(world, write, beside)
+    return write
 
 
 def _queued(unit: Unit, row: JobRow, *, anew: bool) -> JobRow:
@@ -249,7 +256,7 @@ def _queued(unit: Unit, row: JobRow, *, anew: bool) -> JobRow:
     return replace(row, job=step(row.job, Waiting(why.phase), row.job.created_at))
 
 
-def once(world: World, keep: Callable[[Unit], tuple[JobRow, bool]], beside: Beside | None) -> tuple[JobRow, bool]:
+def once(world: World, keep: Keep, beside: Beside | None) -> tuple[JobRow, bool]:
     """Keep a job by that, and what is to be kept beside a new one."""
 
     def whole(unit: Unit) -> tuple[JobRow, bool]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
 from mayfly.domain.compute import InstanceType, Placement, Price, Target, Tier
-from mayfly.domain.job import Cause, Job
+from mayfly.domain.job import Cause, Job, JobState
 from mayfly.domain.phases import CAUSES, spans
 from mayfly.kit.clock import Millis
 from mayfly.services.graphs import sentence, step_views
@@ -16,12 +18,29 @@ from mayfly.store.jobs import JobRow
 from mayfly.wire import mayfly as wire
 
 
-def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool = True) -> wire.JobView:
-    """`whole`: with definition, outputs, metrics and use; without, what a list shows."""
+def job_view(world: World, connection: Connection, row: JobRow) -> wire.JobView:
+    """With definition, outputs, metrics and use."""
+    (view,), now = list_views(world, connection, [row]), world.clock.now()
+    _complete(connection, row, view, now)
+    if row.job.composite:
+        view.steps = step_views(world, connection, row)
+        view.status_reason = view.status_reason or (sentence(view.steps) if view.steps else "")
+    return view
+
+
+def list_views(world: World, connection: Connection, rows: Sequence[JobRow]) -> list[wire.JobView]:
+    """What a list shows of them. What stands in other tables is read for all of them together."""
+    placements = attempts.placements(connection, [(row.job.id, row.job.attempt) for row in rows if row.job.attempt])
+    waits = waiting.sentences(connection, {row.class_key for row in rows if row.job.state is JobState.QUEUED})
+    parents = jobs.names_of(connection, {row.parent for row in rows if row.parent is not None})
+    return [
+        _list_view(world, row, placements.get(row.job.id), waits.get(row.class_key, ""), parents.get(row.parent or ""))
+        for row in rows
+    ]
+
+
+def _list_view(world: World, row: JobRow, placement: Placement | None, wait: str, parent: str | None) -> wire.JobView:
     job, now = row.job, world.clock.now()
-    attempt = attempts.get(connection, job.id, job.attempt) if job.attempt else None
-    ranks = attempts.ranks_of(connection, job.id, job.attempt) if job.attempt else []
-    placement = attempt.placement if attempt is not None else None
     request = codec.request_of(row.request)
     view = wire.JobView(
         name=row.name,
@@ -31,7 +50,7 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
         description=row.description,
         experiment_name=row.experiment,
         status=status(job),
-        status_reason=_reason(connection, row),
+        status_reason=_reason(row, wait),
         phase=job.phase.value,
         phase_detail=world.progress.of(job.id, job.attempt, world.epoch, job.phase.value),
         phases=phase_views(job, now),
@@ -54,17 +73,12 @@ def job_view(world: World, connection: Connection, row: JobRow, *, whole: bool =
         archived=row.archived,
         step=row.step,
     )
-    if row.parent is not None and (parent := jobs.by_id(connection, row.parent)) is not None:
-        view.parent_job_name = parent.name
+    if parent is not None:
+        view.parent_job_name = parent
     if placement is not None:
         view.price_per_hour, view.list_price_per_hour = prices(
             placement.instance_type, placement.node_count, placement.tier
         )
-    if whole:
-        _complete(connection, row, view, ranks, placement, now)
-    if whole and row.job.composite:
-        view.steps = step_views(world, connection, row)
-        view.status_reason = view.status_reason or (sentence(view.steps) if view.steps else "")
     return view
 
 
@@ -91,13 +105,12 @@ def prices(size: InstanceType, node_count: int, tier: Tier) -> tuple[float | Non
     return 0.0, listed
 
 
-def _reason(connection: Connection, row: JobRow) -> str:
+def _reason(row: JobRow, wait: str) -> str:
     if row.job.cause is not None:
         return row.job.cause.message
-    if row.job.state.value == "Queued":
-        wait = waiting.wait_of(connection, row.class_key)
-        return wait[0].sentence if wait is not None else ""
-    return codec.explanation_of(row.explanation).sentence if row.explanation else ""
+    if row.job.state is JobState.QUEUED:
+        return wait
+    return codec.sentence_of(row.explanation) if row.explanation else ""
 
 
 def problem_view(cause: Cause | None) -> wire.ProblemView | None:
@@ -108,10 +121,10 @@ def _complete(
     connection: Connection,
     row: JobRow,
     view: wire.JobView,
-    ranks: list[RankRow],
-    placement: Placement | None,
     now: Millis,
 ) -> None:
+    job = row.job
+    ranks = attempts.ranks_of(connection, job.id, job.attempt) if job.attempt else []
     environment = environments.get(connection, row.environment)
     if environment is not None:
         view.environment = environment.definition["name"]
@@ -120,7 +133,8 @@ def _complete(
     view.limits_enforced = list(next((rank.limits for rank in ranks if rank.isolation), ()))
     view.exit_codes = [one.code for rank in ranks for one in rank.exits]
     view.definition = codec.load(row.body)["definition"]
-    view.use = _use(ranks, placement)
+    attempt = attempts.get(connection, job.id, job.attempt) if any(rank.sample for rank in ranks) else None
+    view.use = None if attempt is None else _use(ranks, attempt.placement)
     if row.job.attempt or row.job.composite or row.reused:  # else there cannot be any
         view.outputs = output_views(connection, row)
         view.metrics = results.last_metrics(connection, row.ran_as)
@@ -144,10 +158,8 @@ def output_views(connection: Connection, row: JobRow) -> list[wire.OutputView]:
     return views
 
 
-def _use(ranks: list[RankRow], placement: Placement | None) -> wire.UseView | None:
+def _use(ranks: list[RankRow], placement: Placement) -> wire.UseView:
     samples = [rank.sample for rank in ranks if rank.sample is not None]
-    if not samples or placement is None:
-        return None
     cpu = sum(one.cpu_s for one in samples)
     wall = max(one.wall_s for one in samples)
     cores = max(1, placement.capacity.cores)

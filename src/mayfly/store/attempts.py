@@ -18,6 +18,9 @@ from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
 _ATTEMPT = select(attempts).where(attempts.c.job == bindparam("of"), attempts.c.attempt == bindparam("at"))
+_PLACEMENTS = select(attempts.c.job, attempts.c.attempt, attempts.c.placement).where(
+    attempts.c.job.in_(bindparam("of", expanding=True))
+)
 _RANKS = select(ranks).where(ranks.c.job == bindparam("of"), ranks.c.attempt == bindparam("at")).order_by(ranks.c.rank)
 
 
@@ -71,6 +74,15 @@ def add(unit: Unit, attempt: Attempt, nodes: Sequence[NodeId]) -> None:
 def get(connection: Connection, job: str, attempt: int) -> Attempt | None:
     row = connection.execute(_ATTEMPT, {"of": job, "at": attempt}).one_or_none()
     return None if row is None else _attempt(row)
+
+
+def placements(connection: Connection, which: Sequence[tuple[str, int]]) -> dict[str, Placement]:
+    """Of these attempts, by their jobs."""
+    if not which:
+        return {}
+    wanted = dict(which)
+    rows = connection.execute(_PLACEMENTS, {"of": list(wanted)})
+    return {row.job: codec.placement_of(row.placement) for row in rows if row.attempt == wanted[row.job]}
 
 
 def live(connection: Connection) -> list[Attempt]:

@@ -49,6 +49,11 @@ def class_of(text: str) -> ClassKey:
     return ClassKey(WorkspaceId(workspace), subscription, submitter, priority, request)
 
 
+def sentence_of(explanation: str) -> str:
+    """What an explanation says, without its candidates."""
+    return load(explanation)["sentence"]
+
+
 def amount_data(amount: Amount) -> dict[str, Any]:
     return {"cores": amount.cores, "memory_mib": amount.memory_mib, "gpus": sorted(amount.gpus)}
 

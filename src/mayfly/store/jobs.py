@@ -76,6 +76,7 @@ TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
 # made once, because making such a statement takes five times as long as running it
 _BY_NAME = select(jobs).where(jobs.c.workspace == bindparam("at"), jobs.c.name == bindparam("called"))
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("one"))
+_NAMES = select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(bindparam("of", expanding=True)))
 _STATE = select(jobs.c.state).where(jobs.c.id == bindparam("one"))
 _ADD = insert(jobs)
 
@@ -219,11 +220,19 @@ def page(
     statement = select(jobs).where(jobs.c.workspace == workspace, own).order_by(jobs.c.sequence.desc()).limit(most)
     if before is not None:
         statement = statement.where(jobs.c.sequence < before)
-    if states:
-        statement = statement.where(jobs.c.state.in_(states))
     if which != "all":
         statement = statement.where(jobs.c.archived == (which == "archived"))
-    return [row_of(row) for row in connection.execute(statement)]
+    # of each state by itself: together, the newest of a rare one would be looked for among all others
+    found = [connection.execute(statement.where(jobs.c.state == state)).all() for state in sorted(set(states or ()))]
+    rows = [row for some in found for row in some] if states else connection.execute(statement).all()
+    return [row_of(row) for row in sorted(rows, key=lambda row: -row.sequence)[:most]]
+
+
+def names_of(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """By their ids."""
+    wanted = sorted(ids)
+    rows = connection.execute(_NAMES, {"of": wanted}) if wanted else ()
+    return {row.id: row.name for row in rows}
 
 
 def unfinished(connection: Connection) -> list[tuple[JobId, str, JobState]]:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    literal_column,
 )
 
 metadata = MetaData(
@@ -105,7 +106,11 @@ jobs = Table(
     Index("ix_jobs_type", "type", "state"),
     Index("ix_jobs_reuse", "workspace", "reuse_key", "reused", "sequence"),
     Index("ix_jobs_ended", "ended_at"),
+    Index("ix_jobs_state", "workspace", "state", "sequence"),
 )
+QUEUED = jobs.c.state == literal_column("'Queued'")
+"""Said in so many words, so that the database finds the index of these rows alone."""
+Index("ix_jobs_waiting", jobs.c.class_key, jobs.c.phase, jobs.c.state, sqlite_where=QUEUED, postgresql_where=QUEUED)
 
 class_waits = Table(  # why a class waits, written anew only when the reason changes
     "class_waits",

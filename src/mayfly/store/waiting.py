@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import CompoundSelect, Connection, Integer, bindparam, delete, func, select, union_all
 
 from mayfly.domain.compute import Amount, Fleet, InstanceType
-from mayfly.domain.job import JobState
+from mayfly.domain.job import JobState, Phase
 from mayfly.domain.queue import ClassKey, Explanation, Head, JobClass, RunningGroup, Snapshot
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, NodeId
 from mayfly.store import builds, codec, dialect, ledgers
-from mayfly.store.tables import attempts, capacity, class_waits, gpus, jobs, nodes
+from mayfly.store.tables import QUEUED, attempts, capacity, class_waits, gpus, jobs, nodes
 from mayfly.store.tables import ledgers as ledger_rows
 from mayfly.store.unit import Unit
 
@@ -22,6 +24,7 @@ HEADS = 32
 
 
 _WAIT = select(class_waits).where(class_waits.c.class_key == bindparam("of"))
+_WAITS = select(class_waits).where(class_waits.c.class_key.in_(bindparam("of", expanding=True)))
 ROOM = (ledger_rows, capacity, gpus, nodes)
 """The tables that `room` reads."""
 
@@ -127,6 +130,12 @@ def wait_of(connection: Connection, class_key: str) -> tuple[Explanation, Millis
     return None if row is None else (codec.explanation_of(row.explanation), Millis(row.since))
 
 
+def sentences(connection: Connection, class_keys: set[str]) -> dict[str, str]:
+    """Why these classes wait, in words."""
+    rows = connection.execute(_WAITS, {"of": sorted(class_keys)}) if class_keys else ()
+    return {row.class_key: codec.sentence_of(row.explanation) for row in rows}
+
+
 def keep_wait(unit: Unit, key: ClassKey, explanation: Explanation, now: Millis) -> None:
     row = {"class_key": codec.class_text(key), "explanation": codec.explanation_text(explanation), "since": now}
     dialect.insert_or_replace(unit.connection, class_waits, row, ["class_key"])
@@ -167,16 +176,19 @@ def behind_builds(connection: Connection, phase: str, most: int = 500) -> list[J
 
 
 def not_in_phase(connection: Connection, key: ClassKey, phase: str, most: int = 500) -> list[JobId]:
-    """Ids of the waiting jobs of a class whose phase is another, oldest first."""
+    """Ids of the waiting jobs of a class whose phase is another."""
+    unmade = builds.unmade(connection)
     rows = connection.scalars(
-        select(jobs.c.id)
-        .where(
-            jobs.c.state == JobState.QUEUED.value,
-            jobs.c.class_key == codec.class_text(key),
-            jobs.c.phase != phase,
-            jobs.c.environment.not_in(builds.unmade(connection)),
-        )
-        .order_by(jobs.c.sequence)
-        .limit(most)
+        _elsewhere(phase, bool(unmade)), {"of": codec.class_text(key), "most": most, "unmade": unmade}
     )
     return [JobId(one) for one in rows]
+
+
+@lru_cache(maxsize=16)
+def _elsewhere(phase: str, unmade: bool) -> CompoundSelect[Any]:
+    """Of each other phase by itself, which the index finds at once, however many are in this one."""
+    ready = [jobs.c.environment.not_in(bindparam("unmade", expanding=True))] if unmade else []
+    of_class = select(jobs.c.id).where(QUEUED, jobs.c.class_key == bindparam("of"), *ready)
+    return union_all(*(of_class.where(jobs.c.phase == one.value) for one in Phase if one.value != phase)).limit(
+        bindparam("most", type_=Integer)
+    )

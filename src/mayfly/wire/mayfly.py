@@ -89,6 +89,19 @@ class Submission(Shape):
     """With `only`: the pipeline job whose steps made what the step reads of others."""
 
 
+class Batch(Shape):
+    """Many jobs in one call: all of them are accepted, or none."""
+
+    jobs: list[Submission] = Field(min_length=1, max_length=10_000)
+
+
+class BatchView(Shape):
+    names: list[str]
+    """Of the jobs, in the order of the submissions."""
+    created: int
+    """How many were not there before."""
+
+
 class EnvironmentBuild(Shape):
     """One of the two: an environment as a job names it, or the hash of one that was wanted before."""
 
