@@ -83,7 +83,9 @@ PROMISES = {
         "Nothing is done twice",
         "No process, no step, no build and no duty is done twice for one reason, and a name is one job's for ever.",
         "Leases by the database's clock; the same PUT is the same job; a process that was begun, or an attempt that was "
-        "discarded, is not begun again by an agent that comes back; one server a folder, by a lock.",
+        "discarded, is not begun again by an agent that comes back; one server a folder, by a lock. Servers that share a "
+        "PostgreSQL see by a lock of each whether it lives; what a dead one held is the others' at once, and what only one "
+        "may do beside the rows is behind a lock of the database.",
     ),
     "bytes": Promise(
         "Bytes are what they were said to be, and stay in their folder",
@@ -379,6 +381,22 @@ MUTANTS = (
         "move(unit, row, __import__('mayfly.domain.life').domain.life.AttemptLost(attempt, None), now)",
         (f"{MOTOR}::test_silence_is_shown_and_ends_with_a_word",),
     ),
+    Mutant(
+        "nodes that another server has heard",
+        "node",
+        f"{_SRC}/services/tidings.py",
+        "        self._contacts.heard_elsewhere(notice.heard, self._clock.now())\n",
+        "",
+        ("tests/store/test_shared_state.py::test_what_happens_at_one_server_is_known_at_the_other",),
+    ),
+    Mutant(
+        "only the last server ends nodes",
+        "node",
+        f"{_SRC}/services/stopping.py",
+        "        if self._world.peers.leave():\n",
+        "        if False:\n",
+        ("tests/services/test_motor.py::test_a_server_that_is_not_the_last_leaves_nodes_and_jobs_to_the_others",),
+    ),
     # --- quota ------------------------------------------------------------------------------------------------------
     Mutant(
         "condition of the quota ledger",
@@ -555,7 +573,47 @@ MUTANTS = (
         "            fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
         ("tests/unit/test_state_folder.py::test_a_folder_has_one_server_and_is_its_owners_alone",),
     ),
+    Mutant(
+        "one server at a time outside of the rows",
+        "once",
+        f"{_SRC}/store/dialect.py",
+        "            connection.execute(select(func.pg_advisory_lock(name)))\n",
+        "            pass\n",
+        ("tests/store/test_shared_state.py::test_a_turn_is_one_servers",),
+    ),
+    Mutant(
+        "what a dead server held is free",
+        "once",
+        f"{_SRC}/engine/neighbours.py",
+        "            self._world.store.write(vacate)\n",
+        "            assert vacate\n",
+        ("tests/store/test_shared_state.py::test_what_a_dead_server_held_is_free_at_once",),
+    ),
+    Mutant(
+        "a server that lives keeps what it holds",
+        "once",
+        f"{_SRC}/drivers/server_folder.py",
+        "if server != self.me and self._free(server)]\n",
+        "if server != self.me]\n",
+        ("tests/store/test_shared_state.py::test_what_a_dead_server_held_is_free_at_once",),
+    ),
     # --- bytes ------------------------------------------------------------------------------------------------------
+    Mutant(
+        "a state is known by its id",
+        "bytes",
+        f"{_SRC}/main/state.py",
+        "    if _id_of(Path(told.path)) == told.id:\n",
+        "    if Path(told.path).exists():\n",
+        ("tests/store/test_shared_state.py::test_the_state_is_known_by_its_id_and_refused_where_it_is_not_seen",),
+    ),
+    Mutant(
+        "what was restored lies elsewhere",
+        "bytes",
+        f"{_SRC}/store/dump.py",
+        "        state.forget(unit)\n",
+        "",
+        ("tests/store/test_shared_state.py::test_what_was_restored_does_not_lie_where_it_lay_before",),
+    ),
     Mutant(
         "hash of content that comes in one piece",
         "bytes",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from mayfly.engine.resolving import Resolving
 from mayfly.engine.scheduling import schedule
 from mayfly.engine.watching import watch
 from mayfly.kit.errors import Broken, Invalid
+from mayfly.ports.peers import Alone, Peer
 from mayfly.services import environments as services
 from mayfly.services import explanations, jobs, logs, quotas, submit
+from mayfly.services.stopping import Stopping
 from mayfly.store import attempts, environments, ledgers, nodes, waiting
 from mayfly.testing.agent import Part, parts_of
 from mayfly.testing.databases import Databases
@@ -427,6 +431,30 @@ def test_a_duty_belongs_to_one_server(stage: Scene) -> None:
     engines[holder == "b"].stop()
     until(lambda: len(set(mine)) == 2)  # what it gave up is the other's at once
     engines[holder == "a"].stop()
+
+
+class Beside(Alone):
+    """Another server goes on."""
+
+    def others(self) -> tuple[Peer, ...]:
+        return (Peer("other", "http://127.0.0.1:1", "here", ""),)
+
+    def leave(self) -> bool:
+        return True
+
+
+def test_a_server_that_is_not_the_last_leaves_nodes_and_jobs_to_the_others(stage: Scene) -> None:
+    (idle,) = start(stage, "ends")
+    idle.run()
+    start(stage, "goes-on", resources=FOUR)
+    before = states(stage)
+    assert "ready" in before, before
+    for mode in ("stop", "drain"):
+        ended = threading.Event()
+        view = Stopping(replace(stage.world, peers=Beside()), ended.set).down(mode)
+        assert ended.wait(20), "it waits for nothing"
+        assert view.taken_over and not view.waits and view.continuing == ["goes-on"]
+        assert states(stage) == before
 
 
 def test_a_server_that_comes_back_finds_everything(

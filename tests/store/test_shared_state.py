@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mayfly.drivers.server_folder import ServerFolder
+from mayfly.engine.neighbours import Neighbours
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Conflict, Unavailable
 from mayfly.kit.ids import WorkspaceId
@@ -18,14 +20,14 @@ from mayfly.services.contacts import Contacts
 from mayfly.services.progress import Progress
 from mayfly.services.tidings import Tidings
 from mayfly.services.wakeups import Wakeups
-from mayfly.store import workspaces
+from mayfly.store import dump, leases, state, workspaces
 from mayfly.store.notices import Notices
 from mayfly.store.turns import Turns
 from mayfly.store.unit import Store
 from mayfly.store.workspaces import Workspace
 from mayfly.testing.databases import Databases, kinds
 from mayfly.testing.nodes import until
-from mayfly.testing.world import ManualClock
+from mayfly.testing.world import ManualClock, scene
 from mayfly.wire.agent import Fence, PhaseEntered
 
 pytestmark = pytest.mark.skipif("postgresql" not in kinds(), reason="There is no PostgreSQL here.")
@@ -49,12 +51,11 @@ def test_the_state_is_known_by_its_id_and_refused_where_it_is_not_seen(store: St
     first, second = Home(tmp_path / "first"), Home(tmp_path / "second")
     assert find(first.path, store) == find(second.path, store) == first.path
     moved = first.path.rename(tmp_path / "moved")
+    (tmp_path / "first").mkdir()  # another folder at that path is not it
     with pytest.raises(Conflict) as refused:
         find(second.path, store)
     assert refused.value.code == "StateElsewhere" and str(tmp_path / "first") in refused.value.message
     assert find(moved, store) == find(second.path, store) == moved
-    (tmp_path / "first").mkdir()  # another folder at that path is not it
-    assert find(second.path, store) == moved
 
 
 def test_the_files_of_a_store_that_was_used_are_not_looked_for_in_an_empty_folder(store: Store, tmp_path: Path) -> None:
@@ -69,6 +70,7 @@ def test_servers_see_each_other_live_and_die(store: Store, tmp_path: Path) -> No
     one, other = State(Home(tmp_path / "one"), store), State(Home(tmp_path / "other"), store)
     assert one.secret() == other.secret() and one.servers.others() == []
     other.servers.announce({"url": "http://127.0.0.1:1", "host": "here", "boot_id": ""})
+    one.servers.bury(other.servers.me)  # as one may that took it for dead
     assert [peer.id for peer in one.servers.others()] == [other.servers.me]
     assert one.servers.dead() == []
     with pytest.raises(Conflict) as refused:
@@ -82,6 +84,33 @@ def test_servers_see_each_other_live_and_die(store: Store, tmp_path: Path) -> No
     for server in one.servers.dead():
         one.servers.bury(server)
     assert one.servers.dead() == []
+
+
+def test_what_a_dead_server_held_is_free_at_once(url: str, tmp_path: Path) -> None:
+    stage = scene(tmp_path, url)
+    store, clock = stage.world.store, stage.world.clock
+    one, other = (ServerFolder(tmp_path, name) for name in ("one", "other"))
+    world = replace(stage.world, peers=one)
+    claim = lambda name: store.write(lambda unit: leases.claim(unit, "duty", name, Millis(60_000)))  # noqa: E731
+    assert claim("other")
+    tidings = Tidings("one", world.wakeups, world.contacts, world.progress, clock)
+    neighbours = Neighbours(world, tidings, Notices(url, tidings.hear, lambda: None))
+    neighbours.look()
+    assert not claim("one"), "it lives"
+    other.close()
+    neighbours.look()
+    assert claim("one")
+    store.close()
+
+
+def test_what_was_restored_does_not_lie_where_it_lay_before(store: Store, tmp_path: Path) -> None:
+    find(Home(tmp_path / "first").path, store)
+    kept: list[str] = []
+    version = dump.lines(store, kept.extend)
+    restored = Store(f"sqlite:///{tmp_path / 'restored.db'}", lambda _topics: None)
+    dump.take_in(restored, version, lambda: kept, len(kept), 1)
+    assert restored.read(state.whereabouts) is None and store.read(state.whereabouts) is not None
+    restored.close()
 
 
 def test_a_turn_is_one_servers(url: str, store: Store) -> None:

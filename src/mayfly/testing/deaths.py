@@ -15,12 +15,13 @@ from typing import TypeVar
 
 from mayfly.node import steps
 from mayfly.store import unit
-from mayfly.testing.databases import Databases
+from mayfly.testing.databases import Databases, kinds
 from mayfly.testing.embedded import Embedded
 from mayfly.testing.lives import LIVES, pairs
 from mayfly.testing.pairs import Pair
 from mayfly.testing.storms import storm
 from mayfly.testing.trials import lived
+from mayfly.testing.upgrades import earlier, upgraded
 
 APART = frozenset({"server:build reserved:before", "server:build reserved:after"})
 """Of images, which need a container engine: `tests/end_to_end/test_containers.py` has it."""
@@ -42,6 +43,13 @@ Build = Callable[[Path], AbstractContextManager[Embedded]]
 """Makes what dies, in a folder of its own; nothing runs in it yet."""
 
 HOUSES = ("sqlite", "postgresql", "two servers")
+
+
+def possible() -> Sequence[str]:
+    """The houses that can be made here."""
+    return HOUSES if "postgresql" in kinds() else HOUSES[:1]
+
+
 FOR_TWO = tuple(life for life in LIVES if life != "blobs")
 """Those that two servers are tried with: a storage client speaks to one server, and is not told of another."""
 
@@ -76,11 +84,11 @@ def kills(seed: int, count: int, say: Callable[[str], None], build: Build, lives
     chance, came_by, stories = random.Random(seed), dict[str, list[str]](), []
     for life in lives or LIVES:
         found, story = _go_through(life, (), build)
-        stories += [story] if story else []
+        stories += _told(story, say)
         came_by[life] = found
         say(f"  {life}: {len(found)} kill points")
     if not lives and (missing := declared() - {point for points in came_by.values() for point in points}):
-        stories.append(f"no life comes by {', '.join(sorted(missing))}")
+        stories += _told(f"no life comes by {', '.join(sorted(missing))}", say)
     singles = [(life, (point,)) for life, points in came_by.items() for point in points]
     doubles = [(life, pair) for life, points in came_by.items() for pair in pairs(points)]
     drawn = [chance.choice(doubles if chance.random() < 0.3 else singles) for _ in range(count)] or singles
@@ -89,8 +97,15 @@ def kills(seed: int, count: int, say: Callable[[str], None], build: Build, lives
         missed, story = _go_through(life, points, build)
         said = "broken" if story else f"not reached: {', '.join(missed)}" if missed else "healed"
         say(f"  {life}, deaths at {' and '.join(points)}: {said} ({time.monotonic() - begun:.0f} s)")
-        stories += [story] if story else []
+        stories += _told(story, say)
     return stories
+
+
+def _told(story: str, say: Callable[[str], None]) -> list[str]:
+    if not story:
+        return []
+    say(story)
+    return [story]
 
 
 def storms(seed: int, jobs: int, say: Callable[[str], None], build: Build) -> list[str]:
@@ -105,6 +120,18 @@ def storms(seed: int, jobs: int, say: Callable[[str], None], build: Build) -> li
     wrong, struck = found
     say(f"  {dict(struck)}")
     return wrong + ([story] if story else [])
+
+
+def upgrade(revision: str, say: Callable[[str], None]) -> list[str]:
+    """What did not survive the change from that commit to the present code."""
+    with tempfile.TemporaryDirectory(prefix="mayfly-earlier-") as folder, building("sqlite") as build:
+        found = earlier(revision, Path(folder))
+        if not found:
+            say(f"  this checkout has no commit {revision}: nothing was tried")
+            return []
+        source = Path(folder) / "src"
+        _, story = _watched(lambda one: upgraded(one, source), f"the change from {found}", build)
+        return [story] if story else []
 
 
 def _go_through(life: str, points: Iterable[str], build: Build) -> tuple[list[str], str]:

@@ -115,16 +115,27 @@ def _kill_options(parser: argparse.ArgumentParser) -> None:
         "--kills", type=int, default=60, metavar="M", help="deaths at kill points to go through (60); 0: all there are"
     )
     parser.add_argument("--life", action="append", choices=sorted(LIVES), help="only this one; may be given again")
-    parser.add_argument("--house", choices=deaths.HOUSES, default="sqlite", help="what dies, also in storms (sqlite)")
+    parser.add_argument(
+        "--house",
+        action="append",
+        choices=deaths.HOUSES,
+        help="what dies, also in storms; may be given again (all there can be here)",
+    )
+
+
+def _houses(options: argparse.Namespace) -> Sequence[str]:
+    return options.house or deaths.possible()
 
 
 def _kills(options: argparse.Namespace) -> list[str]:
-    house, stories = options.house, []
-    say(f"kills: {options.kills or 'all'} in {house} from seed {options.seed} …")
-    with deaths.building(house) as build:
-        lives = deaths.FOR_TWO if house == "two servers" else ()
-        stories = deaths.kills(options.seed, options.kills, say, build, options.life or lives)
-    return _told(stories)
+    stories, houses = [], _houses(options)
+    for house in houses:
+        count = -(-options.kills // len(houses))
+        say(f"kills: {count or 'all'} in {house} from seed {options.seed} …")
+        with deaths.building(house) as build:
+            lives = deaths.FOR_TWO if house == "two servers" else ()
+            stories += deaths.kills(options.seed, count, say, build, options.life or lives)
+    return stories
 
 
 def _storm_options(parser: argparse.ArgumentParser) -> None:
@@ -132,9 +143,27 @@ def _storm_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _storms(options: argparse.Namespace) -> list[str]:
-    say(f"storms: {options.storms} jobs in {options.house} from seed {options.seed} …")
-    with deaths.building(options.house, restarts=True) as build:
-        return _told(deaths.storms(options.seed, options.storms, say, build))
+    stories, houses = [], _houses(options)
+    for house in houses:
+        count = -(-options.storms // len(houses))
+        say(f"storms: {count} jobs in {house} from seed {options.seed} …")
+        with deaths.building(house, restarts=True) as build:
+            stories += deaths.storms(options.seed, count, say, build)
+    return _told(stories)
+
+
+# --- an earlier version -----------------------------------------------------------------------------------------------
+
+
+def _upgrade_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from", dest="earlier", default="HEAD~1", metavar="REV", help="the version that goes before (HEAD~1)"
+    )
+
+
+def _upgrade(options: argparse.Namespace) -> list[str]:
+    say(f"upgrade: from {options.earlier} …")
+    return _told(deaths.upgrade(options.earlier, say))
 
 
 def _world_options(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +200,7 @@ PARTS = (
     Part("calls", _call_options, _calls),
     Part("kills", _kill_options, _kills),
     Part("storms", _storm_options, _storms),
+    Part("upgrade", _upgrade_options, _upgrade),
     Part("world", _world_options, _world),
 )
 
