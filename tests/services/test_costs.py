@@ -13,7 +13,7 @@ from mayfly.engine.scheduling import schedule
 from mayfly.services import jobs as services
 from mayfly.services import submissions
 from mayfly.services.views import job_view
-from mayfly.store import codec, dialect, waiting
+from mayfly.store import codec, dialect, jobs, waiting
 from mayfly.store.jobs import JobRow
 from mayfly.testing.world import HERE, Scene
 
@@ -57,6 +57,16 @@ def test_a_submission(stage: Scene) -> None:
         assert world.store.commits - commits == 1
     else:
         assert cost.statements <= 16
+
+
+def test_a_reservation(stage: Scene) -> None:
+    """Quota, capacity, node, attempt, explanation, state and their events; and the pass's own looks, once."""
+    for _ in range(4):
+        submissions.accept(stage.world, "ann", HERE, stage.submission(resources={"instance_type": "local_1"}))
+    with counted(stage) as cost:
+        schedule(stage.world)
+    assert stage.world.store.read(jobs.counts) == {"Provisioning": 4}
+    assert cost.statements <= 4 * 21 + 30
 
 
 def _four(stage: Scene, who: str = "ann") -> JobRow:

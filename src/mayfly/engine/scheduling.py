@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
 
 from sqlalchemy import Connection
 
@@ -41,9 +42,9 @@ def schedule(world: World) -> float | None:
             _keep_waits(world, {}, now)
             return None
         made = plan(view, now)
-        placed = [start for start in made.starts if _reserve(world, start, now)]
+        placed = _reserve(world, made.starts, now)
         _keep_waits(world, made.waits, now)
-        if len(placed) < len(made.starts):
+        if placed < len(made.starts):
             disturbed += 1
             if disturbed >= _ROUNDS:
                 return 1.0
@@ -53,13 +54,16 @@ def schedule(world: World) -> float | None:
             return PATIENCE_MS / 1000 / 3 if made.waits else None
 
 
-def _reserve(world: World, start: Start, now: Millis) -> bool:
-    """All of the placement or nothing; True too when the job no longer waits."""
-    try:
-        world.store.write(lambda unit: _place(world, unit, start, now))
-    except (ledgers.Overdrawn, _Taken):
-        return False
-    return True
+def _reserve(world: World, starts: Sequence[Start], now: Millis) -> int:
+    """Of each placement all or nothing, one after the other, with as few waits for the disk as the store can do with; how many
+    have theirs, or do not wait for one any more."""
+    asked = [world.store.submit(lambda unit, start=start: _place(world, unit, start, now)) for start in starts]
+    wait(asked)
+    taken = [one for one in asked if isinstance(one.exception(), ledgers.Overdrawn | _Taken)]
+    for one in asked:
+        if one not in taken:
+            one.result()
+    return len(asked) - len(taken)
 
 
 class _Taken(Exception):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONGEST_S = 0.05
 """How long one stands back at the most, so that it goes on beside any number of people."""
+LATELY_S = 0.3
+"""Who was served so short a time ago may come again."""
 
 
 class Courtesy:
     def __init__(self) -> None:
         self._nobody = threading.Condition()
         self._served = 0
+        self._last = -LATELY_S
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -25,7 +29,13 @@ class Courtesy:
         finally:
             with self._nobody:
                 self._served -= 1
+                self._last = time.monotonic()
                 self._nobody.notify_all()
+
+    @property
+    def lately(self) -> bool:
+        """Whether somebody is being served, or was a moment ago."""
+        return self._served > 0 or time.monotonic() - self._last < LATELY_S
 
     def stand_back(self) -> None:
         """Before a piece of work of a few milliseconds."""

@@ -28,8 +28,8 @@ from mayfly.store.reuse import Original
 from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission
 
-TOGETHER = 8
-"""So few that who writes meanwhile waits no longer than for a handful of submissions."""
+TOGETHER, BESIDE_OTHERS = 8, 3
+"""So few that who writes meanwhile waits no longer than for a handful of submissions; while somebody does, for one or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def begin(
     hits: dict[str, _Hit] = {}
     standing: dict[str, Found] = {}
     singly: list[ChildRow | None] = []
-    while todo and len(hits) < TOGETHER:
+    while todo and len(hits) < (BESIDE_OTHERS if world.courtesy.lately else TOGETHER):
         name = todo.popleft()
         world.courtesy.stand_back()
         asked = _ask(world, plan, name, there, standing)
@@ -95,6 +95,8 @@ def begin(
             todo.extend(one for one in progress.after(name, hits) if plan.level.kind(one) == "command")
         elif name in first:  # the others' turn comes when what they wait for is there
             singly.append(_alone(world, plan, asked))
+    if hits:
+        world.courtesy.stand_back()
     together = _together(world, plan, list(hits.values())) if hits else []
     if together is None:
         together = []

@@ -18,6 +18,7 @@ from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
 _ATTEMPT = select(attempts).where(attempts.c.job == bindparam("of"), attempts.c.attempt == bindparam("at"))
+_ADD, _ADD_RANKS = insert(attempts), insert(ranks)
 _PLACEMENTS = select(attempts.c.job, attempts.c.attempt, attempts.c.placement).where(
     attempts.c.job.in_(bindparam("of", expanding=True))
 )
@@ -53,17 +54,18 @@ class RankRow:
 
 def add(unit: Unit, attempt: Attempt, nodes: Sequence[NodeId]) -> None:
     unit.connection.execute(
-        insert(attempts).values(
-            job=attempt.job,
-            attempt=attempt.attempt,
-            epoch=attempt.epoch,
-            placement=codec.placement_text(attempt.placement),
-            state=attempt.state,
-            created_at=attempt.created_at,
-        )
+        _ADD,
+        {
+            "job": attempt.job,
+            "attempt": attempt.attempt,
+            "epoch": attempt.epoch,
+            "placement": codec.placement_text(attempt.placement),
+            "state": attempt.state,
+            "created_at": attempt.created_at,
+        },
     )
     unit.connection.execute(
-        insert(ranks),
+        _ADD_RANKS,
         [
             {"job": attempt.job, "attempt": attempt.attempt, "rank": rank, "node": node, "released": False}
             for rank, node in enumerate(nodes)

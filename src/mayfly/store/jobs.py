@@ -79,6 +79,14 @@ _BY_ID = select(jobs).where(jobs.c.id == bindparam("one"))
 _NAMES = select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(bindparam("of", expanding=True)))
 _STATE = select(jobs.c.state).where(jobs.c.id == bindparam("one"))
 _ADD = insert(jobs)
+_LIFE = ("state", "phase", "phase_since", "phases", "attempt", "ranks", "retries_left", "cause")
+_TIMES = ("started_at", "ended_at", "suspected_since")
+_CHANGE = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("one"))
+    .values({"revision": jobs.c.revision + 1, **{name: bindparam(name) for name in (*_LIFE, *_TIMES)}})
+)
+_EXPLAIN = update(jobs).where(jobs.c.id == bindparam("one")).values(explanation=bindparam("explanation"))
 
 
 def add(unit: Unit, row: JobRow) -> int:
@@ -137,9 +145,7 @@ def change(unit: Unit, row: JobRow, after: Job, now: Millis, why: str) -> bool:
     before = row.job
     if after is before or after == before:
         return False
-    unit.connection.execute(
-        update(jobs).where(jobs.c.id == before.id).values(revision=jobs.c.revision + 1, **_life(after))
-    )
+    unit.connection.execute(_CHANGE, {"one": before.id, **_life(after)})
     data: dict[str, Any] = {"attempt": after.attempt, "phase": after.phase.value}
     if after.state is not before.state:
         data |= {"from": before.state.value, "to": after.state.value}
@@ -179,7 +185,7 @@ def add_note(unit: Unit, row: JobRow, note: str) -> None:
 
 
 def explain(unit: Unit, job: JobId, explanation: str) -> None:
-    unit.connection.execute(update(jobs).where(jobs.c.id == job).values(explanation=explanation))
+    unit.connection.execute(_EXPLAIN, {"one": job, "explanation": explanation})
 
 
 def by_name(connection: Connection, workspace: WorkspaceId, name: str) -> JobRow | None:

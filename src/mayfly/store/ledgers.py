@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
 
 from mayfly.domain.compute import Amount, LedgerKey, Placement, Quota, Tier
 from mayfly.kit.ids import JobId
@@ -16,6 +16,30 @@ from mayfly.store.tables import attempts, capacity, gpus, holds, ledgers
 from mayfly.store.unit import Unit
 
 CAPACITY_FAMILY = "-"
+
+
+_CORES, _MIB = bindparam("more", type_=BigInteger), bindparam("mib", type_=BigInteger)
+# made once, because making such a statement takes several times as long as running it
+_TAKE = (
+    update(ledgers)
+    .where(
+        ledgers.c.scope == bindparam("at"),
+        ledgers.c.family == bindparam("of"),
+        ledgers.c.tier == bindparam("as"),
+        or_(ledgers.c.limit.is_(None), ledgers.c.held + bindparam("cores", type_=BigInteger) <= ledgers.c.limit),
+    )
+    .values(held=ledgers.c.held + bindparam("cores", type_=BigInteger))
+)
+_OCCUPY = (
+    update(capacity)
+    .where(
+        capacity.c.provider == bindparam("by"),
+        capacity.c.cores_held + _CORES <= capacity.c.cores,
+        capacity.c.memory_held + _MIB <= capacity.c.memory_mib,
+    )
+    .values(cores_held=capacity.c.cores_held + _CORES, memory_held=capacity.c.memory_held + _MIB)
+)
+_HOLD = insert(holds)
 
 
 class Overdrawn(Exception):
@@ -29,7 +53,7 @@ def ensure(unit: Unit, defaults: Mapping[LedgerKey, int | None]) -> None:
         | {"set_by_user": False}
         for key, limit in sorted(defaults.items(), key=lambda item: item[0])
     ]
-    dialect.insert_or_leave(unit.connection, ledgers, rows)
+    dialect.insert_many_or_leave(unit.connection, ledgers, rows)
 
 
 def set_limit(unit: Unit, key: LedgerKey, limit: int) -> None:
@@ -88,41 +112,18 @@ def take(unit: Unit, job: JobId, attempt: int, provider: str, placement: Placeme
     """Hold what the placement needs, all of it or (raising Overdrawn, which undoes the unit) nothing."""
     connection = unit.connection
     for key, cores in sorted(placement.quota.items()):
-        done = connection.execute(
-            update(ledgers)
-            .where(_is(key), or_(ledgers.c.limit.is_(None), ledgers.c.held + cores <= ledgers.c.limit))
-            .values(held=ledgers.c.held + cores)
-        )
+        done = connection.execute(_TAKE, {"cores": cores, "at": key.scope, "of": key.family, "as": key.tier.value})
         if done.rowcount != 1:
             raise Overdrawn(f"quota of {key.family} in {key.scope}")
-        connection.execute(
-            insert(holds).values(
-                job=job, attempt=attempt, scope=key.scope, family=key.family, tier=key.tier.value, amount=cores
-            )
-        )
+        held = {"job": job, "attempt": attempt, "scope": key.scope, "family": key.family, "tier": key.tier.value}
+        connection.execute(_HOLD, held | {"amount": cores, "memory_mib": 0})
     need = placement.capacity
-    done = connection.execute(
-        update(capacity)
-        .where(
-            capacity.c.provider == provider,
-            capacity.c.cores_held + need.cores <= capacity.c.cores,
-            capacity.c.memory_held + need.memory_mib <= capacity.c.memory_mib,
-        )
-        .values(cores_held=capacity.c.cores_held + need.cores, memory_held=capacity.c.memory_held + need.memory_mib)
-    )
+    done = connection.execute(_OCCUPY, {"by": provider, "more": need.cores, "mib": need.memory_mib})
     if done.rowcount != 1:
         raise Overdrawn(f"capacity of {provider}")
-    connection.execute(
-        insert(holds).values(
-            job=job,
-            attempt=attempt,
-            scope=f"capacity:{provider}",
-            family=CAPACITY_FAMILY,
-            tier=placement.tier.value,
-            amount=need.cores,
-            memory_mib=need.memory_mib,
-        )
-    )
+    occupied = {"job": job, "attempt": attempt, "scope": f"capacity:{provider}", "family": CAPACITY_FAMILY}
+    amounts = {"tier": placement.tier.value, "amount": need.cores, "memory_mib": need.memory_mib}
+    connection.execute(_HOLD, occupied | amounts)
     for uuid in sorted(need.gpus):
         done = connection.execute(
             update(gpus)
