@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mayfly.client import chain
 from mayfly.testing.embedded import Embedded, Make
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
@@ -59,6 +61,40 @@ def test_doctor_names_the_first_broken_link(fresh: Make) -> None:
     record = one.folder / "server.json"
     record.write_text(json.dumps({**one.record, "secure_url": "https://127.0.0.1:9"}), encoding="utf-8")
     assert "stop at the metadata" in azure(one)[1]
+
+
+def check(one: Embedded, name: str, **environ: str) -> tuple[str, str]:
+    said = one.run("doctor", "-o", "json", **environ)
+    found = next(found for found in json.loads(said.out)["checks"] if found["name"] == name)
+    return found["state"], found["message"]
+
+
+def test_doctor_looks_at_the_shell_and_at_its_sdk(fresh: Make) -> None:
+    one = fresh()
+    assert check(one, "shell") == ("ok", "sets nothing; scripts are led here by `mayfly exec`")
+    stale = {"ARM_CLOUD_METADATA_URL": "http://127.0.0.1:9/metadata/endpoints", "AZUREML_CURRENT_CLOUD": "Mayfly"}
+    assert "127.0.0.1:9, and no server runs" in check(one, "shell", **stale)[1]
+    (one.place / "bin").mkdir()
+    python = one.place / "bin" / "python"
+    for script, state, words in (
+        ("echo 1.15.0", "warning", "azure-ai-ml 1.15.0, older than what is tried here (1.28)"),
+        ("echo 1.35.2", "ok", "azure-ai-ml 1.35.2"),
+        ("exit 1", "ok", "has no azure-ai-ml"),
+    ):
+        python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        python.chmod(0o755)
+        found = check(one, "azure sdk", PATH=f"{python.parent}:{one.environ['PATH']}")
+        assert found[0] == state and words in found[1], found
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(9, "is not valid yet"), (10, "has expired"), (62, "another name"), (20, "is not trusted")]
+)
+def test_a_certificate_that_is_not_taken_says_what_is_wrong_with_it(code: int, words: str) -> None:
+    error = ssl.SSLCertVerificationError("verify failed")
+    error.verify_code = code
+    message, remedy = chain._distrust(error)
+    assert words in message and remedy.endswith(chain.ANEW)
 
 
 def test_connect_gives_a_client_to_a_script_that_was_started_plainly(fresh: Make) -> None:

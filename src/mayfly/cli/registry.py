@@ -35,7 +35,7 @@ def add(run: Run, name: str, folder: Path) -> None:
     if "/" in name or not name.strip():
         raise Invalid("RegistryNameInvalid", f"{name!r} cannot name a registry.", remedy="Use letters, digits and '-'.")
     configuration.put(run.settings.folder, f"registries.{name}", json.dumps(str(folder)))
-    told = _counted(name, folder)
+    told = _counted(run, name, folder)
     found = ", ".join(f"{told[kind.value]} {_word(kind, told[kind.value])}" for kind in AssetKind)
     run.screen.data(told, lambda: [f"{text.clean(name)}: {text.clean(folder)} ({found})"])
 
@@ -44,7 +44,7 @@ def add(run: Run, name: str, folder: Path) -> None:
 def list_registries(run: Run) -> None:
     """List the registries, and how many assets each has."""
     known = configuration.load(run.settings.folder).registries
-    found = [_counted(name, Path(folder)) for name, folder in known.items()]
+    found = [_counted(run, name, Path(folder)) for name, folder in known.items()]
     none = ["No registries. Add one: mayfly registry add NAME FOLDER"]
     rows = [tuple(one.values()) for one in found]
     run.screen.data(found, lambda: run.screen.table(_LIST, rows) if rows else none)
@@ -63,7 +63,7 @@ def show(run: Run, name: str) -> None:
             "file": str(one.path.relative_to(folder)),
         }
         for kind in AssetKind
-        for one in registry.assets(name, folder, kind)
+        for one in registry.assets(name, folder, kind, run.settings.folder)
     ]
     none = [f"Nothing in {text.clean(folder)} is an asset's file."]
     rows = [tuple(one.values()) for one in found]
@@ -95,6 +95,7 @@ def _word(kind: AssetKind, count: object) -> str:
     return kind.value if count == 1 or kind is AssetKind.DATA else f"{kind.value}s"
 
 
-def _counted(name: str, folder: Path) -> dict[str, object]:
-    counts = {kind.value: sum(1 for _ in registry.assets(name, folder, kind)) for kind in AssetKind}
+def _counted(run: Run, name: str, folder: Path) -> dict[str, object]:
+    assets = {kind.value: registry.assets(name, folder, kind, run.settings.folder) for kind in AssetKind}
+    counts = {kind: sum(1 for _ in found) for kind, found in assets.items()}
     return {"name": name, **counts, "folder": str(folder)}

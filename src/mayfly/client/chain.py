@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,8 @@ from mayfly.wire.azureml.resources import workspace_id
 
 ANEW = "Type `mayfly down`, then `mayfly up`: running jobs go on."
 _WITHIN_S = 20
+_NOT_YET, _OVER, _OTHER_NAME = 9, 10, 62
+"""What OpenSSL calls them, in `verify_code`."""
 
 
 class Broken(Exception):
@@ -130,8 +133,19 @@ class _Caller:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLError):
-                raise Broken("TLS", f"The server's certificate is not trusted: {reason}.", ANEW) from error
+                raise Broken("TLS", *_distrust(reason)) from error
             raise Broken(link, f"{_shown(address)} does not answer: {reason}.", ANEW) from error
+
+
+def _distrust(error: ssl.SSLError) -> tuple[str, str]:
+    """Why a certificate is not taken, and what mends it."""
+    code, now = getattr(error, "verify_code", 0), datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    if code in (_NOT_YET, _OVER):
+        word = "is not valid yet" if code == _NOT_YET else "has expired"
+        return f"The server's certificate {word}, by this machine's clock ({now} UTC).", f"Set the clock right. {ANEW}"
+    if code == _OTHER_NAME:
+        return f"The server's certificate is for another name: {error}.", f"Call it by 127.0.0.1 or localhost. {ANEW}"
+    return f"The server's certificate is not trusted: {error}.", ANEW
 
 
 def _shown(address: str) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mayfly import __version__
-from mayfly.client import chain, configuration, packageindex
+from mayfly.client import chain, configuration, packageindex, shell
 from mayfly.client.connecting import Settings, open_session, running
 from mayfly.client.doors import Place
 from mayfly.client.home import read_record
@@ -65,6 +65,8 @@ def checks(settings: Settings, clock: Clock) -> Iterator[Check]:
         yield from packageindex.checks(settings.environ, clock, Check)
         yield _server(settings)
         yield from _azure(settings)
+        record = read_record(settings.folder)
+        yield from shell.checks(settings.environ, record if record is not None and record.alive() else None, Check)
 
 
 def _interpreter() -> Check:

@@ -49,7 +49,7 @@ def entries(world: World, name: str, kind: AssetKind) -> list[Entry]:
     check(world, name)
     shipped = [_shipped(one) for one in CURATED] if name == SHIPPED and kind is AssetKind.ENVIRONMENT else []
     folder = world.settings().registries.get(name)
-    there = list(registry.assets(name, Path(folder), kind)) if folder is not None else []
+    there = list(registry.assets(name, Path(folder), kind, Path(world.state_folder))) if folder is not None else []
     taken = {one.name for one in shipped}
     found = [Entry(one.body["name"], one.version, one.body, one) for one in there if one.body["name"] not in taken]
     return sorted([*shipped, *found], key=lambda one: (one.name, _order(one.version)))
@@ -114,7 +114,7 @@ def _folder(world: World, name: str) -> Path:
 def find(world: World, reference: RegistryReference) -> RegistryAsset:
     """The asset's file: that version, else the newest. Raises NotFound `RegistryNotFound`, `RegistryAssetNotFound`."""
     folder = _folder(world, reference.registry)
-    found = list(registry.assets(reference.registry, folder, reference.kind))
+    found = list(registry.assets(reference.registry, folder, reference.kind, Path(world.state_folder)))
     named = [one for one in found if one.body["name"] == reference.name]
     wanted = [one for one in named if reference.version in (None, one.version)]
     if reference.label not in (None, "latest") or not wanted:

@@ -77,11 +77,10 @@ class RegistryAsset:
         return written
 
 
-def assets(registry: str, folder: Path, kind: AssetKind) -> Iterator[RegistryAsset]:
-    """Every file of that kind below the folder, the first 5,000 YAML files by name; what cannot be read is none."""
-    walk = os.walk(folder)  # what vanishes meanwhile is passed over
-    named = [Path(place, name) for place, _, names in walk for name in names if name.endswith((".yml", ".yaml"))]
-    for path in sorted(named)[:_MOST]:
+def assets(registry: str, folder: Path, kind: AssetKind, beside: Path) -> Iterator[RegistryAsset]:
+    """Every file of that kind below the folder, the first 5,000 YAML files by name; what cannot be read is none. What lies
+    in `beside` (the server's state, with the files of its jobs) is no part of a registry that has it within."""
+    for path in sorted(_written(folder, beside))[:_MOST]:
         try:
             found = path.stat()
             body = _read(path, found.st_size, found.st_mtime_ns)
@@ -89,6 +88,13 @@ def assets(registry: str, folder: Path, kind: AssetKind) -> Iterator[RegistryAss
             continue
         if isinstance(body.get("name"), str) and _is(body, path.relative_to(folder), kind):
             yield RegistryAsset(registry, folder, path, body, str(body.get("version", "1")))
+
+
+def _written(folder: Path, beside: Path) -> Iterator[Path]:
+    left_out = os.path.join(folder, os.path.relpath(os.path.realpath(beside), os.path.realpath(folder)))  # noqa: PTH118
+    for place, folders, names in os.walk(folder):  # what vanishes meanwhile is passed over
+        folders[:] = [one for one in folders if os.path.join(place, one) != left_out]  # noqa: PTH118
+        yield from (Path(place, name) for name in names if name.endswith((".yml", ".yaml")))
 
 
 def _is(body: dict[str, Any], path: Path, kind: AssetKind) -> bool:
