@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from mayfly.drivers.block_folder import BlockFolder
 from mayfly.drivers.content_folder import ContentFolder
 from mayfly.drivers.local import LocalProvider
 from mayfly.drivers.log_folder import LogFolder
+from mayfly.kit.clock import Millis
 from mayfly.kit.ids import Digest, NodeId
 from mayfly.ports.compute import ComputeProvider
 from mayfly.testing.blocks import BlockContract
@@ -32,6 +35,30 @@ class TestContentFolder(ContentContract):
     def leftovers(self, tmp_path: Path) -> Callable[[], list[str]]:
         incoming = tmp_path / "content" / "incoming"
         return lambda: [path.name for path in incoming.rglob("*")]
+
+
+def test_what_another_server_has_just_named_is_durable_before_anybody_is_told(tmp_path: Path) -> None:
+    settled: list[object] = []
+    one = ContentFolder(tmp_path / "content", shared=True)
+    other = ContentFolder(tmp_path / "content", lambda _folder, paths: settled.append(paths), shared=True)
+    digest = Digest(hashlib.sha256(b"1").hexdigest())
+    assert other.missing([digest]) == [digest] and not settled
+    one.put(digest, [b"1"])
+    assert other.missing([digest]) == [] and settled
+
+
+def test_nothing_is_removed_while_another_server_says_that_it_is_here(tmp_path: Path) -> None:
+    content = ContentFolder(tmp_path / "content")
+    digest = Digest(hashlib.sha256(b"1").hexdigest())
+    content.put(digest, [b"1"])
+    removing = threading.Thread(target=content.remove, args=(digest, Millis(1 << 50)))
+    with (tmp_path / "content" / "removing.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        removing.start()
+        removing.join(0.2)
+        assert content.has(digest)
+    removing.join()
+    assert not content.has(digest)
 
 
 def test_nobody_is_told_of_content_that_a_power_loss_could_take(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""Content in a local folder: `<folder>/ab/cd…`, written beside and renamed, fsynced before `put` returns."""
+"""Content in a local folder: `<folder>/ab/cd…`, written beside and renamed, fsynced before `put` returns. Several servers may
+have the folder."""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -23,24 +25,31 @@ _HEX = frozenset("0123456789abcdef")
 _LOST_S = 24 * 3600
 _FRESH_S = 3600
 """Far below the grace of garbage collection (services.garbage)."""
+_YOUNG_S = 10
+"""How long a name may wait for the disk."""
 Settle = Callable[[Path, Iterable[str | Path]], None]
 
 
 class ContentFolder:
     """Implements `ports.content.ContentStore`."""
 
-    def __init__(self, folder: Path, settle: Settle | None = None) -> None:
-        """`settle`: what makes paths durable; `sync_all` unless told."""
+    def __init__(self, folder: Path, settle: Settle | None = None, *, shared: bool = False) -> None:
+        """`settle`: what makes paths durable; `sync_all` unless told. `shared`: other servers have the folder too."""
         self._settle = settle or sync_all
         self._folder = folder
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
         _tidy(self._incoming)
-        self._removing = threading.Lock()
+        self._removing = _Alone(folder / "removing.lock")
+        self._shared = shared
         self._settling = _Settling()
 
     def missing(self, digests: Iterable[Digest]) -> list[Digest]:
-        return [one for one in digests if one in self._settling or not self._touched(self._path(one))]
+        every = list(digests)
+        found = [one for one in every if one in self._settling or not self._touched(self._path(one))]
+        if self._shared:
+            self._settle_young(set(every).difference(found))
+        return found
 
     def has(self, digest: Digest) -> bool:
         return self._path(digest).exists()
@@ -76,8 +85,8 @@ class ContentFolder:
             for parent in parents:
                 parent.mkdir(exist_ok=True)
             with self._settling.new(kept.values()), lasting("server:content"):
-                for part, path in kept.items():
-                    with self._removing:
+                with self._removing.now():
+                    for part, path in kept.items():
                         os.replace(part, path)  # noqa: PTH105 (a Path for each would cost as much as the move)
                 self._settle(folder, [*parents, self._folder])
             if refused is not None:
@@ -115,7 +124,7 @@ class ContentFolder:
 
     def remove(self, digest: Digest, unless_since: Millis) -> bool:
         path = self._path(digest)
-        with self._removing:
+        with self._removing.now():
             try:
                 if path.stat().st_mtime_ns // 1_000_000 >= unless_since:
                     return False
@@ -124,12 +133,22 @@ class ContentFolder:
                 return False
         return True
 
+    def _settle_young(self, digests: Iterable[str]) -> None:
+        """What another server has just given its name might lose it again with the power."""
+        since, young = time.time() - _YOUNG_S, set[Path]()
+        for path in map(self._path, digests):
+            with suppress(FileNotFoundError):
+                if path.stat().st_ctime > since:
+                    young.add(path.parent)
+        if young:
+            self._settle(self._folder, [*young, self._folder])
+
     def _touched(self, path: Path) -> bool:
         """Whether it is here. Its time is set anew only when that is old, so that asking for thousands stays quick."""
         try:
             if path.stat().st_mtime > time.time() - _FRESH_S:
                 return True
-            with self._removing:
+            with self._removing.now():
                 os.utime(path)
         except FileNotFoundError:
             return False
@@ -139,6 +158,23 @@ class ContentFolder:
         if len(digest) != 64 or not _HEX.issuperset(digest):
             raise Invalid("DigestInvalid", "A digest is 64 lower-case hexadecimal characters.")
         return self._folder / digest[:2] / digest[2:]
+
+
+class _Alone:
+    """One at a time, over the threads of this process and over all that have the folder."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._threads = file, threading.Lock()
+
+    @contextmanager
+    def now(self) -> Iterator[None]:
+        with self._threads:
+            handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(handle)
 
 
 class _Settling:
@@ -164,9 +200,7 @@ class _Settling:
 class _Incoming:
     """Implements `ports.content.Incoming`."""
 
-    def __init__(
-        self, folder: Path, place: Callable[[str], Path], removing: threading.Lock, settling: _Settling
-    ) -> None:
+    def __init__(self, folder: Path, place: Callable[[str], Path], removing: _Alone, settling: _Settling) -> None:
         handle, name = tempfile.mkstemp(dir=folder)
         self._file = os.fdopen(handle, "wb")
         self._part: Path | None = Path(name)
@@ -196,7 +230,7 @@ class _Incoming:
             path.parent.mkdir(exist_ok=True)
             sync(path.parent.parent)
         with self._settling.new([path]), lasting("server:content"):
-            with self._removing:
+            with self._removing.now():
                 self._part.rename(path)
             self._part = None
             sync(path.parent)

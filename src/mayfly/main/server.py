@@ -150,7 +150,7 @@ def _world(
         clock=clock,
         ids=RandomIds(clock),
         store=store,
-        content=ContentFolder(state.path / "content"),
+        content=ContentFolder(state.path / "content", shared=_shared(store)),
         blocks=BlockFolder(state.path / "blocks"),
         logs=LogFolder(state.path / "logs"),
         provider=provider,
