@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from mayfly.cli import report, text
+from mayfly.cli.acceptance import accepted
 from mayfly.cli.app import command, job_name, one_name
 from mayfly.cli.run import Run
-from mayfly.cli.submit import accepted
 from mayfly.cli.text import Column
 from mayfly.cli.watch import watch
 from mayfly.client.doors import View

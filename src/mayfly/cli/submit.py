@@ -12,10 +12,10 @@ import click
 import yaml
 
 from mayfly.cli import report, text
+from mayfly.cli.acceptance import accepted
 from mayfly.cli.app import command, completing
 from mayfly.cli.progress import Upload
 from mayfly.cli.run import Run
-from mayfly.cli.watch import watch
 from mayfly.client import jobfile, snapshot
 from mayfly.client.doors import Doors, View
 from mayfly.client.home import cache_folder
@@ -160,22 +160,6 @@ def prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
         )
     step = {"only": job_file.only, "inputs_from": job_file.inputs_from}
     return submission.model_copy(update=step).model_dump(mode="json", exclude_none=True)
-
-
-def accepted(run: Run, doors: Doors, job: View, stream: bool) -> int:
-    """Say so, and follow the job to its end where that is asked for; the exit status."""
-    run.screen.notes(job.get("notes") or [])
-    if stream:
-        run.screen.note(f"Submitted {job['name']}.")
-        return watch(run, doors, job["name"])
-    run.screen.data(job, lambda: _submitted(job))
-    return 0
-
-
-def _submitted(job: View) -> list[str]:
-    name = text.clean(job["name"])
-    reason = f" ({text.clean(job['status_reason'])})" if job.get("status_reason") else ""
-    return [f"{name} is {job['status']}{reason}.", f"Follow it: mayfly job stream -n {name}"]
 
 
 def _planned(run: Run, view: View, file: str) -> list[str]:

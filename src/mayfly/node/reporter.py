@@ -11,7 +11,7 @@ from mayfly.node.server import Server, Stopped, persistently
 from mayfly.wire.agent import AnyReport, Exited, PhaseEntered, Sample, Started, Wishes
 
 _BATCH = 100
-_COMPANY_S = 0.05
+_COMPANY_S = 0.1
 """How long a report that can wait waits for others: what a short job does all at once is told in one call."""
 _PATIENT = (PhaseEntered, Started, Exited, Sample)
 """Reports that nobody waits for at the other end; another one soon follows."""

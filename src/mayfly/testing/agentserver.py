@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -82,6 +83,8 @@ class AgentServer:
         """Doors that answer nothing but that the server is busy."""
         self.granting = True
         """Whether a start is granted to those who are ready."""
+        self.calls: Counter[str] = Counter()
+        """Of its doors, but for contents, which go by their name."""
         self.asked = 0
         """How often a node has asked what is wished."""
         self._http: ThreadingHTTPServer | None = None
@@ -268,6 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         url = urlsplit(self.path)
         door = url.path.removeprefix("/agent/v1")
+        mine.calls[door.partition("/trees/")[0]] += 1
         status, answer = self._answer(mine, door, parse_qs(url.query), body)
         if mine.current is not self.server:
             self.close_connection = True
