@@ -77,7 +77,7 @@ def _measure(server: Embedded, jobs: int, trace: Trace | None) -> dict[str, obje
     file = server.write(LINE)
     kinds: dict[str, Callable[[], float]] = {
         "floor": lambda: _floor(server.place),
-        "start": lambda: started[-1][0] if started.append(_start(session)) is None else 0.0,
+        "start": lambda: _start(session, started),
         "python_pass": lambda: _run([sys.executable, "-c", "pass"]),
         "command": lambda: _command(server, session, file),
     }
@@ -95,7 +95,8 @@ def _measure(server: Embedded, jobs: int, trace: Trace | None) -> dict[str, obje
             found[kind].append(measure())
             if trace is not None and kind == "start":
                 timelines.append((started[-1], list(trace.passed)))
-    found["step"] = [_step(session, server) for _ in range(max(1, jobs // STEPS))]
+    _step(session, server)  # while one node is released the next step begins on another, which is made here
+    found["step"] = [_step(session, server) for _ in range(max(2, jobs // STEPS))]
     result = _result(found)
     if timelines:
         (lasted, accepted), passed = sorted(timelines)[len(timelines) // 2]
@@ -108,12 +109,13 @@ def _measure(server: Embedded, jobs: int, trace: Trace | None) -> dict[str, obje
     return result
 
 
-def _start(session: Session) -> tuple[float, int]:
-    """Milliseconds from accepted to the first line, and when it was accepted."""
+def _start(session: Session, started: list[tuple[float, int]]) -> float:
+    """Milliseconds from accepted to the first line; `started` hears when it was accepted too."""
     view = session.post(f"{WORKSPACE}/jobs", {"definition": LINE})
     accepted = time.time_ns()
-    first = _first_line(session, view["name"])
-    return (first - accepted) / 1e6, accepted
+    lasted = (_first_line(session, view["name"]) - accepted) / 1e6
+    started.append((lasted, accepted))
+    return lasted
 
 
 def _first_line(session: Session, name: str) -> int:

@@ -472,11 +472,12 @@ class Attempt:
             if self.folder.root.exists():
                 remove_tree(trash)
                 self.folder.root.rename(trash)
-            remove_tree(trash)
         if self._uid_lock >= 0:
             os.close(self._uid_lock)
         passing("released")
         self._report(wire.Released)
+        with suppress(OSError):  # its room is free already; the next need not wait for this
+            remove_tree(trash)
         self._gone(self.fence)
 
     # --- parts of it --------------------------------------------------------------------------------------------------
