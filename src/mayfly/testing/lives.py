@@ -13,6 +13,7 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import ContainerClient
 
 from mayfly.kit.clock import Millis
+from mayfly.node.inputs import SMALL_BYTES
 from mayfly.services.blobs import container_of
 from mayfly.services.signatures import Grant, Signatures
 from mayfly.store.tracking import StoredTracking
@@ -295,10 +296,12 @@ def some_blobs(trial: Trial) -> None:
     file = trial.one.place / "far.yml"
     file.write_text(json.dumps({**store, "credentials": {"sas_token": sas}}))
     trial.run("datastore", "create", "-f", str(file))
-    far = {"d": {"path": "azureml://datastores/far/paths/sent", "mode": "ro_mount"}}
-    trial.post("streams", {**HELLO, "command": "cat ${{inputs.d}}/* | wc -c", "inputs": far})
+    large = SMALL_BYTES + 1  # what is smaller is copied
+    _until_taken(trial, lambda box: box.upload_blob("large/0", bytes(large), overwrite=True))
+    far = {"d": {"path": "azureml://datastores/far/paths/large", "mode": "ro_mount"}}
+    trial.post("streams", {**HELLO, "command": "tail -c 1000 ${{inputs.d}}/0 | wc -c", "inputs": far})
     trial.ends("streams", "Completed")
-    assert trial.log("streams") == "160000\n"
+    assert trial.log("streams") == "1000\n"
     for name, data in sent.items():
         _until_taken(trial, lambda box, name=name, data=data: _same(box, name, data))
 
