@@ -558,9 +558,9 @@ MUTANTS = (
     Mutant(
         "a process that was begun is not begun again",
         "once",
-        f"{_SRC}/node/attempt.py",
-        '            if not one.ever_began and not self.folder.record("stop").exists():\n',
-        '            if not self.folder.record("stop").exists():\n',
+        f"{_SRC}/node/launch.py",
+        "        return self._folder.pids(self.index).exists() or self._folder.exit(self.index).exists()\n",
+        "        return False\n",
         (f"{ENDINGS}::test_killed_agent_is_restarted_and_takes_its_job_up_again",),
         slow=True,
     ),
