@@ -188,8 +188,8 @@ def test_quotas_by_http(ann: httpx.Client) -> None:
 
 
 def test_metrics_that_are_no_numbers_can_be_shown(house: House, ann: httpx.Client) -> None:
-
     job = ann.post(f"{WS}/jobs", json=house.body(name="one")).json()["id"]
+    house.stage.turn()
     rows = [MetricRow("loss", value, 0, 1) for value in (1.0, float("nan"), float("inf"))]
     house.stage.world.store.write(lambda unit: results.add_metrics(unit, job, 1, rows))
     assert ann.get(f"{WS}/jobs/one/metrics").status_code == 200

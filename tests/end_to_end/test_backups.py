@@ -79,7 +79,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "backup"
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", drawn("restore into", kinds()))
 def test_a_restore_that_died_is_begun_again(
     fresh: Make, databases: Databases, backup: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -87,7 +87,7 @@ def test_a_restore_that_died_is_begun_again(
 
     def restored(point: str = "") -> tuple[Embedded, int]:
         url = databases.empty(kind, tmp_path / "empty") if kind == "postgresql" else ""
-        one = fresh(MAYFLY_DATABASE=url)
+        one = fresh(database=url)
         where = {"MAYFLY_KILL_AT": point} if point else {"MAYFLY_KILL_TRACE": str(tmp_path / "points")}
         return one, one.run("restore", str(backup), **where).status
 

@@ -14,7 +14,7 @@ from mayfly.testing.trials import lived
 pytestmark = [pytest.mark.end_to_end, pytest.mark.fault, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("life", drawn("lives", sorted(LIVES), 4))
+@pytest.mark.parametrize("life", drawn("lives", sorted(LIVES), 3))
 def test_a_life_survives_a_death_at_any_of_its_points(fresh: Make, life: str) -> None:
     passed, _ = lived(fresh(), LIVES[life])
     point = chance(life).choice(passed)

@@ -64,7 +64,7 @@ def build(
     app.include_router(job_page.router(world))
     app.include_router(agents.router(world, WishBook(world), tracking))
     access = AccessTokens(world.tokens)
-    here = Here(world, stop, access, secure_url, shown.visits, url, page)
+    here = Here(world, stop, access, secure_url, shown, url, page)
     app.include_router(azureml.router(here))
     guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))
     return Metadata(BlobDoor(world, guard), here.base)

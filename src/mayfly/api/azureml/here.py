@@ -12,9 +12,9 @@ from fastapi import Request
 
 from mayfly.kit.errors import NotFound
 from mayfly.services.accesstokens import AccessTokens
+from mayfly.services.pages import Pages
 from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
-from mayfly.services.visits import Visits
 from mayfly.services.world import World
 from mayfly.store.assets import Which
 from mayfly.wire.azureml.resources import PROVIDER, Body, page, workspace_id
@@ -37,7 +37,7 @@ class Here:
     access: AccessTokens
     secure_url: str
     """Of this machine's own TLS listener."""
-    visits: Visits
+    shown: Pages
     url: str = ""
     """Of its plain one."""
     page: int = 100

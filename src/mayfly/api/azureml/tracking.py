@@ -31,7 +31,7 @@ def router(here: Here) -> APIRouter:
         answers: list[Response] = []
 
         def forward(chunks: Iterable[bytes]) -> None:
-            found = here.visits.forward(place, request.method, path, query, headers, chunks)
+            found = here.shown.visits.forward(place, request.method, path, query, headers, chunks)
             answers.append(StreamingResponse(iter(found.body), found.status, dict(found.headers)))
 
         await unpack(request, forward, calls)
