@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mayfly.kit.errors import Invalid
 from mayfly.node import limits, plan, supervisor
 from mayfly.node.disk import folder_bytes, read_json, write_json
 from mayfly.node.logs import LogFile
+from mayfly.node.servers import Servers
 from mayfly.testing.nodes import assignment
 from mayfly.transfer.removal import remove_tree
 from mayfly.wire import agent as wire
@@ -155,3 +157,15 @@ def test_a_stop_that_finds_no_process_reaches_nobody_else(monkeypatch: pytest.Mo
     for pid in (0, 1, -1):
         supervisor._signal(pid, 15)
     assert sent == []
+
+
+def test_of_a_server_that_died_it_is_known_what_it_said_and_nobody_speaks_to_it(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / "a.json").write_text(json.dumps({"id": "a", "url": "http://gone", "pid": dead.pid}))
+    servers = Servers(tmp_path, "node_1")
+    with pytest.raises(OSError, match="no server of this state lives"):
+        servers.find()
+    assert servers.present()["url"] == "http://gone"
+    (tmp_path / "b.json").write_text(json.dumps({"id": "b", "url": "http://here", "pid": os.getpid()}))
+    assert servers.find()["url"] == servers.present()["url"] == "http://here"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 
+from mayfly.drivers.files import write_durably
 from mayfly.kit.errors import Unavailable
 from mayfly.ports.tracking import Response
 
@@ -133,7 +134,7 @@ class MlflowServer:
         assert self._socket_folder is not None
         address = self._socket_folder / "mlflow.sock"
         address.unlink(missing_ok=True)
-        (self._folder / _ADDRESS).write_text(str(address), encoding="utf-8")
+        write_durably(self._folder / _ADDRESS, str(address).encode())
         with (self._folder / "mlflow.log").open("wb") as log:
             process = subprocess.Popen(
                 [self._python, "-m", "mayfly.main.mlflow", "--folder", str(self._folder), "--socket", address.name],

@@ -15,6 +15,7 @@ from typing import Any
 from mayfly.drivers.files import write_durably
 from mayfly.kit.errors import Conflict
 from mayfly.ports.peers import Peer
+from mayfly.transfer.locks import held
 
 _TRY_S = 0.5
 """Whoever looks whether a lock is held may hold it for a moment."""
@@ -87,14 +88,4 @@ class ServerFolder:
 
     def _free(self, server: str) -> bool:
         """Whether nobody holds its lock; so too where there is none."""
-        try:
-            handle = os.open(self._folder / f"{server}.lock", os.O_RDONLY)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(handle)
-        return True
+        return not held(self._folder / f"{server}.lock")

@@ -29,7 +29,8 @@ def variables(
     server: Mapping[str, Any], folder: AttemptFolder, assignment: Assignment, gateway: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
     """Whose tokens the job gets is the server's to say, and asked of it through the gateway. `server`: what the present one
-    has said of itself. `environ`: the node's own. A server without a TLS listener has nothing to speak to, but gives tokens all the same."""
+    has said of itself. `environ`: the node's own. A server without a TLS listener has nothing to speak to, but gives tokens
+    all the same."""
     found = {
         "IDENTITY_ENDPOINT": f"{gateway}/msi/token",
         "IDENTITY_HEADER": assignment.token,

@@ -28,6 +28,7 @@ from mayfly.node.disk import write_json
 from mayfly.node.folders import AttemptFolder, NodeFolder
 from mayfly.node.server import Server
 from mayfly.node.sources import RESERVE, TRIES, Source
+from mayfly.transfer.locks import held
 from mayfly.transfer.unmounting import unmount_below
 from mayfly.wire.agent import DataEntry, DataListing, Fence
 
@@ -219,26 +220,12 @@ def _guard(plan: MountPlan, attempt: AttemptFolder, node: NodeFolder) -> None:
     seen = time.monotonic()
     while attempt.record("mount").exists() and time.monotonic() - seen < ALONE_S:
         locks = [node.root / "watchdog.lock", node.root / "agent.lock", *attempt.root.glob("supervisor-*.lock")]
-        if any(_held(lock) for lock in locks):
+        if any(held(lock) for lock in locks):
             seen = time.monotonic()
         time.sleep(_TICK_S)
     unmount_below(Path(plan.place))
     time.sleep(5.0)
     os._exit(0)
-
-
-def _held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def main(folder: Path) -> int:

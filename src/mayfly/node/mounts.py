@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import shutil
@@ -20,6 +19,7 @@ from mayfly.node.disk import read_json, write_json, write_whole
 from mayfly.node.folders import AttemptFolder, NodeFolder
 from mayfly.node.processes import boot_id, is_running, send, start_time
 from mayfly.node.sources import Source
+from mayfly.transfer.locks import held
 from mayfly.transfer.unmounting import mounts_below, unmount_below
 from mayfly.wire.agent import Fence
 
@@ -49,17 +49,7 @@ class Mount:
 
     def lives(self) -> bool:
         """Whether its server runs; one that died leaves an I/O error for every reader."""
-        try:
-            descriptor = os.open(self._folder.mount_lock, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return held(self._folder.mount_lock)
 
     def serve(
         self, fence: Fence, inputs: Mapping[str, tuple[Path, Source]], keep: tuple[int, ...], check: Callable[[], None]

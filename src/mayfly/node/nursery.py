@@ -33,7 +33,8 @@ class Nursery:
 
     def fork(self, process_file: Path, *descriptors: int) -> tuple[int, int]:
         """A supervisor of that process: its pid and start time. `descriptors`: where it tells how far it is, where it
-        complains, where it hears its grant, and what else it holds. Raises OSError when the nursery died meanwhile: then nobody can say whether there is one."""
+        complains, where it hears its grant, and what else it holds. Raises OSError when the nursery died meanwhile: then nobody
+        can say whether there is one."""
         with self._lock:
             try:
                 ask = self._socket()

@@ -67,11 +67,8 @@ class Server:
         return self._greeted == self._servers.chosen != ""
 
     def present(self) -> dict[str, Any]:
-        """What the server that is spoken to now has said of itself; {} when there is none."""
-        try:
-            return self._servers.find()
-        except OSError:
-            return {}
+        """What the server that is spoken to now, or will be, has said of itself; {} when there has been none."""
+        return self._servers.present()
 
     # --- the protocol's doors -----------------------------------------------------------------------------------------
 

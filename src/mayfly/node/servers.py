@@ -35,6 +35,11 @@ class Servers:
                 self._chosen = self._next(alive)
             return alive[self._chosen]
 
+    def present(self) -> dict[str, Any]:
+        """As `find`; where none lives, what one that died has said: it comes back to where it was. {} when there is none."""
+        told = self._alive() or self._told()
+        return told.get(self._chosen) or next(iter(told.values()), {})
+
     def pass_over(self, server: str) -> None:
         """It did not answer: if it is the present one still, it is another's turn, where there is another."""
         with self._lock:
@@ -52,6 +57,9 @@ class Servers:
 
     def _alive(self) -> dict[str, dict[str, Any]]:
         """A dead one's port may be somebody else's by now."""
-        every = (read_json(file) for file in self._folder.glob("*.json"))
-        told = [one for one in every if isinstance(one, dict) and one.get("url")]
-        return {str(one.get("id")): one for one in told if not one.get("pid") or exists(int(one["pid"]))}
+        told = self._told().items()
+        return {id: one for id, one in told if not one.get("pid") or exists(int(one["pid"]))}
+
+    def _told(self) -> dict[str, dict[str, Any]]:
+        every = (read_json(file) for file in sorted(self._folder.glob("*.json")))
+        return {str(one.get("id")): one for one in every if isinstance(one, dict) and one.get("url")}
