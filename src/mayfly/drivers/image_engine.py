@@ -74,18 +74,20 @@ class CommandLineEngine:
         self._asked_at = float("-inf")
         self._way = 0
         """Of `_ways`, the first that has not failed here."""
+        self._asking = threading.Lock()
         self._known: dict[str, tuple[float, Image | None]] = {}
 
     def missing(self) -> str:
         return "" if self._program() else self._why
 
     def find(self, image: str) -> Image | None:
-        """Asking costs a tenth of a second: jobs that are submitted in one go share an answer."""
-        when, found = self._known.get(image, (float("-inf"), None))
-        if time.monotonic() - when > _REMEMBERED_S:
-            found = self._inspect(image)
-            self._known = {image: (time.monotonic(), found)}
-        return found
+        """Asking costs a tenth of a second: jobs that are submitted in one go share an answer, at once as well."""
+        with self._asking:
+            when, found = self._known.get(image, (float("-inf"), None))
+            if time.monotonic() - when > _REMEMBERED_S:
+                found = self._inspect(image)
+                self._known = {image: (time.monotonic(), found)}
+            return found
 
     def _inspect(self, image: str) -> Image | None:
         program = self._program()
