@@ -1,8 +1,9 @@
-"""Bundles of certificates for programs that take one file and trust nothing beside it."""
+"""Whom to trust over TLS, and bundles of it for programs that take one file and trust nothing beside it."""
 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,15 @@ from mayfly.kit.errors import Invalid
 VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """What such a file is named by: the first is read by Azure's ordinary clients, the second by its asynchronous ones."""
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def trusted() -> ssl.SSLContext:
+    """The system's authorities, or those that SSL_CERT_FILE names, and the public ones: not every Python knows a system's."""
+    import certifi  # only who speaks TLS pays for finding it
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def merged(files: Iterable[Path]) -> bytes:

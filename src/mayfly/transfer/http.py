@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
-
-import httpx
+from urllib.parse import urlencode, urlsplit
 
 from mayfly.kit.errors import (
     Broken,
@@ -26,6 +24,7 @@ from mayfly.kit.errors import (
     Refused,
     Unavailable,
 )
+from mayfly.transfer.connections import Answer, Connections, Failure, Unconnected
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
@@ -83,8 +82,7 @@ class Session:
         retry: Retry = Retry(),
         user_agent: str = "mayfly",
         headers: Mapping[str, str] | None = None,
-        verify: ssl.SSLContext | bool = True,
-        transport: httpx.BaseTransport | None = None,
+        verify: ssl.SSLContext | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Raises Invalid `AddressInvalid`: only https, or http on this machine's loopback, may carry a token."""
@@ -93,14 +91,8 @@ class Session:
         own = {"User-Agent": user_agent, **(headers or {})}
         if token:
             own["Authorization"] = f"Bearer {token}"
-        self._client = httpx.Client(
-            base_url=self.base_url,
-            headers=own,
-            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect, write=timeouts.write),
-            trust_env=False,
-            verify=verify if self.base_url.startswith("https") else False,
-            transport=transport,
-        )
+        self._headers = own
+        self._connections = Connections(self.base_url, timeouts.connect, timeouts.write, verify)
 
     def __enter__(self) -> Session:
         return self
@@ -109,7 +101,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        self._client.close()
+        self._connections.close()
 
     # --- JSON
 
@@ -151,15 +143,11 @@ class Session:
     ) -> bytes:
         """The answer's body. `read_s`: how long the answer may take, for long polls."""
         own = {"Content-Type": media_type} if content is not None else {}
-        request = self._request(method, path, content, params, {**own, **(headers or {})}, read_s)
         may_repeat = repeatable or method in _IDEMPOTENT
         failed = 0
         while True:
             try:
-                with _network(self.base_url):
-                    response = self._client.send(request)
-                _raise_problem(response)
-                return response.content
+                return self._whole(method, path, content, params, {**own, **(headers or {})}, read_s)
             except Unavailable as error:
                 failed += 1
                 # A connection that was never made was never a request: that may always be repeated.
@@ -177,11 +165,7 @@ class Session:
         params: Mapping[str, Any] | None = None,
     ) -> Any:
         """Send a body as it is made, in constant memory; the JSON answer. Never repeated: the caller can make it anew."""
-        request = self._request(method, path, iter(chunks), params, {"Content-Type": media_type}, None)
-        with _network(self.base_url):
-            response = self._client.send(request)
-        _raise_problem(response)
-        return self._json(response.content)
+        return self._json(self._whole(method, path, iter(chunks), params, {"Content-Type": media_type}, None))
 
     @contextmanager
     def download(
@@ -196,17 +180,11 @@ class Session:
         """`with session.download(path) as chunks:`; the body as it comes, in constant memory. Not repeated."""
         content = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": JSON} if content is not None else {}
-        request = self._request(method, path, content, params, headers, read_s)
-        with _network(self.base_url):
-            response = self._client.send(request, stream=True)
+        answer = self._ask(method, path, content, params, headers, read_s)
         try:
-            if response.is_error:
-                with _network(self.base_url):
-                    response.read()
-                _raise_problem(response)
-            yield self._chunks(response)
+            yield self._chunks(answer)
         finally:
-            response.close()
+            answer.close()
 
     def events(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
         """Server-sent events as (event, JSON data) until the server closes the stream; comments are passed over.
@@ -216,7 +194,7 @@ class Session:
 
     # --- inside
 
-    def _request(
+    def _whole(
         self,
         method: str,
         path: str,
@@ -224,17 +202,35 @@ class Session:
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str],
         read_s: float | None,
-    ) -> httpx.Request:
-        given = {key: value for key, value in (params or {}).items() if value is not None}
-        timeouts = self._timeouts
-        timeout = httpx.Timeout(read_s or timeouts.read, connect=timeouts.connect, write=timeouts.write)
-        return self._client.build_request(
-            method, path, content=content, params=given or None, headers=dict(headers), timeout=timeout
-        )
+    ) -> bytes:
+        answer = self._ask(method, path, content, params, headers, read_s)
+        with _network(self.base_url):
+            return answer.read()
 
-    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | Iterator[bytes] | None,
+        params: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+        read_s: float | None,
+    ) -> Answer:
+        """An answer that is none of a failure."""
+        given = {key: _told(value) for key, value in (params or {}).items() if value is not None}
+        target = f"{path}?{urlencode(given)}" if given else path
+        with _network(self.base_url):
+            answer = self._connections.ask(
+                method, target, content, {**self._headers, **headers}, read_s or self._timeouts.read
+            )
+            if answer.status < 300:
+                return answer
+            body = answer.read()
+        raise problem(_kind(answer.status), answer.status, body)
+
+    def _chunks(self, answer: Answer) -> Iterator[bytes]:
         with _network(self.base_url, streaming=True):
-            yield from response.iter_bytes()
+            yield from answer.chunks()
 
     def _json(self, body: bytes) -> Any:
         if not body:
@@ -309,16 +305,12 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 def _network(where: str, *, streaming: bool = False) -> Iterator[None]:
     try:
         yield
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise Unavailable(
-            "ServerUnreachable",
-            f"No server answers at {where}.",
-            remedy="Start one with 'mayfly up', or check the address.",
-        ) from error
-    except httpx.TimeoutException as error:
+    except Unconnected as error:
+        raise _unreachable(where, error.__cause__) from error
+    except TimeoutError as error:
         code = "StreamBroken" if streaming else "ServerSilent"
         raise Unavailable(code, f"{where} did not answer in time.", remedy="Try again.") from error
-    except httpx.TransportError as error:
+    except Failure as error:
         raise Unavailable(
             "StreamBroken" if streaming else "ServerSilent",
             f"The connection to {where} broke off ({error or type(error).__name__}).",
@@ -326,11 +318,27 @@ def _network(where: str, *, streaming: bool = False) -> Iterator[None]:
         ) from error
 
 
-def _raise_problem(response: httpx.Response) -> None:
-    if not response.is_error and not response.is_redirect:
-        return
-    kind = _KINDS.get(response.status_code, Broken if response.status_code >= 500 else Invalid)
-    raise problem(kind, response.status_code, response.content)
+def _unreachable(where: str, cause: BaseException | None) -> Unavailable:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Unavailable(
+            "ServerUnreachable",
+            f"The certificate of {where} is not trusted: {cause.verify_message}.",
+            remedy="Set SSL_CERT_FILE to a file with the authority that signed it.",
+        )
+    return Unavailable(
+        "ServerUnreachable",
+        f"No server answers at {where}.",
+        remedy="Start one with 'mayfly up', or check the address.",
+    )
+
+
+def _told(value: Any) -> str:
+    """A value as one of a query."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _kind(status: int) -> type[MayflyError]:
+    return _KINDS.get(status, Broken if status >= 500 else Invalid)
 
 
 def problem(kind: type[MayflyError], status: int, body: bytes) -> MayflyError:
