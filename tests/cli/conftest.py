@@ -24,7 +24,7 @@ def mayfly(server: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         own = {"HOME": str(tmp_path), "MAYFLY_HOME": str(tmp_path / "state")}
         remote = {"MAYFLY_SERVER": server.url, "MAYFLY_TOKEN": TOKEN}
         capsys.readouterr()
-        status = app.main(args, {**own, **remote, **environ}, WallClock())
+        status = app.main(args, {**own, **remote, **environ}, WallClock(), lambda: "made_up_name")
         said = capsys.readouterr()
         return Done(status, said.out, said.err)
 

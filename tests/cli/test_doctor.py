@@ -47,7 +47,9 @@ def doctor(tmp_path: Path, index: str, capsys: pytest.CaptureFixture[str]) -> Do
         own = {"HOME": str(tmp_path), "MAYFLY_HOME": str(tmp_path / "state"), "PIP_CONFIG_FILE": "/dev/null"}
         own["UV_DEFAULT_INDEX"] = f"{index}/{path}"
         capsys.readouterr()
-        status = app.main(["doctor", "-o", "json"], {"PATH": "/usr/bin:/bin", **own, **environ}, WallClock())
+        status = app.main(
+            ["doctor", "-o", "json"], {"PATH": "/usr/bin:/bin", **own, **environ}, WallClock(), lambda: "made_up_name"
+        )
         return status, json.loads(capsys.readouterr().out)
 
     return run

@@ -96,9 +96,17 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
         return jobs.cancel(world, Place(subscription, group, workspace), name, user(request), ask.reason)
 
     @routes.post(f"{WS}/jobs/{{name}}/retry", status_code=201)
-    def retry(subscription: Name, group: Name, workspace: Name, name: Name, request: Request) -> wire.JobView:
+    def retry(
+        subscription: Name,
+        group: Name,
+        workspace: Name,
+        name: Name,
+        request: Request,
+        ask: wire.RetryAsk | None = None,
+    ) -> wire.JobView:
         stop.check_accepting()
-        row = submissions.again(world, user(request), Place(subscription, group, workspace), name)
+        called = ask.name if ask is not None else ""
+        row = submissions.again(world, user(request), Place(subscription, group, workspace), name, called)
         return world.store.read(lambda connection: job_view(world, connection, row))
 
     @routes.post(f"{WS}/jobs/{{name}}/archive")

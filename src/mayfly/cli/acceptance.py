@@ -20,5 +20,5 @@ def accepted(run: Run, doors: Doors, job: View, stream: bool) -> int:
 
 def _submitted(job: View) -> list[str]:
     name = text.clean(job["name"])
-    reason = f" ({text.clean(job['status_reason'])})" if job.get("status_reason") else ""
+    reason = f" ({text.clean(job['status_reason']).removesuffix('.')})" if job.get("status_reason") else ""
     return [f"{name} is {job['status']}{reason}.", f"Follow it: mayfly job stream -n {name}"]

@@ -20,11 +20,12 @@ from mayfly.kit.errors import Broken, Invalid, MayflyError, nearest
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock) -> int:
-    """Run one command; its exit status. Every failure is said on standard error, as JSON where `-o json` asks so."""
+def main(args: Sequence[str], environ: Mapping[str, str], clock: Clock, new_name: Callable[[], str]) -> int:
+    """Run one command; its exit status. `new_name` makes up a job's name. Every failure is said on standard error, as JSON
+    where `-o json` asks so."""
     args = spread_lists(list(args)[1:] if list(args[:1]) == ["ml"] else args)
     try:
-        status = _root(environ, clock).main(args, prog_name="mayfly", standalone_mode=False)
+        status = _root(environ, clock, new_name).main(args, prog_name="mayfly", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else root_help())
@@ -115,12 +116,12 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         given = ctx.params
-        environ, clock = ctx.find_root().obj
+        environ, clock, new_name = ctx.find_root().obj
         names = (given.pop("subscription"), given.pop("resource_group"), given.pop("workspace_name"))
         screen = show.open_screen(environ, given.pop("output"), given.pop("query"))
         try:
             settings = read_settings(environ)
-            ctx.obj = Run(screen, settings, self.place(settings, *names), environ, clock)
+            ctx.obj = Run(screen, settings, self.place(settings, *names), environ, clock, new_name)
             return super().invoke(ctx)
         except MayflyError as error:
             return screen.problem(error)
@@ -165,7 +166,7 @@ def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], lis
     """For `shell_complete`: names of jobs, or of assets of a kind, from a server that runs."""
 
     def complete(ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-        environ, _clock = ctx.find_root().obj
+        environ, *_ = ctx.find_root().obj
         names = (ctx.params.get(name) for name in ("subscription", "resource_group", "workspace_name"))
         settings = read_settings(environ)
         return importlib.import_module("mayfly.client.naming").names(settings, place_of(settings, *names), kind, begun)
@@ -213,7 +214,7 @@ def _shared_options() -> list[click.Option]:
     ]
 
 
-def _root(environ: Mapping[str, str], clock: Clock) -> click.Group:
+def _root(environ: Mapping[str, str], clock: Clock, new_name: Callable[[], str]) -> click.Group:
     root = _Root(COMMANDS, "mayfly")
     root.params.append(
         click.Option(
@@ -225,7 +226,7 @@ def _root(environ: Mapping[str, str], clock: Clock) -> click.Group:
             help="Print the version.",
         )
     )
-    root.context_settings = {**_CONTEXT, "obj": (environ, clock)}
+    root.context_settings = {**_CONTEXT, "obj": (environ, clock, new_name)}
     return root
 
 

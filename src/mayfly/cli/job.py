@@ -162,7 +162,7 @@ def cancel(run: Run, name: str | None, positional: str | None, reason: str) -> N
 def retry(run: Run, name: str | None, positional: str | None, stream: bool) -> int:
     """Try a failed or canceled job again, as another job. Of a pipeline, steps that had completed are not run again."""
     doors = run.doors()
-    return accepted(run, doors, doors.retry(one_name(name, positional)), stream)
+    return accepted(run, doors, doors.retry(one_name(name, positional), run.new_name()), stream)
 
 
 @command("archive")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mayfly.cli.show import Screen
@@ -22,6 +22,8 @@ class Run:
     place: Place
     environ: Mapping[str, str]
     clock: Clock
+    new_name: Callable[[], str]
+    """Makes up a job's name. A command that sends one may send it again when the answer was lost."""
 
     def doors(self) -> Doors:
         """Of a server that answers; the embedded one is started when it is down (`client.connecting.connect`)."""

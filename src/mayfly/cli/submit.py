@@ -158,8 +158,8 @@ def prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
             say=lambda note: run.screen.notes([note]),
             looking=progress.looking,
         )
-    step = {"only": job_file.only, "inputs_from": job_file.inputs_from}
-    return submission.model_copy(update=step).model_dump(mode="json", exclude_none=True)
+    more = {"only": job_file.only, "inputs_from": job_file.inputs_from, "name": run.new_name()}
+    return submission.model_copy(update=more).model_dump(mode="json", exclude_none=True)
 
 
 def _planned(run: Run, view: View, file: str) -> list[str]:

@@ -66,13 +66,13 @@ class Doors:
     # --- jobs
 
     def submit(self, submission: View) -> View:
-        """Repeated when the connection fails only if the job has a name of its own: the same name is the same job."""
-        named = bool(submission.get("definition", {}).get("name"))
-        return self.session.post(f"{self.place.path}/jobs", submission, repeatable=named)
+        """Repeated when the connection fails only if the job has a name: the same name is the same job."""
+        return self.session.post(f"{self.place.path}/jobs", submission, repeatable=_named(submission))
 
     def submit_all(self, submissions: Sequence[View]) -> View:
-        """All of them or none."""
-        return self.session.post(f"{self.place.path}/jobs:batch", {"jobs": list(submissions)})
+        """All of them or none. Repeated as `submit`, if each has a name."""
+        named = all(map(_named, submissions))
+        return self.session.post(f"{self.place.path}/jobs:batch", {"jobs": list(submissions)}, repeatable=named)
 
     def validate(self, submission: View) -> View:
         return self.session.post(f"{self.place.path}/jobs:validate", submission, repeatable=True)
@@ -111,9 +111,9 @@ class Doors:
     def cancel(self, name: str, reason: str = "") -> View:
         return self.session.post(f"{self._job(name)}/cancel", {"reason": reason}, repeatable=True)
 
-    def retry(self, name: str) -> View:
-        """The job that tries again."""
-        return self.session.post(f"{self._job(name)}/retry", {})
+    def retry(self, name: str, called: str) -> View:
+        """The job that tries again, which is `called` so."""
+        return self.session.post(f"{self._job(name)}/retry", {"name": called}, repeatable=True)
 
     def archive_job(self, name: str, *, restore: bool = False) -> View:
         return self.session.post(f"{self._job(name)}/{'restore' if restore else 'archive'}", {}, repeatable=True)
@@ -253,6 +253,10 @@ class Doors:
 
     def _job(self, name: str) -> str:
         return f"{self.place.path}/jobs/{_part(name)}"
+
+
+def _named(submission: View) -> bool:
+    return bool(submission.get("name") or submission.get("definition", {}).get("name"))
 
 
 def _part(text: str) -> str:

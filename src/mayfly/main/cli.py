@@ -1,4 +1,4 @@
-"""The command `mayfly`: hands the environment and a clock to the command line. Help is printed without loading it."""
+"""The command `mayfly`: hands the environment, a clock and a maker of names to the command line. Help is printed without loading it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def main() -> int:
 def _command_line(args: list[str]) -> int:
     # The command loader's one exception: everything else is imported only when a command is really run.
     from mayfly.cli import app
-    from mayfly.main.making import SteadyClock
+    from mayfly.main.making import RandomIds, SteadyClock
 
-    return app.main(args, os.environ, SteadyClock())
+    clock = SteadyClock()
+    return app.main(args, os.environ, clock, RandomIds(clock).name)
 
 
 if __name__ == "__main__":

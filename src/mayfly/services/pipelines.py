@@ -240,7 +240,7 @@ def submit(
 def _row(world: World, submitter: str, prepared: Prepared) -> JobRow:
     made, submission, now = prepared.pipeline, prepared.submission, world.clock.now()
     fields, workspace = made.level.fields, prepared.workspace
-    name = fields.name or world.ids.name()
+    name = fields.name or submission.name or world.ids.name()
     kept = {key: value for key, value in submission.definition.items() if key not in _UNCOUNTED and value is not None}
     normal = {"type": jobs.PIPELINE, "definition": kept, "uploads": submission.uploads}
     request = ResourceRequest()

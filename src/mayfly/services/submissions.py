@@ -69,9 +69,9 @@ def planned(world: World, submitter: str, place: Place, submission: Submission) 
             return explanations.plan_submission(world, submitter, place, plain)
 
 
-def again(world: World, submitter: str, place: Place, name: str) -> JobRow:
-    """A failed or canceled job once more, under a name of its own: of a pipeline, steps that had completed are not run
-    again unless it says so (`force_rerun`). Raises Conflict `JobNotFailed`, and as `accept`."""
+def again(world: World, submitter: str, place: Place, name: str, called: str = "") -> JobRow:
+    """A failed or canceled job once more, under a name of its own, `called` where that was chosen: of a pipeline, steps
+    that had completed are not run again unless it says so (`force_rerun`). May be repeated with that name. Raises Conflict `JobNotFailed`, and as `accept`."""
     row = jobs.find(world, place, name)
     if row.job.state not in (JobState.FAILED, JobState.CANCELED):
         raise Conflict(
@@ -90,4 +90,4 @@ def again(world: World, submitter: str, place: Place, name: str) -> JobRow:
     definition = {key: value for key, value in submission.definition.items() if key != "name"}
     labels = definition.get("properties")
     definition["properties"] = {**(labels if isinstance(labels, dict) else {}), RETRY_OF: row.name}
-    return accept(world, submitter, place, submission.model_copy(update={"definition": definition}))[0]
+    return accept(world, submitter, place, submission.model_copy(update={"definition": definition, "name": called}))[0]

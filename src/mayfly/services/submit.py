@@ -69,6 +69,8 @@ class Understood:
     normal: dict[str, Any]
     notes: list[str]
     name: str
+    chosen: bool
+    """Whether who sent it chose the name, so that the job may be there already."""
     sources: dict[str, Source]
     targets: dict[str, outputs.Target]
 
@@ -147,7 +149,8 @@ def understand(
     notes = [*spec.notes(job), *said]
     if made:
         notes.append(made)
-    name = job.name or world.ids.name()
+    chosen = job.name or submission.name
+    name = chosen or world.ids.name()
     sources = inputs.sources(world, place, submission, job.data_inputs, standing)
     notes += [one.note for one in sources.values() if one.note]
     if world.isolation in ("none", "uid"):
@@ -160,6 +163,7 @@ def understand(
         normal=normal.normalised(job, submission.uploads),
         notes=notes,
         name=name,
+        chosen=bool(chosen),
         sources=sources,
         targets=outputs.targets(world, workspace, name, job.outputs),
     )
@@ -226,7 +230,7 @@ def keeping(world: World, submitter: str, found: Candidate) -> Keep:
     )
 
     def write(unit: Unit) -> tuple[JobRow, bool]:
-        existing = jobs.by_name(unit.connection, row.workspace, row.name) if prepared.job.name else None
+        existing = jobs.by_name(unit.connection, row.workspace, row.name) if prepared.chosen else None
         if existing is not None:
             return same(unit, existing, row), False
         check_parent(unit, row)

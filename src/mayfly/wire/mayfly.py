@@ -19,7 +19,7 @@ Every door needs `Authorization: Bearer <token>`. WS below stands for
   GET  WS/jobs/{name}                          JobView
   GET  WS/jobs/{name}/explanation              ExplanationView
   POST WS/jobs/{name}/cancel                   CancelAsk -> JobView
-  POST WS/jobs/{name}/retry                    -> JobView of another job (201)
+  POST WS/jobs/{name}/retry                    RetryAsk -> JobView of another job (201)
   POST WS/jobs/{name}/archive|restore          JobView
   PATCH WS/jobs/{name}                         JobUpdate -> JobView
   GET  WS/jobs/{name}/stream?offsets           server-sent events, see below
@@ -61,6 +61,10 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+FRESH = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,254})?$")
+"""A name that who asks has made up; without one, the server makes it."""
+
+
 class GitState(Shape):
     """Where the code came from, without credentials."""
 
@@ -87,6 +91,14 @@ class Submission(Shape):
     """A step of the pipeline ('train', 'outer/train') that is to be run by itself."""
     inputs_from: str = ""
     """With `only`: the pipeline job whose steps made what the step reads of others."""
+    name: str = FRESH
+    """What the job is called where its definition has no name. Who sends it makes it up, so that the same request sent
+    once more, because its answer was lost, is the same job."""
+
+
+class RetryAsk(Shape):
+    name: str = FRESH
+    """The new job's, as a submission's."""
 
 
 class Batch(Shape):
