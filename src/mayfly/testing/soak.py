@@ -25,7 +25,7 @@ from mayfly.testing.histories.rows import RowServer
 from mayfly.testing.histories.stored import StoredServer
 from mayfly.testing.lives import LIVES
 
-WORLD = tuple(f"tests/end_to_end/test_{name}.py" for name in ("faults", "world", "wild", "many"))
+WORLD = ("tests/services", *(f"tests/end_to_end/test_{name}.py" for name in ("faults", "world", "wild", "many")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _world(options: argparse.Namespace) -> list[str]:
-    """The end-to-end tests of which CI draws some, all of them and at their full size."""
+    """The tests of which CI draws some, all of them and at their full size."""
     say(f"world: all of {', '.join(WORLD)} …")
     chosen = ["-k", options.world] if options.world else []
     pytest = subprocess.Popen(
