@@ -4,7 +4,6 @@ is missing, these tests say so, and fail where MAYFLY_NEEDS_PODMAN is set."""
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from mayfly.testing.embedded import Embedded, Make
+from mayfly.testing.images import DOCKERFILE, storage
+from mayfly.testing.images import context as make
 from mayfly.testing.nodes import until
 
 pytestmark = [pytest.mark.end_to_end]
-
-PROGRAMS = ("/bin/sh", "/bin/cat", "/bin/ls", "/usr/bin/id", "/bin/touch", "/bin/sleep", "/bin/rm")
-DOCKERFILE = 'FROM scratch\nCOPY root /\nRUN echo "built: $(cat /lib/said)" > /made\nENV PATH=/usr/bin:/bin WHO=image\n'
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,14 +30,11 @@ def podman() -> None:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Variables that give podman a storage of its own, away from the machine's."""
     place = tmp_path_factory.mktemp("engine")
-    settings = place / "storage.conf"
-    settings.write_text(
-        f'[storage]\ndriver = "vfs"\nrunroot = "{place}/run"\ngraphroot = "{place}/graph"\n', encoding="utf-8"
-    )
-    yield {"CONTAINERS_STORAGE_CONF": str(settings)}
+    variables = storage(place)
+    yield variables
     subprocess.run(
         ["podman", "system", "reset", "--force"],
-        env={**os.environ, "CONTAINERS_STORAGE_CONF": str(settings)},
+        env={**os.environ, **variables},
         capture_output=True,
         check=False,
     )
@@ -52,27 +47,12 @@ def server(fresh: Make, engine: dict[str, str]) -> Embedded:
     return one
 
 
-def _context(folder: Path, said: str = "here") -> Path:
-    """A build context with a few programs of this machine."""
-    root = folder / "root"
-    for program in PROGRAMS:
-        libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
-        for source in (program, *re.findall(r"(/\S+) \(0x", libraries)):
-            target = root / source.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                shutil.copy(source, target)
-    (root / "lib" / "said").write_text(said, encoding="utf-8")
-    (folder / "Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
-    return folder
-
-
 def _job(context: Path, command: str) -> dict[str, object]:
     return {"command": command, "environment": {"build": {"path": str(context)}}}
 
 
 def test_a_job_runs_in_what_its_dockerfile_says(server: Embedded, tmp_path: Path) -> None:
-    context = _context(tmp_path / "docker")
+    context = make(tmp_path / "docker")
     (context / "left").mkdir()
     (context / "left" / "secret").write_text("s", encoding="utf-8")
     (context / ".dockerignore").write_text("left\n", encoding="utf-8")
@@ -89,14 +69,14 @@ def test_a_job_runs_in_what_its_dockerfile_says(server: Embedded, tmp_path: Path
     assert "Built from Dockerfile" in job["environment_note"]
     again = server.submit(_job(context, "ls /lib/mine && exit 3; cat /made"))
     server.wait(again, "Completed")
-    other = server.submit(_job(_context(tmp_path / "other", "there"), "cat /made"))
+    other = server.submit(_job(make(tmp_path / "other", "there"), "cat /made"))
     server.wait(other, "Completed")
     assert server.log(other) == "built: there\n"
     until(lambda: not server.problems())
 
 
 def test_an_image_that_is_here_runs_by_its_name(server: Embedded, engine: dict[str, str], tmp_path: Path) -> None:
-    root = _context(tmp_path / "mine") / "root"
+    root = make(tmp_path / "mine") / "root"
     (root / "made").write_text("imported\n", encoding="utf-8")
     packed = subprocess.run(["tar", "-c", "-C", str(root), "."], capture_output=True, check=True).stdout
     argv = ["podman", "import", "--change", "ENV PATH=/usr/bin:/bin", "-", "localhost/mine:1"]
@@ -107,7 +87,7 @@ def test_an_image_that_is_here_runs_by_its_name(server: Embedded, engine: dict[s
 
 
 def test_a_build_that_fails_says_the_builders_words(server: Embedded, tmp_path: Path) -> None:
-    context = _context(tmp_path / "bad")
+    context = make(tmp_path / "bad")
     (context / "Dockerfile").write_text(DOCKERFILE + "RUN cat /no/such/file\n", encoding="utf-8")
     name = server.submit(_job(context, "true"))
     job = server.wait(name, "Failed")
@@ -119,7 +99,7 @@ def test_a_build_that_fails_says_the_builders_words(server: Embedded, tmp_path: 
 
 
 def test_a_context_without_its_dockerfile_is_refused_at_its_line(server: Embedded, tmp_path: Path) -> None:
-    context = _context(tmp_path / "named")
+    context = make(tmp_path / "named")
     path = tmp_path / "job.yml"
     path.write_text(
         f"command: 'true'\nenvironment:\n  build:\n    path: {context}\n    dockerfile_path: Dockerfil\n",
@@ -134,7 +114,7 @@ def test_a_build_holds_quota_and_a_killed_server_loses_none_of_it(
 ) -> None:
     one, marker = fresh(**engine), tmp_path / "died"
     one.start(MAYFLY_KILL_AT="server:build reserved:after", MAYFLY_KILL_ONCE=str(marker))
-    context = _context(tmp_path / "slow")
+    context = make(tmp_path / "slow")
     (context / "Dockerfile").write_text(DOCKERFILE + "RUN sleep 4\n", encoding="utf-8")
     path = one.write({**_job(context, "cat /made; echo 0"), "name": "first"})
     one.run("job", "create", "-f", str(path))  # the server may be dead before its answer is read
@@ -153,7 +133,7 @@ def test_a_build_holds_quota_and_a_killed_server_loses_none_of_it(
 
 
 def test_a_build_that_nobody_waits_for_ends_and_holds_nothing(server: Embedded, tmp_path: Path) -> None:
-    context = _context(tmp_path / "unwanted")
+    context = make(tmp_path / "unwanted")
     (context / "Dockerfile").write_text(DOCKERFILE + "RUN sleep 300\n", encoding="utf-8")
     name = server.submit(_job(context, "true"))
     until(lambda: any(row["held"] for row in server.json("usage")))
@@ -164,7 +144,7 @@ def test_a_build_that_nobody_waits_for_ends_and_holds_nothing(server: Embedded, 
 
 
 def test_steps_of_a_pipeline_share_what_is_built_for_them(server: Embedded, tmp_path: Path) -> None:
-    step = _job(_context(tmp_path / "docker"), "cat /made > ${{outputs.made}}/text")
+    step = _job(make(tmp_path / "docker"), "cat /made > ${{outputs.made}}/text")
     first = {**step, "outputs": {"made": {"type": "uri_folder"}}}
     given = {"made": "${{parent.jobs.first.outputs.made}}"}
     second = {**step, "command": "cat ${{inputs.made}}/text /made", "inputs": given}
@@ -174,7 +154,7 @@ def test_steps_of_a_pipeline_share_what_is_built_for_them(server: Embedded, tmp_
 
 
 def test_a_registered_build_is_made_before_any_job_needs_it(server: Embedded, tmp_path: Path) -> None:
-    _context(tmp_path / "docker")
+    make(tmp_path / "docker")
     path = tmp_path / "env.yml"
     path.write_text("name: boxed\nbuild:\n  path: docker\n", encoding="utf-8")
     assert server.run("environment", "create", "-f", str(path)).status == 0

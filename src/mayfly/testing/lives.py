@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -17,6 +18,7 @@ from mayfly.node.inputs import SMALL_BYTES
 from mayfly.services.blobs import container_of
 from mayfly.services.signatures import Grant, Signatures
 from mayfly.store.tracking import StoredTracking
+from mayfly.testing import images
 from mayfly.testing.embedded import HELLO, counting, numbered
 from mayfly.testing.nodes import alive, kill
 from mayfly.testing.trials import PATIENCE_S, Trial
@@ -257,6 +259,24 @@ def an_environment(trial: Trial) -> None:
     assert job["error"]["code"] == "EnvironmentUnsatisfiable", job["error"]
 
 
+def an_image(trial: Trial) -> None:
+    """One that a job brings is built for it, one that is registered before any job needs it; neither is built again."""
+    place = trial.one.place
+    for said in ("once", "named"):
+        images.context(place / said, said)
+    runs = {"command": "cat /made"}
+    trial.submit("brings", {**runs, "environment": {"build": {"path": str(place / "once")}}})
+    trial.ends("brings", "Completed")
+    assert trial.log("brings") == "built: once\n"
+    (place / "boxed.yml").write_text("name: boxed\nversion: '1'\nbuild:\n  path: named\n")
+    trial.run("environment", "create", "-f", str(place / "boxed.yml"))
+    trial.run("environment", "build", "boxed")
+    for name in ("boxed", "again"):
+        trial.post(name, {**runs, "environment": "azureml:boxed@latest"})
+        trial.ends(name, "Completed")
+        assert trial.log(name) == "built: named\n"
+
+
 def some_assets(trial: Trial) -> None:
     """Names are given once, changed, archived; what nobody uses is swept."""
     place = trial.one.place
@@ -344,6 +364,7 @@ LIVES: dict[str, Callable[[Trial], None]] = {
     "a pipeline": a_pipeline,
     "rounds": some_rounds,
     "an environment": an_environment,
+    **({"an image": an_image} if shutil.which("podman") else {}),
     "assets": some_assets,
     "blobs": some_blobs,
 }

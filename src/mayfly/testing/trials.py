@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from mayfly.testing import images
 from mayfly.testing.embedded import ENDED, Embedded
 from mayfly.testing.nodes import until
 from mayfly.testing.pairs import Pair
@@ -154,6 +155,7 @@ def lived(one: Embedded, life: Callable[[Trial], None], *points: str) -> tuple[l
     """Go through a life in which processes die at `points`: the points it came by (where none die), and those of the
     given that it did not. Raises AssertionError for what it did not survive."""
     one.environ.setdefault("MAYFLY_CHECKPOINT_S", "0.3")
+    one.environ |= images.storage(one.place)
     with Trial(one, points, begun=isinstance(one, Pair)) as trial:
         with contextlib.suppress(ToldSo):
             life(trial)
