@@ -27,7 +27,7 @@ def serving(handle: Handle, context: ssl.SSLContext | None = None) -> Iterator[s
         def do_GET(self) -> None:
             handle(self)
 
-        do_POST = do_PUT = do_GET
+        do_POST = do_PUT = do_PATCH = do_GET
 
         def log_message(self, *_: object) -> None:
             pass
@@ -234,6 +234,7 @@ def test_an_answer_that_is_no_json_is_broken() -> None:
     [
         (lambda s: s.get("/"), 3),
         (lambda s: s.put("/"), 3),
+        (lambda s: s.patch("/"), 3),
         (lambda s: s.post("/"), 1),
         (lambda s: s.post("/", repeatable=True), 3),
     ],

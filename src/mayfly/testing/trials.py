@@ -102,13 +102,14 @@ class Trial:
         return insisting(lambda: self.one.call(method, path, body))
 
     def run(self, *args: str) -> str:
-        """What the command said, once it succeeded. It is given again only where it could not reach the server."""
+        """What the command said, once it succeeded. It is given again only where the server did not answer."""
         end = time.monotonic() + PATIENCE_S
+        codes = ("ServerUnreachable", "ServerSilent", "ServerNotRunning", "ServerStopping")
         while True:
             said = self.one.run(*args)
             if said.status == 0:
                 return said.out
-            lost = any(word in said.err for word in ("[ServerUnreachable]", "[ServerNotRunning]", "[ServerStopping]"))
+            lost = any(f"[{code}]" in said.err for code in codes)
             assert lost and time.monotonic() < end, f"mayfly {' '.join(args)}: {said.status} {said.err}"
             time.sleep(0.05)
 

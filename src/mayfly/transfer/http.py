@@ -70,7 +70,7 @@ class Session:
     Every method raises: what the server's problem document says, by HTTP status (400 Invalid, 401 Denied, 403
     Forbidden, 404 NotFound, 409 Conflict, 422 Refused, 503 Unavailable, other 5xx Broken); Unavailable
     `ServerUnreachable` when nobody answers there, `ServerSilent` when the answer does not come, `StreamBroken` when it
-    breaks off. GET, PUT and DELETE are repeated as `retry` says, POST only where the caller says `repeatable`.
+    breaks off. GET, PUT, DELETE and `patch` are repeated as `retry` says, POST only where the caller says `repeatable`.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Session:
 
     def patch(self, path: str, body: Any = None) -> Any:
         """For changes that may be made twice."""
-        return self._json(self.send("PATCH", path, json.dumps(body).encode()))
+        return self._json(self.send("PATCH", path, json.dumps(body).encode(), repeatable=True))
 
     # --- bytes
 
