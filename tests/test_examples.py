@@ -37,7 +37,9 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_an_example_is_valid(path: Path) -> None:
-    job = jobfile.read(path).check()
+    file = jobfile.read(path)
+    job = file.check()
+    assert file.plain_paths() == file.checked_paths()
     assert isinstance(job, CommandJob)
     assert notes(job) == []
 

@@ -128,7 +128,7 @@ def test_the_servers_faults_get_their_lines(
 
 
 @pytest.mark.parametrize("verb", ["create", "validate", "plan"])
-def test_a_wrong_file_is_said_before_any_server_is_asked(
+def test_a_wrong_file_is_said_before_anything_is_sent(
     mayfly: Mayfly, server: Script, job_file: Path, verb: str
 ) -> None:
     job_file.write_text(JOB + "computee: here\ninputs: {a: 1, b: {path: ./gone}}\n")
@@ -137,7 +137,32 @@ def test_a_wrong_file_is_said_before_any_server_is_asked(
     lines = [line for line in done.err.splitlines() if not line.startswith("hint:")]
     assert lines[0].startswith(f"{job_file}:5: ") and lines[0].endswith("[UnknownKey]")
     assert lines[1].startswith(f"{job_file}:6: ") and lines[1].endswith("[FileNotFound]")
-    assert server.calls == []
+    assert [call for call in server.calls if call.method != "GET"] == []
+
+
+def test_a_wrong_file_whose_code_is_not_there_yet_sends_nothing(
+    mayfly: Mayfly, server: Script, content: dict[str, bytes], job_file: Path
+) -> None:
+    job_file.write_text(JOB + "computee: here\n")
+    done = mayfly("job", "create", "-f", str(job_file))
+    assert (done.status, done.err.splitlines()[0][-12:]) == (2, "[UnknownKey]")
+    assert not content
+    assert not server.asked("POST jobs")
+
+
+def test_what_the_server_finds_in_a_file_is_said_with_all_that_is_wrong_with_it(
+    mayfly: Mayfly, server: Script, content: dict[str, bytes], job_file: Path
+) -> None:
+    server.on("POST jobs", Reply(job_view("new_job", status="Queued"), 201))
+    assert mayfly("job", "create", "-f", str(job_file)).status == 0
+    job_file.write_text(JOB + "computee: here\n")
+    server.on("POST jobs", refusal(400, "UnknownKey", "Unknown.", target="/computee"))
+    done = mayfly("job", "create", "-f", str(job_file))
+    assert done.status == 2
+    assert done.err.splitlines()[0].startswith(f"{job_file}:5: Unknown key 'computee'")
+    server.on("POST jobs", refusal(400, "Strange", "Only the server knows.", target="/code"))
+    job_file.write_text(JOB)
+    assert mayfly("job", "create", "-f", str(job_file)).err.startswith(f"{job_file}:2: Only the server knows.")
 
 
 @pytest.mark.parametrize("body", ["", "\0\1", "a: [", "- 1"])

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mayfly.client import jobfile
 from mayfly.kit.errors import Invalid
@@ -111,3 +112,46 @@ def test_a_huge_file_is_not_read_whole(tmp_path: Path) -> None:
 def test_another_type_of_job_is_one_fault(tmp_path: Path) -> None:
     (found,) = located(write(tmp_path, job_yml="type: sweep\ntrial: {code: nowhere}\n"))
     assert found.startswith("JobTypeNotSupported job.yml:1: ")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"type": "Command", "code": "src"},
+        {"code": "file:src", "environment": "azureml:e@latest"},
+        {"environment": {"image": "i", "conda_file": {"dependencies": ["pip"]}}},
+        {"environment": {"build": {"path": "src"}}},
+        {"environment": {"build": {"path": "file:src", "dockerfile_path": "other"}, "name": "e"}},
+        {
+            "inputs": {
+                "a": {"path": "src"},
+                "b": {"type": "UriFile", "path": "file:src/train"},
+                "c": {"type": "uri-file", "path": "azureml:x:1", "mode": "download"},
+                "d": {"value": 3},
+                "e": "text",
+                "f": {"path": "azureml://datastores/d/paths/x", "type": None},
+                "g": {"type": "mltable", "path": "src"},
+            }
+        },
+    ],
+)
+def test_what_a_plain_job_points_to_is_told_without_its_models(tmp_path: Path, more: dict) -> None:
+    definition = {"command": "x", "environment": {"image": "i"}, **more}
+    path = write(tmp_path, job_yml=yaml.safe_dump(definition), src__train="x", src__Dockerfile="x", src__other="x")
+    job = jobfile.read(path)
+    assert job.plain_paths() == job.checked_paths()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.replace("src", "gone"),
+        GOOD + "inputs: {d: {path: src/train}}\n",
+        "component: azureml:c:1\n",
+        "type: pipeline\njobs: {}\n",
+        "command: x\nenvironment: file:gone.yml\n",
+    ],
+)
+def test_what_needs_the_whole_check_gets_it(tmp_path: Path, text: str) -> None:
+    assert jobfile.read(write(tmp_path, job_yml=text, src__train="x")).plain_paths() is None

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from mayfly.kit.errors import Fault, Invalid
 from mayfly.kit.expressions import references, render
 from mayfly.spec import job as spec
-from mayfly.spec.fields import Refers, local, refers
-from mayfly.spec.job import LocalPath, parse, render_literal
+from mayfly.spec.job import parse, render_literal
 from mayfly.spec.normal import definition_digest, normalised
+from mayfly.spec.paths import LocalPath, Refers, local, refers
 
 BASE = {"command": "echo hello", "environment": {"image": "library/python:latest"}}
 

@@ -17,7 +17,7 @@ from mayfly.client.doors import Doors, View
 from mayfly.client.home import cache_folder
 from mayfly.spec import assets as spec
 from mayfly.spec.assets import DataAsset, ModelAsset
-from mayfly.spec.fields import Refers, refers
+from mayfly.spec.paths import Refers, refers
 
 _USED = (
     Column("job", whole=True),

@@ -1,9 +1,6 @@
-"""`mayfly job`, for jobs that exist: list, show, explain, stream, cancel, download."""
+"""`mayfly job`, for jobs that exist: list, show, explain, stream, cancel."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,10 +11,6 @@ from mayfly.cli.run import Run
 from mayfly.cli.text import Column
 from mayfly.cli.watch import watch
 from mayfly.client.doors import View
-from mayfly.client.downloading import download as bring
-from mayfly.kit.errors import Invalid, NotFound, nearest
-from mayfly.kit.units import format_bytes
-from mayfly.spec import overrides
 
 _LIST = (
     Column("name", whole=True),
@@ -89,7 +82,7 @@ def show(run: Run, name: str | None, positional: str | None, web: bool, lineage:
         click.launch(url)
         run.screen.data({**job, "web": url}, lambda: [f"Its page, once and within ten minutes: {url}"])
         return
-    run.screen.data(job, lambda: _details(run, job))
+    run.screen.data(job, lambda: details(run, job))
 
 
 _LINKS = (Column("as", whole=True), Column("asset"), Column("where", whole=True))
@@ -181,97 +174,8 @@ def restore(run: Run, name: str | None, positional: str | None) -> None:
     run.screen.data(job, lambda: [f"Restored {text.clean(job['name'])}."])
 
 
-@command("update")
-@job_name
-@click.option(
-    "--set", "sets", multiple=True, required=True, metavar="A=B", help="As display_name=x, description=x or tags.x=y."
-)
-def update(run: Run, name: str | None, positional: str | None, sets: tuple[str, ...]) -> None:
-    """Change a job's display name, description, tags or properties; an empty value takes a tag away."""
-    change = overrides.apply({}, sets)
-    unknown = [key for key in change if key not in _LABELS]
-    if unknown:
-        near = nearest(unknown[0], _LABELS)
-        raise Invalid(
-            "SetInvalid",
-            f"'{unknown[0]}' of a job cannot be changed.",
-            remedy=f"Did you mean '{near}'?" if near else f"What can: {', '.join(_LABELS)}.",
-        )
-    job = run.doors().update_job(one_name(name, positional), {key: _label(value) for key, value in change.items()})
-    run.screen.data(job, lambda: _details(run, job))
-
-
-_LABELS = ("display_name", "description", "tags", "properties")
-
-
-def _label(value: Any) -> Any:
-    """As text; nothing takes a tag away."""
-    if isinstance(value, dict):
-        return {key: None if one in (None, "") else str(one) for key, one in value.items()}
-    return "" if value is None else str(value)
-
-
-@command("download")
-@job_name
-@click.option("--output-name", metavar="NAME", help="Only this output.")
-@click.option("--all", "everything", is_flag=True, help="Every output.")
-@click.option("--step", metavar="STEP", help="Of this step of a pipeline; OUTER/STEP of a nested one.")
-@click.option(
-    "--download-path",
-    "-p",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    metavar="DIR",
-    help="Where to (default: here).",
-)
-def download(
-    run: Run,
-    name: str | None,
-    positional: str | None,
-    output_name: str | None,
-    everything: bool,
-    step: str | None,
-    download_path: Path,
-) -> None:
-    """Download outputs and logs: artifacts/… for the default output, named-outputs/NAME/… for the others."""
-    if output_name and everything:
-        raise Invalid("UsageInvalid", "--output-name and --all exclude each other.")
-    doors = run.doors()
-    job = doors.job(one_name(name, positional))
-    if step is not None:
-        job = doors.job(_job_of(job, step))
-    elif job["type"] == "pipeline" and output_name is None:
-        everything = True  # it has no artifacts of its own
-    done = bring(doors, job, download_path.absolute(), only=output_name, everything=everything)
-    answer = [{"name": d.name, "folder": str(d.folder), "files": d.files, "bytes": d.bytes} for d in done]
-
-    def human() -> list[str]:
-        lines = [
-            f"{d.name}: {d.files} file{'' if d.files == 1 else 's'}, {format_bytes(d.bytes)} in {text.clean(d.folder)}"
-            for d in done
-        ]
-        return lines or [f"{text.clean(job['name'])} left nothing to download."]
-
-    run.screen.data(answer, human)
-
-
-def _job_of(job: View, step: str) -> str:
-    """The job that a step of a pipeline is. Raises NotFound `StepNotFound`, `StepNotStarted`."""
-    steps = report.steps_by_path(job.get("steps") or [])
-    found = steps.get(step)
-    if found is None:
-        near = nearest(step, list(steps))
-        raise NotFound(
-            "StepNotFound",
-            f"'{job['name']}' has no step '{step}'.",
-            remedy=f"Did you mean '{near}'?" if near else f"It has: {', '.join(steps) or 'none'}.",
-        )
-    if not found.get("job"):
-        raise NotFound("StepNotStarted", f"The step '{step}' of '{job['name']}' is {found['status']}: it left nothing.")
-    return str(found["job"])
-
-
-def _details(run: Run, job: View) -> list[str]:
+def details(run: Run, job: View) -> list[str]:
+    """A job, for people."""
     now = run.clock.now()
     lines = [
         report.field("Name", job["name"]),

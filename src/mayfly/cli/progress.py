@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
 from types import TracebackType
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TransferSpeedColumn,
-)
+from typing import TYPE_CHECKING
 
 from mayfly.cli import text
 from mayfly.cli.show import Screen
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 class Upload:
     """Called with what is sent, bytes so far and bytes in all; silent where nobody watches."""
 
     def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        if screen.err.isatty():
-            console = Console(file=screen.err, no_color=not screen.colour_err)
-            self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=30),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                console=console,
-                transient=True,
-            )
 
     def __enter__(self) -> Upload:
         return self
 
     def __exit__(self, *_: tuple[type[BaseException] | None, BaseException | None, TracebackType | None]) -> None:
-        if self._progress is not None and self._tasks:
+        if self._progress is not None:
             self._progress.stop()
 
     def looking(self, files: int) -> None:
@@ -55,13 +40,17 @@ class Upload:
         self._task(what, text.clean(what), total, done)
 
     def _task(self, key: str, words: str, total: int | None, done: int) -> None:
-        if self._progress is None:
+        if not self._screen.err.isatty():
             return
+        bars = self._progress = self._progress or self._begun()
         if key not in self._tasks:
-            if not self._tasks:
-                self._progress.start()
-            self._tasks[key] = self._progress.add_task(words, total=total)
-        self._progress.update(self._tasks[key], description=words, completed=done)
+            self._tasks[key] = bars.add_task(words, total=total)
+        bars.update(self._tasks[key], description=words, completed=done)
+
+    def _begun(self) -> Progress:
+        bars: Progress = importlib.import_module("mayfly.cli.bars").of_bytes(self._screen)
+        bars.start()
+        return bars
 
 
 class Steps:
@@ -71,9 +60,7 @@ class Steps:
         self._tasks: dict[str, TaskID] = {}
         self._progress: Progress | None = None
         if screen.err.isatty():
-            columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=30), MofNCompleteColumn())
-            console = Console(file=screen.err, no_color=not screen.colour_err)
-            self._progress = Progress(*columns, console=console, transient=True)
+            self._progress = importlib.import_module("mayfly.cli.bars").of_steps(screen)
 
     def __enter__(self) -> Steps:
         if self._progress is not None:

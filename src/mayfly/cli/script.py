@@ -16,7 +16,7 @@ from mayfly.client import script
 from mayfly.client.home import own_folder
 from mayfly.client.script import Ask, Made
 from mayfly.kit.errors import Conflict, Invalid
-from mayfly.spec.models import ASSET_TYPES
+from mayfly.spec.words import ASSET_TYPES
 
 _UNSAVED = "job.yml"
 

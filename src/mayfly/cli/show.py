@@ -3,17 +3,15 @@ standard error. Colour only decorates; nothing is said by colour alone."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
-
-import jmespath
-import yaml
-from jmespath.exceptions import JMESPathError
 
 from mayfly.cli import text
 from mayfly.cli.text import Column
@@ -84,7 +82,7 @@ class Screen:
         if self.output == "json":
             self.out.write(_json(value) + "\n")
         elif self.output == "yaml":
-            self.out.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False))
+            self.out.write(_yaml(value))
         elif self.output == "tsv":
             self._write(text.tab_separated(value))
         else:
@@ -93,9 +91,10 @@ class Screen:
 
     def ask(self, query: str, value: Any) -> Any:
         """Raises Invalid `QueryInvalid`."""
+        jmespath = importlib.import_module("jmespath")
         try:
             return jmespath.search(query, value)
-        except JMESPathError as error:
+        except jmespath.exceptions.JMESPathError as error:
             raise Invalid(
                 "QueryInvalid",
                 f"--query is not a JMESPath expression: {str(error).splitlines()[0]}",
@@ -243,6 +242,17 @@ def _width(environ: Mapping[str, str]) -> int | None:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None if sys.stdout.isatty() else None
     except (OSError, ValueError):
         return None
+
+
+def write_yaml(file: Path, value: Any) -> None:
+    file.write_text(_yaml(value), encoding="utf-8")
+
+
+def _yaml(value: Any) -> str:
+    # By name, as `--query`'s language above: what few commands use is not loaded by all.
+    return importlib.import_module("yaml").safe_dump(
+        value, sort_keys=False, allow_unicode=True, default_flow_style=False
+    )
 
 
 def _json(value: Any) -> str:

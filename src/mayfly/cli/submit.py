@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
-from mayfly.cli import report, text
+from mayfly.cli import report, show, text
 from mayfly.cli.acceptance import accepted
 from mayfly.cli.app import command, completing
 from mayfly.cli.progress import Upload
 from mayfly.cli.run import Run
-from mayfly.client import jobfile, snapshot
+from mayfly.client import connecting, jobfile, snapshot
 from mayfly.client.doors import Doors, View
 from mayfly.client.home import cache_folder
 from mayfly.client.jobfile import JobFile
-from mayfly.kit.errors import Fault, Refused
+from mayfly.kit.errors import Fault, Invalid, Refused
 
 _FILE = click.option(
     "--file", "-f", "file", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The job file (YAML)."
@@ -68,14 +67,18 @@ def create(
     skip_validation: bool,
 ) -> int:
     """Submit a job file. Its code and local inputs are uploaded, as far as the server lacks them."""
-    job_file, doors = _read(run, file, sets, name, only, inputs_from), run.doors()
+    trusting = connecting.is_up(run.settings)
+    job_file = _read(run, file, sets, name, only, inputs_from, trusting=trusting)
+    doors = run.doors()
     if skip_validation:
         run.screen.notes(["--skip-validation changes nothing: what could not run is refused before it costs anything"])
-    job = doors.submit(prepare(run, job_file, doors))
+    try:
+        job = doors.submit(prepare(run, job_file, doors, trusting=trusting))
+    except Invalid:
+        job_file.check()  # says the same, and more: what is wrong on this machine
+        raise
     if save_as is not None:
-        save_as.write_text(
-            yaml.safe_dump(dict(job["definition"]), sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
+        show.write_yaml(save_as, job["definition"])
     if web:
         url = doors.web(job["name"])
         click.launch(url)
@@ -128,18 +131,29 @@ def plan(run: Run, file: Path, sets: tuple[str, ...], name: str | None, only: st
     run.screen.data(view, lambda: _planned(run, view, str(file)))
 
 
-def _read(run: Run, file: Path, sets: tuple[str, ...], name: str | None, only: str, inputs_from: str) -> JobFile:
-    """The file, checked as far as that needs no server, so that a wrong one starts none."""
+def _read(
+    run: Run,
+    file: Path,
+    sets: tuple[str, ...],
+    name: str | None,
+    only: str,
+    inputs_from: str,
+    *,
+    trusting: bool = False,
+) -> JobFile:
+    """The file, checked as far as that needs no server, so that a wrong one starts none. `trusting`: one that is up says
+    what is wrong with it."""
     run.screen.locate = lambda fault: fault.message
     job_file = jobfile.read(file, [*sets, f"name={name}"] if name else list(sets))
     run.screen.locate = job_file.locate
     if only or inputs_from:
         job_file = job_file.narrowed(only, inputs_from, named=bool(name))
-    job_file.check()
+    if not trusting:
+        job_file.check()
     return job_file
 
 
-def prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
+def prepare(run: Run, job_file: JobFile, doors: Doors, *, trusting: bool = False) -> View:
     """Upload what the file points to; the request. Raises Refused `LocalComputeRemote` and what `snapshot` raises."""
     compute = str(job_file.definition.get("compute") or "").removeprefix("azureml:")
     if doors.remote and compute == "local":
@@ -157,9 +171,9 @@ def prepare(run: Run, job_file: JobFile, doors: Doors) -> View:
             cache=cache_folder(run.environ) / "digests.json",
             say=lambda note: run.screen.notes([note]),
             looking=progress.looking,
+            trusting=trusting,
         )
-    more = {"only": job_file.only, "inputs_from": job_file.inputs_from, "name": run.new_name()}
-    return submission.model_copy(update=more).model_dump(mode="json", exclude_none=True)
+    return {**submission.body(), "name": run.new_name()}
 
 
 def _planned(run: Run, view: View, file: str) -> list[str]:

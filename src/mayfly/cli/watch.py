@@ -7,8 +7,7 @@ import re
 from mayfly.cli import report, show, text
 from mayfly.cli.run import Run
 from mayfly.cli.tree import Tree
-from mayfly.client.doors import Doors, View
-from mayfly.client.downloading import ENDED
+from mayfly.client.doors import ENDED, Doors, View
 from mayfly.client.following import Away, Back, Following, JobSeen, LogPiece
 from mayfly.kit.errors import MayflyError
 

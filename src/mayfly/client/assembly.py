@@ -10,8 +10,9 @@ from typing import Any
 
 from mayfly.client.parts import Part, read_part
 from mayfly.kit.errors import Fault, Invalid
-from mayfly.spec import component, holders
-from mayfly.spec.fields import Refers, local, refers
+from mayfly.spec import holders
+from mayfly.spec.paths import Refers, local, refers
+from mayfly.spec.rebasing import rebased
 
 _UNREADABLE = "azureml:unreadable"
 """Stands where a component could not be read: nothing is known of it, so that nothing more is said of it."""
@@ -52,7 +53,7 @@ class Assembly:
         part = self._read(file, pointer)
         if part is None:
             return files
-        holder["component"] = component.rebased(part.document.data, lambda path: self._rebased(part, path))
+        holder["component"] = rebased(part.document.data, lambda path: self._rebased(part, path))
         return (*files, file)
 
     def _environment(self, place: str, holder: dict[str, Any]) -> None:
@@ -65,7 +66,7 @@ class Assembly:
         part = self._read(_located(self._folder, local(text)), pointer)
         if part is not None:
             told = {"environment": part.document.data}
-            holder |= component.rebased(told, lambda path: self._rebased(part, path))
+            holder |= rebased(told, lambda path: self._rebased(part, path))
 
     def _conda_file(self, place: str, holder: dict[str, Any]) -> None:
         environment = holder.get("environment")

@@ -11,7 +11,7 @@ from typing import Any
 from mayfly.client.parts import Part, read_part
 from mayfly.kit.errors import Fault
 from mayfly.spec import document, overrides
-from mayfly.spec.fields import local
+from mayfly.spec.paths import local
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,11 @@ def running(settings: Settings, place: Place) -> Doors:
     return Doors(open_session(record), place)
 
 
+def is_up(settings: Settings) -> bool:
+    """Whether there is a server to be asked, as far as that can be told without asking."""
+    return settings.remote or ((record := read_record(settings.folder)) is not None and record.alive())
+
+
 def was_stopped(settings: Settings) -> bool:
     """Whether the embedded server was stopped on purpose: it takes its record away, a killed one leaves it."""
     return not settings.remote and read_record(settings.folder) is None

@@ -15,6 +15,8 @@ from mayfly.transfer.http import Session
 
 View = dict[str, Any]
 """One of the shapes of `wire.mayfly`, as read from JSON."""
+ENDED = ("Completed", "Failed", "Canceled")
+"""What a job is called that will not change any more."""
 
 
 @dataclass(frozen=True, slots=True)

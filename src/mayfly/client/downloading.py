@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mayfly.client.doors import Doors, View
+from mayfly.client.doors import ENDED, Doors, View
 from mayfly.kit.errors import Broken, Conflict, Invalid, NotFound, nearest
 from mayfly.transfer import trees
 from mayfly.wire.agent import Tree, TreeEntry
 
 DEFAULT = "default"
-ENDED = ("Completed", "Failed", "Canceled")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.-]*\Z", re.ASCII)
 
 

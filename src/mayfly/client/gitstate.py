@@ -5,28 +5,38 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
-
-from mayfly.wire.mayfly import GitState
 
 LIMIT_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class GitState:
+    """In the shape of `wire.mayfly.GitState`."""
+
+    repository: str | None = None
+    branch: str | None = None
+    commit: str | None = None
+    dirty: bool = False
+
+
 def of(folder: Path, *, limit_s: float = LIMIT_S) -> GitState | None:
     """None outside a repository, without git, or when it does not answer in time. Never fails, changes nothing."""
-    if (top := _git(folder, limit_s, "rev-parse", "--show-toplevel")) is None:
+    if not any((place / ".git").exists() for place in (folder.absolute(), *folder.absolute().parents)):
+        return None  # most folders are in none, and need no program to say so
+    told = _git(folder, limit_s, "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules")
+    if told is None:
         return None
-    del top
-    commit = _git(folder, limit_s, "rev-parse", "--verify", "-q", "HEAD")
-    branch = _git(folder, limit_s, "symbolic-ref", "--short", "-q", "HEAD")
+    head = dict(line[2:].split(" ", 1) for line in told.splitlines() if line.startswith("# branch."))
+    commit, branch = head.get("branch.oid", ""), head.get("branch.head", "")
     remote = _git(folder, limit_s, "config", "--get", "remote.origin.url")
-    status = _git(folder, limit_s, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules")
     return GitState(
         repository=without_credentials(remote) if remote else None,
-        branch=branch or None,
-        commit=commit or None,
-        dirty=bool(status),
+        branch=None if branch in ("", "(detached)") else branch,
+        commit=None if commit in ("", "(initial)") else commit,
+        dirty=any(not line.startswith("#") for line in told.splitlines()),
     )
 
 

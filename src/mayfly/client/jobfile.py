@@ -3,21 +3,21 @@ asked. Every fault finds its way back to a file and line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mayfly.client.assembly import Assembly
 from mayfly.client.parts import Part, content, neighbour, not_found
-from mayfly.kit.errors import Fault, Invalid
-from mayfly.spec import component, document, excerpt, expansion, holders, overrides, pipeline
-from mayfly.spec import job as spec
-from mayfly.spec.expansion import Expanded
-from mayfly.spec.fields import Refers, local, refers
-from mayfly.spec.job import CommandJob, LocalPath
+from mayfly.kit.errors import Fault
+from mayfly.spec import document, holders, overrides
+from mayfly.spec.paths import LocalPath, Refers, local, refers
+from mayfly.spec.words import plain
 
-_STAND_IN = {"image": "stand-in"}
+if TYPE_CHECKING:
+    from mayfly.spec.job import CommandJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,47 +64,16 @@ class JobFile:
         return self._checked()[1]
 
     def _checked(self) -> tuple[CommandJob | None, dict[str, LocalPath]]:
-        found, job = list(self.faults), None
-        try:
-            job, wanted = self._looked_at()
-        except Invalid as error:
-            if error.code.startswith("JobType"):
-                raise
-            found += error.all_faults()
-            wanted = _wanted(self.definition)
-        for pointer, path in wanted.items():
-            fault = self._missing(pointer, path)
-            if fault is not None and fault.pointer not in {other.pointer for other in found}:
-                found.append(fault)
-        found += self._missing_includes()
-        if found:
-            raise spec.invalid(found)
-        return job, wanted
+        return importlib.import_module("mayfly.client.checking").checked(self)
 
-    def _looked_at(self) -> tuple[CommandJob | None, dict[str, LocalPath]]:
-        body = self.definition.get("component")
-        if self.alone:
-            return None, _of_component(body)
-        if pipeline.is_pipeline(self.definition):
-            return None, self._of_step(pipeline.parse(self.definition).local_paths())
-        job, expanded = self._parsed()
-        found = {expanded.back(pointer): path for pointer, path in job.local_paths().items()}
-        if isinstance(body, dict) and "/component/code" in found and not body.get("code"):
-            found["/component/code"] = LocalPath("", "code")  # nothing but its includes
-        return job, found
-
-    def _of_step(self, paths: dict[str, LocalPath]) -> dict[str, LocalPath]:
-        """Those that the one step reads which is to be run; all, where only the server knows which they are."""
-        if not self.only:
-            return paths
-        try:
-            found = excerpt.excerpt(self.definition, excerpt.parts(self.only))
-        except Invalid as error:
-            if error.code == "StepHidden":
-                return paths
-            raise
-        wanted = set(found.forward({pointer: pointer for pointer in paths}).values())
-        return {pointer: path for pointer, path in paths.items() if pointer in wanted}
+    def plain_paths(self) -> dict[str, LocalPath] | None:
+        """As `checked_paths` if nothing is wrong with the file, without looking whether anything is: of a command job that
+        is written out. None for any other, and where something is not there."""
+        plain_job = "component" not in self.definition and not holders.is_pipeline(self.definition)
+        if not plain_job or self.faults or self.only or self.inputs_from:
+            return None
+        found = dict(_plain(self.definition))
+        return found if all(self.missing(pointer, path) is None for pointer, path in found.items()) else None
 
     def narrowed(self, step: str, inputs_from: str, *, named: bool) -> JobFile:
         """For one step of it. The pipeline's own name is not the step's, unless it was `named` for it."""
@@ -114,31 +83,14 @@ class JobFile:
     def includes(self, pointer: str) -> list[str]:
         """What the component whose code stands at `pointer` wants beside it."""
         place = pointer.removesuffix("/code")
-        return next((_includes(holder) for at, holder in holders.within(self.definition) if at == place), [])
-
-    def _parsed(self) -> tuple[CommandJob, Expanded]:
-        body = self.definition.get("component")
-        if body is None:
-            return spec.parse(self.definition), Expanded(self.definition)
-        if isinstance(body, str) and refers(body) in (Refers.ASSET, Refers.REGISTRY, Refers.DATASTORE):
-            own = {key: value for key, value in self.definition.items() if key != "component" and value is not None}
-            return spec.parse({"command": "true", "environment": _STAND_IN, **own}), Expanded(own)
-        return expansion.job_of(self.definition)
-
-    def _missing_includes(self) -> list[Fault]:
-        found = []
-        for at, holder in holders.within(self.definition):
-            for index, include in enumerate(_includes(holder)):
-                place = self.local(include)
-                if not place.exists() and not (place.suffix == ".zip" and place.with_suffix("").is_dir()):
-                    found.append(not_found(include, place, f"{at}/additional_includes/{index}"))
-        return found
+        return next((included(holder) for at, holder in holders.within(self.definition) if at == place), [])
 
     def local(self, path: str) -> Path:
         """Where a local path of the definition lies."""
         return self.folder / Path(path).expanduser() if path.startswith("~/") else self.folder / path
 
-    def _missing(self, pointer: str, wanted: LocalPath) -> Fault | None:
+    def missing(self, pointer: str, wanted: LocalPath) -> Fault | None:
+        """What is wrong with what lies there, or does not."""
         if wanted == LocalPath("", "code"):
             return None
         place = self.local(wanted.path)
@@ -213,33 +165,27 @@ def _within(pointer: str, above: str) -> bool:
     return pointer == above or pointer.startswith(above + "/")
 
 
-def _of_component(body: Any) -> dict[str, LocalPath]:
-    """Of a component by itself, after its own rules were looked at."""
-    if isinstance(body, dict) and str(body.get("type")).lower() == "pipeline":
-        return pipeline.read_component(body).local_paths()
-    try:
-        component.read(body, named=True)
-        return {f"/component{pointer}": path for pointer, path in component.local_paths(body).items()}
-    except Invalid as error:
-        moved = [replace(fault, pointer=f"/component{fault.pointer or ''}") for fault in error.all_faults()]
-        raise spec.invalid(moved) from error
-
-
-def _includes(holder: dict[str, Any]) -> list[str]:
+def included(holder: dict[str, Any]) -> list[str]:
+    """What a component wants beside its code."""
     listed = holder.get("additional_includes")
     return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
 
 
-def _wanted(definition: dict[str, Any]) -> dict[str, LocalPath]:
-    """The local paths of a definition that is wrong elsewhere, as far as they can be seen."""
-    found: dict[str, LocalPath] = {}
-    for at, holder in holders.within(definition):
-        code = holder.get("code")
-        if isinstance(code, str) and code.strip() and refers(code) is Refers.LOCAL:
-            found[f"{at}/code"] = LocalPath(local(code), "code")
-        inputs = holder.get("inputs")
-        for name, value in inputs.items() if isinstance(inputs, dict) else ():
-            path = value.get("path") if isinstance(value, dict) else None
-            if isinstance(path, str) and path.strip() and refers(path) is Refers.LOCAL:
-                found[f"{at}/inputs/{document.escape(name)}/path"] = LocalPath(local(path), "code")
-    return found
+def _plain(definition: dict[str, Any]) -> Iterator[tuple[str, LocalPath]]:
+    """What `CommandJob.local_paths` would give, read from the definition as it is written."""
+    code, inputs, environment = (definition.get(key) for key in ("code", "inputs", "environment"))
+    if isinstance(code, str) and refers(code) is Refers.LOCAL:
+        yield "/code", LocalPath(local(code), "code")
+    for name, value in inputs.items() if isinstance(inputs, dict) else ():
+        path = value.get("path") if isinstance(value, dict) and "value" not in value else None
+        if isinstance(path, str) and refers(path) is Refers.LOCAL:
+            is_file = plain(str(value.get("type"))) == plain("uri_file")
+            yield f"/inputs/{document.escape(name)}/path", LocalPath(local(path), "file" if is_file else "folder")
+    if not isinstance(environment, dict):
+        return
+    if isinstance(conda := environment.get("conda_file"), str):
+        yield "/environment/conda_file", LocalPath(local(conda), "text")
+    build = environment.get("build")
+    if isinstance(build, dict) and isinstance(path := build.get("path"), str) and refers(path) is Refers.LOCAL:
+        dockerfile = str(build.get("dockerfile_path") or "Dockerfile")
+        yield "/environment/build/path", LocalPath(local(path), "build", dockerfile)

@@ -19,7 +19,7 @@ from mayfly.client.parts import Part
 from mayfly.domain import curated
 from mayfly.kit.errors import Invalid, nearest
 from mayfly.spec import document
-from mayfly.spec.fields import Refers, local, refers
+from mayfly.spec.paths import Refers, local, refers
 from mayfly.transfer import ignore
 
 SCHEMA = "https://azuremlschemas.azureedge.net/latest/commandJob.schema.json"

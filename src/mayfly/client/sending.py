@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mayfly.client.snapshot import ContentDoors, Looking, Progress, scan_context, send
+from mayfly.client.uploading import ContentDoors, Looking, Progress, scan_context, send
 from mayfly.kit.errors import Fault, Invalid, MayflyError
 from mayfly.transfer import trees
 from mayfly.transfer.stats import StatCache

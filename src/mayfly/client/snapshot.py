@@ -1,43 +1,41 @@
-"""From a job file to a submission: what it points to is scanned and sent, as far as the server lacks it."""
+"""From a job file to a submission. What it points to is sent on the way; who points to nothing loads nothing for that."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import importlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 from mayfly.client import gitstate
+from mayfly.client.gitstate import GitState
 from mayfly.client.jobfile import JobFile
-from mayfly.kit.errors import Fault, Invalid, MayflyError, Unavailable
-from mayfly.kit.ids import Digest
-from mayfly.spec.job import LocalPath
-from mayfly.transfer import ignore, includes, trees
-from mayfly.transfer.stats import StatCache
-from mayfly.transfer.trees import Scan
-from mayfly.wire.mayfly import Submission
 
-ASKED_AT_ONCE = 5_000
-"""Digests in one question."""
-PACK_BYTES = 64 << 20
-"""A pack is closed when it has at least this much; what one holds is never sent again when a later one fails."""
-EMPTY = Scan(trees.EMPTY)
-ROUNDS = 3
-"""How often a broken upload is taken up again."""
-
-Progress = Callable[[str, int, int], None]
-"""What is sent ('code', 'inputs.data'), bytes so far, bytes in all."""
-Looking = Callable[[int], None]
-"""How many files were looked at so far; told now and then."""
+if TYPE_CHECKING:
+    from mayfly.client.uploading import ContentDoors, Looking, Progress
 
 
-class ContentDoors(Protocol):
-    def missing(self, digests: Sequence[Digest]) -> list[Digest]: ...
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """In the shape of `wire.mayfly.Submission`."""
 
-    def store(self, items: Iterable[tuple[Digest, int, Iterable[bytes]]]) -> int: ...
+    definition: dict[str, Any]
+    uploads: dict[str, str]
+    files: list[str]
+    source_name: str
+    working_folder_name: str
+    git: GitState | None
+    only: str = ""
+    inputs_from: str = ""
 
-    def put_tree(self, digest: Digest, canonical: bytes) -> None: ...
+    def body(self) -> dict[str, Any]:
+        """The request's."""
+        git = {key: value for key, value in asdict(self.git).items() if value is not None} if self.git else None
+        return {
+            **{name: getattr(self, name) for name in self.__slots__ if name != "git"},
+            **({"git": git} if git else {}),
+        }
 
 
 def prepare(
@@ -49,178 +47,45 @@ def prepare(
     say: Callable[[str], None] = lambda _note: None,
     looking: Looking = lambda _files: None,
     working_folder: Path | None = None,
+    trusting: bool = False,
 ) -> Submission:
     """Check the file, send what is missing, and give the request to make.
 
     `cache`: a file that remembers digests between calls. `say` gets notes for people, `looking`
     how many files were looked at so far, now and then. Raises Invalid with every fault
-    of the file (`JobFile.check`), what `trees.scan` raises, with its pointer, and what the doors raise.
+    of the file (`JobFile.check`), what scanning raises, with its pointer, and what the doors raise. `trusting`: the
+    file is checked only where something is to be sent, or is not there; else the server finds what is wrong with it.
     """
-    local_paths = job_file.checked_paths()
-    stats = StatCache(cache) if cache is not None else None
-    with tempfile.TemporaryDirectory(prefix="mayfly-") as scratch:
-        look, scans, seen = _Look(stats, say, looking), {}, {}
-        for pointer, wanted in local_paths.items():
-            if wanted.kind == "text":
-                continue
-            same = (
-                wanted,
-                tuple(job_file.includes(pointer)) if wanted.kind == "code" else (),
-            )  # steps share their code
-            if same not in seen:
-                seen[same] = _scan(job_file, pointer, wanted, look, Path(scratch))
-            scans[pointer] = seen[same]
-        if stats is not None:
-            stats.save()
-        for pointer, scan in {scan.digest: (pointer, scan) for pointer, (scan, _) in scans.items()}.values():
-            send(scan, doors, _what(pointer), progress)
-    code = local_paths.get("/code") or local_paths.get("/component/code")
+    paths = job_file.plain_paths() if trusting else None
+    unchecked = paths is not None
+    if paths is None:
+        paths = job_file.checked_paths()
+    wanted = {pointer: path for pointer, path in paths.items() if path.kind != "text"}
+    sent = {}
+    if wanted:
+        sent = importlib.import_module("mayfly.client.uploading").upload(
+            job_file,
+            wanted,
+            doors,
+            progress,
+            cache=cache,
+            say=say,
+            looking=looking,
+            lacking=job_file.check if unchecked else lambda: None,
+        )
+    code = paths.get("/code") or paths.get("/component/code")
     folder = (working_folder or Path.cwd()).resolve()
     return Submission(
         definition=job_file.definition,
-        uploads={pointer: scan.digest for pointer, (scan, _) in scans.items()},
-        files=[pointer for pointer, (_, is_file) in scans.items() if is_file],
+        uploads={pointer: one.digest for pointer, one in sent.items()},
+        files=[pointer for pointer, one in sent.items() if one.is_file],
         source_name=job_file.path.name,
         working_folder_name=folder.name or "Default",
         git=gitstate.of(_folder(job_file.local(code.path)) if code else _folder(job_file.path)),
+        only=job_file.only,
+        inputs_from=job_file.inputs_from,
     )
-
-
-def scan_code(
-    folder: Path, stats: StatCache | None = None, looking: Looking = lambda _files: None
-) -> tuple[Scan, list[str]]:
-    """The snapshot of a code folder, and the notes about it. Links out of it are refused."""
-    rules = ignore.load(folder)
-    scan = trees.scan(folder, rules.ignored, links="inside", cache=stats, seen=looking)
-    notes = []
-    dropped = ignore.dropped_by_git(folder.resolve(), [entry.path for entry in scan.tree.entries])
-    if dropped:
-        shown = ", ".join(dropped[:3]) + (f" and {len(dropped) - 3} more" if len(dropped) > 3 else "")
-        source = rules.source or "nothing (there is no .amlignore or .gitignore in the code folder)"
-        notes.append(f"code: git would leave out {shown}; the snapshot follows {source}")
-    if scan.skipped:
-        notes.append(f"code: left out, being no files: {', '.join(scan.skipped[:3])}")
-    return scan, notes
-
-
-def scan_context(
-    folder: Path,
-    dockerfile: str,
-    stats: StatCache | None = None,
-    looking: Looking = lambda _files: None,
-) -> Scan:
-    """A build context, without what its `.dockerignore` names. Links out of it are refused. Raises Invalid
-    `DockerfileMissing` and what `trees.scan` raises."""
-    if not (folder / dockerfile).is_file():
-        raise Invalid(
-            "DockerfileMissing",
-            f"There is no file '{dockerfile}' in '{folder}'.",
-            remedy="Name it with 'dockerfile_path', relative to 'path'.",
-        )
-    rules = ignore.load_context(folder, dockerfile)
-    return trees.scan(folder, rules.ignored, links="inside", cache=stats, seen=looking)
-
-
-def send(scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> None:
-    """Send what the server lacks of a tree. May be called again; a broken connection is taken up where it broke.
-    Raises what the doors raise."""
-    for attempt in range(1, ROUNDS + 1):
-        try:
-            return _send(scan, doors, what, progress)
-        except Unavailable as error:
-            if attempt == ROUNDS or error.code == "ServerUnreachable":
-                raise
-    return None
-
-
-def _send(scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> None:
-    if not doors.missing([scan.digest]):
-        return  # a tree is kept only where all its contents are
-    digests, blobs = list(scan.files), []
-    for start in range(0, len(digests), ASKED_AT_ONCE):
-        blobs += doors.missing(digests[start : start + ASKED_AT_ONCE])
-    sizes = {Digest(entry.digest): entry.size for entry in scan.tree.entries}
-    total, done = sum(sizes[digest] for digest in blobs), 0
-
-    def sent(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(what, done, total)
-
-    for batch in _batches(blobs, sizes):
-        doors.store((digest, sizes[digest], _chunks(scan.files[digest], sent)) for digest in batch)
-    doors.put_tree(scan.digest, trees.canonical(scan.tree))
-
-
-def _batches(digests: list[Digest], sizes: dict[Digest, int]) -> Iterator[list[Digest]]:
-    batch: list[Digest] = []
-    held = 0
-    for digest in digests:
-        batch.append(digest)
-        held += sizes[digest]
-        if held >= PACK_BYTES or len(batch) >= ASKED_AT_ONCE:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
-def _chunks(path: str, sent: Callable[[int], None]) -> Iterator[bytes]:
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(trees.CHUNK):
-                yield chunk
-                sent(len(chunk))
-    except OSError as error:
-        raise Invalid("FileUnreadable", f"'{path}' cannot be read: {error.strerror or error}.") from error
-
-
-def _scan(
-    job_file: JobFile,
-    pointer: str,
-    wanted: LocalPath,
-    look: _Look,
-    scratch: Path,
-) -> tuple[Scan, bool]:
-    """The second value: whether it is a single file."""
-    place = job_file.local(wanted.path)
-    try:
-        if pointer.endswith("/component/code") and (included := job_file.includes(pointer)):
-            scanned = EMPTY if not wanted.path else look.code(place)
-            beside = [job_file.local(one) for one in included]
-            return includes.added(scanned, beside, look.code, scratch, look.stats), False
-        if place.is_file():
-            return trees.tree_of_file(place, cache=look.stats), wanted.kind == "file"
-        if wanted.kind == "code":
-            return look.code(place), False
-        if wanted.kind == "build":
-            return scan_context(place, wanted.dockerfile, look.stats, look.looking), False
-        return trees.scan(place, cache=look.stats, seen=look.looking), False
-    except MayflyError as error:
-        fault = Fault(error.code, error.message, pointer, error.remedy)
-        raise Invalid(error.code, error.message, remedy=error.remedy, pointer=pointer, faults=[fault]) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What every scan of one submission shares."""
-
-    stats: StatCache | None
-    say: Callable[[str], None]
-    looking: Looking
-
-    def code(self, place: Path) -> Scan:
-        if place.is_file():
-            return trees.tree_of_file(place, cache=self.stats)
-        scan, notes = scan_code(place, self.stats, self.looking)
-        for note in notes:
-            self.say(note)
-        return scan
 
 
 def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.absolute().parent
-
-
-def _what(pointer: str) -> str:
-    return pointer.strip("/").removesuffix("/path").replace("/", ".")

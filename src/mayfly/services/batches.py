@@ -12,7 +12,7 @@ from mayfly.services import components, submit
 from mayfly.services.places import Place
 from mayfly.services.submit import Keep
 from mayfly.services.world import World
-from mayfly.spec.pipeline import is_pipeline
+from mayfly.spec.holders import is_pipeline
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission

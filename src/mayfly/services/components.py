@@ -19,9 +19,9 @@ from mayfly.services.assets import NewAsset
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.spec import component, document, expansion, holders, pipeline
-from mayfly.spec.fields import Refers, refers
-from mayfly.spec.job import LocalPath, invalid
+from mayfly.spec.job import invalid
 from mayfly.spec.level import is_reference
+from mayfly.spec.paths import LocalPath, Refers, refers
 from mayfly.spec.pipeline import MOST_LEVELS
 from mayfly.store.assets import AssetRow
 from mayfly.transfer import ignore, includes, trees

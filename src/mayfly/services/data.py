@@ -22,7 +22,7 @@ from mayfly.services import jobs as job_service
 from mayfly.services.datastores import Outside
 from mayfly.services.places import Place
 from mayfly.services.world import World
-from mayfly.spec.fields import Refers, refers
+from mayfly.spec.paths import Refers, refers
 from mayfly.spec.settings import mapped
 from mayfly.store import codec, results
 from mayfly.store.assets import AssetRow

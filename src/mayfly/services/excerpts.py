@@ -13,7 +13,7 @@ from mayfly.services.world import World
 from mayfly.spec import job as command
 from mayfly.spec.document import escape
 from mayfly.spec.excerpt import Excerpt, Made, excerpt, parts
-from mayfly.spec.pipeline import is_pipeline
+from mayfly.spec.holders import is_pipeline
 from mayfly.store import children as children_rows
 from mayfly.store import jobs as rows
 from mayfly.store.children import ChildRow

@@ -16,8 +16,8 @@ from mayfly.services.datastores import Outside
 from mayfly.services.places import Place
 from mayfly.services.world import World
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Refers, local, refers
 from mayfly.spec.models import DataInput
+from mayfly.spec.paths import Refers, local, refers
 from mayfly.store import codec, workspaces
 from mayfly.store import datastores as placements
 from mayfly.store.datastores import Placement

@@ -25,7 +25,8 @@ from mayfly.spec.child import OutputOf, child_of, with_inputs
 from mayfly.spec.component import InputPort, coerced_or
 from mayfly.spec.control import Loop
 from mayfly.spec.level import ROOT_OUTPUTS, Level
-from mayfly.spec.models import LITERAL_TYPES, is_one_file
+from mayfly.spec.models import is_one_file
+from mayfly.spec.words import LITERAL_TYPES
 from mayfly.store import codec, jobs
 from mayfly.store.children import ChildRow
 from mayfly.store.jobs import JobRow

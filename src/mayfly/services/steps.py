@@ -24,8 +24,8 @@ from mayfly.services.world import World
 from mayfly.spec import level as levels
 from mayfly.spec.child import OutputOf, child_of
 from mayfly.spec.document import escape
+from mayfly.spec.holders import is_pipeline
 from mayfly.spec.level import Level
-from mayfly.spec.pipeline import is_pipeline
 from mayfly.store import children as child_rows
 from mayfly.store import codec, jobs, results, workspaces
 from mayfly.store.children import ChildRow

@@ -8,7 +8,7 @@ from mayfly.services import components, excerpts, explanations, jobs, pipelines,
 from mayfly.services.places import Place
 from mayfly.services.submit import Beside, Parent
 from mayfly.services.world import World
-from mayfly.spec.pipeline import is_pipeline
+from mayfly.spec.holders import is_pipeline
 from mayfly.store import jobs as rows
 from mayfly.store.jobs import JobRow
 from mayfly.wire.mayfly import PlanView, Submission

@@ -11,7 +11,8 @@ from mayfly.kit.errors import Fault
 from mayfly.spec import faults
 from mayfly.spec.fields import Filled, Labels, Shape, choice
 from mayfly.spec.job import invalid
-from mayfly.spec.models import DATA_TYPES, MODEL_TYPES, BuildContext, conda_content
+from mayfly.spec.models import BuildContext, conda_content
+from mayfly.spec.words import DATA_TYPES, MODEL_TYPES
 
 _READ_ONLY = frozenset({"$schema", "id", "creation_context", "intellectual_property", "arm_type", "latest_version"})
 """Filled in by Azure when it shows an asset, and silently dropped when they come back."""

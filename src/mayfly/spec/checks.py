@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from mayfly.kit.errors import Fault, Invalid, nearest
 from mayfly.kit.expressions import references
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Refers, refers
-from mayfly.spec.models import DATA_TYPES, CommandFields, DataInput, Environment, TensorFlow
+from mayfly.spec.models import CommandFields, DataInput, Environment, TensorFlow
+from mayfly.spec.paths import Refers, refers
+from mayfly.spec.words import DATA_TYPES
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,254}\Z")
 _CLASHING = frozenset({"path", "ld_library_path", "user", "logname", "home", "pwd", "shell"})

@@ -12,7 +12,7 @@ from mayfly.spec import binding
 from mayfly.spec.binding import ParentInput, ParentOutput, StepInput, StepOutput
 from mayfly.spec.document import escape
 from mayfly.spec.level import Level
-from mayfly.spec.models import DATA_TYPES, LITERAL_TYPES
+from mayfly.spec.words import DATA_TYPES, LITERAL_TYPES
 
 OutputOf = Callable[[str, str, bool], str | None]
 """A step, an output, and whether it is wanted as a value → its text, or where it lies; None: the step has none to give, and

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,18 +15,12 @@ from mayfly.kit.errors import Fault, Invalid, nearest
 from mayfly.kit.expressions import references
 from mayfly.spec import checks, faults, texts
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Filled, Labels, Refers, Scalar, Shape, choice, refers, show
-from mayfly.spec.job import LocalPath, invalid
-from mayfly.spec.models import (
-    ASSET_TYPES,
-    INPUT_MODES,
-    LITERAL_TYPES,
-    Distribution,
-    EnvironmentField,
-    Resources,
-    output_mode,
-)
+from mayfly.spec.fields import Filled, Labels, Scalar, Shape, choice, show
+from mayfly.spec.job import invalid
 from mayfly.spec.models import KEYS as JOB_KEYS
+from mayfly.spec.models import Distribution, EnvironmentField, Resources, output_mode
+from mayfly.spec.paths import LocalPath
+from mayfly.spec.words import ASSET_TYPES, INPUT_MODES, LITERAL_TYPES
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,254}\Z")
 _OTHER_TYPES = ("pipeline", "parallel", "sweep", "spark", "automl", "import", "data_transfer", "flow_parallel")
@@ -147,52 +141,6 @@ def local_paths(component: Mapping[str, Any]) -> dict[str, LocalPath]:
     if build is not None:
         found["/environment/build/path"] = LocalPath(build.path, "build", build.dockerfile_path or "Dockerfile")
     return found
-
-
-def rebased(body: Mapping[str, Any], rebase: Callable[[str], str]) -> dict[str, Any]:
-    """The local paths of a component (or of anything with an environment) named from another folder."""
-    changed = dict(body)
-    if isinstance(code := body.get("code"), str) and refers(code) is Refers.LOCAL:
-        changed["code"] = rebase(code)
-    environment = body.get("environment")
-    if isinstance(environment, str) and environment[:5].lower() == "file:":
-        changed["environment"] = "file:" + rebase(environment)
-    elif isinstance(environment, dict):
-        environment = dict(environment)
-        if isinstance(conda := environment.get("conda_file"), str):
-            environment["conda_file"] = rebase(conda)
-        build = environment.get("build")
-        if isinstance(build, dict) and isinstance(path := build.get("path"), str) and refers(path) is Refers.LOCAL:
-            environment["build"] = {**build, "path": rebase(path)}
-        changed["environment"] = environment
-    if isinstance(includes := body.get("additional_includes"), list):
-        changed["additional_includes"] = [rebase(one) if isinstance(one, str) else one for one in includes]
-    if isinstance(inputs := body.get("inputs"), dict):
-        changed["inputs"] = {name: _rebased_input(port, rebase) for name, port in inputs.items()}
-    if isinstance(jobs := body.get("jobs"), dict):
-        changed["jobs"] = {name: _rebased_step(step, rebase) for name, step in jobs.items()}
-    return changed
-
-
-def _rebased_step(step: Any, rebase: Callable[[str], str]) -> Any:
-    if not isinstance(step, dict):
-        return step
-    changed = rebased(step, rebase)
-    named = step.get("component")
-    if isinstance(named, str) and refers(named) is Refers.LOCAL:
-        changed["component"] = rebase(named)
-    elif isinstance(named, dict):
-        changed["component"] = rebased(named, rebase)
-    return changed
-
-
-def _rebased_input(port: Any, rebase: Callable[[str], str]) -> Any:
-    """Of a component its default, of a step the path that it is given."""
-    for key in ("default", "path"):
-        path = port.get(key) if isinstance(port, dict) else None
-        if isinstance(path, str) and port.get("type") not in LITERAL_TYPES and refers(path) is Refers.LOCAL:
-            return {**port, key: rebase(path)}
-    return port
 
 
 def coerced(port: InputPort, value: Any) -> str | int | float | bool:

@@ -13,9 +13,10 @@ from mayfly.kit.errors import Fault
 from mayfly.spec import binding, faults
 from mayfly.spec.binding import ParentInput, StepOutput, step_named
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Refers, Shape, refers, show
+from mayfly.spec.fields import Shape, show
 from mayfly.spec.level import CONTROLS, DO_WHILE, PARALLEL_FOR, Level, near, stand_in
-from mayfly.spec.models import LITERAL_TYPES
+from mayfly.spec.paths import Refers, refers
+from mayfly.spec.words import LITERAL_TYPES
 
 MOST_ROUNDS = 1000
 """Of a do_while, as Azure has it; and items of a parallel_for."""

@@ -1,10 +1,9 @@
-"""The kinds of values that Azure's job schema has, and what a `path:` may refer to."""
+"""The kinds of values that Azure's job schema has."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from mayfly.kit.errors import Invalid, nearest
 from mayfly.kit.units import size_bytes
+from mayfly.spec.words import plain
 
 
 class Shape(BaseModel):
@@ -21,15 +21,11 @@ class Shape(BaseModel):
 _LARGEST_SIZE = 64 << 40
 
 
-def _plain(word: str) -> str:
-    return re.sub(r"[_\- ]", "", word).lower()
-
-
 def choice(*allowed: str) -> Callable[[Any], str]:
     """Case-insensitive, camelCase or snake_case (semantics §1.5); gives the canonical snake_case word."""
 
     def check(value: Any) -> str:
-        found = [word for word in allowed if isinstance(value, str) and _plain(word) == _plain(value)]
+        found = [word for word in allowed if isinstance(value, str) and plain(word) == plain(value)]
         if found:
             return found[0]
         close = nearest(value, allowed) if isinstance(value, str) else None
@@ -122,48 +118,3 @@ Name = Annotated[str, BeforeValidator(_name)]
 Filled = Annotated[str, BeforeValidator(_filled)]
 Labels = dict[str, Annotated[str, Field(strict=True)] | None]
 """Tags and properties: text only, as in Azure."""
-
-
-# --- what a path refers to ---------------------------------------------------------------------------------------------
-
-
-class Refers(StrEnum):
-    """The forms of semantics §2."""
-
-    LOCAL = "a local path"
-    ASSET = "a workspace asset"
-    REGISTRY = "a registry asset"
-    DATASTORE = "a datastore"
-    RUN = "another job's output"
-    REMOTE = "storage elsewhere"
-    GIT = "a git repository"
-    BINDING = "an expression"
-
-
-_FORMS = (
-    (re.compile(r"\$\{\{"), Refers.BINDING),
-    (re.compile(r"git\+"), Refers.GIT),
-    (re.compile(r"azureml://registries/", re.IGNORECASE), Refers.REGISTRY),
-    (re.compile(r"azureml://jobs/", re.IGNORECASE), Refers.RUN),
-    (re.compile(r"(runs|models|mlflow-artifacts):/", re.IGNORECASE), Refers.RUN),
-    (re.compile(r"azureml://", re.IGNORECASE), Refers.DATASTORE),
-    (re.compile(r"azureml:[a-z0-9+.-]+://", re.IGNORECASE), Refers.REMOTE),
-    (re.compile(r"azureml:", re.IGNORECASE), Refers.ASSET),
-    (re.compile(r"file:", re.IGNORECASE), Refers.LOCAL),
-    (re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE), Refers.REMOTE),
-)
-
-
-def refers(text: str) -> Refers:
-    for pattern, kind in _FORMS:
-        if pattern.match(text):
-            return kind
-    return Refers.LOCAL
-
-
-def local(text: str) -> str:
-    """A local path without its `file:` prefix."""
-    if text[:5].lower() != "file:":
-        return text
-    rest = text[5:]
-    return "/" + rest.lstrip("/") if rest.startswith("//") else rest

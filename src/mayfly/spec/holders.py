@@ -1,11 +1,20 @@
-"""The parts of a definition that may name files and components of their own."""
+"""What a definition is made of: its kind, and the parts that may name files and components of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mayfly.spec.document import escape
+
+
+def is_pipeline(definition: Mapping[str, Any]) -> bool:
+    """Whether a definition is a pipeline's: by its type, or by its steps where it says none."""
+    kind = definition.get("type")
+    if kind is not None:
+        return str(kind).lower() == "pipeline"
+    body = definition.get("component")
+    return "jobs" in definition or (isinstance(body, Mapping) and str(body.get("type")).lower() == "pipeline")
 
 
 def within(definition: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from mayfly.kit.errors import Fault, Invalid, nearest
 from mayfly.kit.units import size_bytes
 from mayfly.spec import checks, faults, support, texts
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Refers, local, refers
 from mayfly.spec.models import (
     DISTRIBUTIONS,
     KEYS,
@@ -21,24 +19,14 @@ from mayfly.spec.models import (
     LiteralInput,
     TensorFlow,
 )
+from mayfly.spec.paths import LocalPath, Refers, local, refers
 from mayfly.spec.support import notes
 
-__all__ = ["CommandJob", "LocalPath", "notes", "parse", "render_literal"]
+__all__ = ["CommandJob", "notes", "parse", "render_literal"]
 
 DEFAULT_SHM = "2g"
 _OTHER_TYPES = ("pipeline", "sweep", "automl", "spark", "import", "finetuning", "distillation", "data_transfer")
 _PRIORITIES = {"low": 1, "medium": 2, "high": 3}
-
-
-@dataclass(frozen=True, slots=True)
-class LocalPath:
-    """Something on the submitter's machine. `path` is as written, without `file:`, relative to the job file."""
-
-    path: str
-    kind: Literal["code", "file", "folder", "text", "build"]
-    """`text`: a conda file, to be put into the definition rather than uploaded."""
-    dockerfile: str = ""
-    """Of a build context, relative to it."""
 
 
 class CommandJob(CommandFields):

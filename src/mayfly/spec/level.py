@@ -14,8 +14,10 @@ from mayfly.spec import binding, faults
 from mayfly.spec.binding import ParentOutput, StepOutput
 from mayfly.spec.component import InputPort, OutputPort, coerced, wrong_value
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Filled, Labels, Name, Refers, Shape, refers, show
-from mayfly.spec.models import LITERAL_TYPES, DataInput, Identity, Input, Output
+from mayfly.spec.fields import Filled, Labels, Name, Shape, show
+from mayfly.spec.models import DataInput, Identity, Input, Output
+from mayfly.spec.paths import Refers, refers
+from mayfly.spec.words import LITERAL_TYPES
 
 JOB_READ_ONLY = frozenset({"$schema", "id", "status", "creation_context", "log_files", "parameters", "services"})
 COMPONENT_READ_ONLY = frozenset({"$schema", "id", "creation_context", "intellectual_property", "auto_delete_setting"})

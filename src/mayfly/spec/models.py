@@ -7,13 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from mayfly.spec.fields import Count, Filled, Labels, Name, Scalar, Shape, Size, Whole, choice, show, wrong
-
-DATA_TYPES = ("uri_file", "uri_folder")
-MODEL_TYPES = ("mlflow_model", "custom_model", "triton_model")
-ASSET_TYPES = (*DATA_TYPES, "mltable", *MODEL_TYPES)
-LITERAL_TYPES = ("string", "number", "integer", "boolean")
-INPUT_MODES = ("ro_mount", "download", "direct", "eval_mount", "eval_download")
-OUTPUT_MODES = ("rw_mount", "upload", "direct")
+from mayfly.spec.words import ASSET_TYPES, INPUT_MODES, LITERAL_TYPES, OUTPUT_MODES
 
 
 def output_mode(value: Any) -> str:

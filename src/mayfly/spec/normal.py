@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Refers, refers
 from mayfly.spec.job import DEFAULT_SHM, CommandJob, render_literal
 from mayfly.spec.models import DataInput, Environment
+from mayfly.spec.paths import Refers, refers
 
 
 def normalised(job: CommandJob, uploads: Mapping[str, str]) -> dict[str, Any]:

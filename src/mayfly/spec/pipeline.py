@@ -16,9 +16,10 @@ from mayfly.spec.binding import StepOutput
 from mayfly.spec.child import child_of, with_inputs
 from mayfly.spec.document import escape
 from mayfly.spec.expansion import Expanded
-from mayfly.spec.fields import Refers, local, refers, show
-from mayfly.spec.job import CommandJob, LocalPath
+from mayfly.spec.fields import show
+from mayfly.spec.job import CommandJob
 from mayfly.spec.level import CONTROLS, IF_ELSE, LOOPS, STAND_IN, Level, near
+from mayfly.spec.paths import LocalPath, Refers, local, refers
 from mayfly.spec.wiring import Wiring
 
 MOST_LEVELS = 20
@@ -104,15 +105,6 @@ class Pipeline:
                 of_component = step.expanded.notes if step.expanded is not None else ()
                 found += [f"{name}: {note}" for note in (*of_component, *command.notes(step.job))]
         return found
-
-
-def is_pipeline(definition: Mapping[str, Any]) -> bool:
-    """Whether a definition is a pipeline's: by its type, or by its steps where it says none."""
-    kind = definition.get("type")
-    if kind is not None:
-        return str(kind).lower() == "pipeline"
-    body = definition.get("component")
-    return "jobs" in definition or (isinstance(body, Mapping) and str(body.get("type")).lower() == "pipeline")
 
 
 def parse(definition: Mapping[str, Any], *, alone: bool = False) -> Pipeline:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from mayfly.kit.errors import Fault
 from mayfly.spec.document import escape
-from mayfly.spec.fields import Refers, refers
 from mayfly.spec.models import CommandFields, DataInput, Environment, Mpi, Ray
+from mayfly.spec.paths import Refers, refers
 
 _LOCAL = "Give a local file or folder instead."
 

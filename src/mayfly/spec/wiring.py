@@ -13,7 +13,7 @@ from mayfly.spec.binding import ParentInput, ParentOutput, StepInput, StepOutput
 from mayfly.spec.document import escape
 from mayfly.spec.fields import show
 from mayfly.spec.level import Level, near, stand_in
-from mayfly.spec.models import DATA_TYPES, LITERAL_TYPES
+from mayfly.spec.words import DATA_TYPES, LITERAL_TYPES
 
 
 class Wiring:

@@ -13,7 +13,7 @@ from typing import Any
 from mayfly.domain.references import AssetKind
 from mayfly.kit.errors import Invalid, NotFound
 from mayfly.spec import document
-from mayfly.spec.fields import Refers, local, refers
+from mayfly.spec.paths import Refers, local, refers
 
 _MOST = 5_000
 _SCHEMA = re.compile(r"/(\w+)\.schema\.json\Z")
