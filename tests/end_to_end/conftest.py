@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mayfly.testing.databases import HOUSE, Databases
 from mayfly.testing.embedded import Embedded, Make
 
 
@@ -19,12 +20,14 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Make]:
+def fresh(tmp_path: Path, databases: Databases) -> Iterator[Make]:
     """Makes an embedded server's folder; nothing runs in it yet."""
     made: list[Embedded] = []
 
     def make(**environ: str) -> Embedded:
-        made.append(Embedded(tmp_path / f"home-{len(made)}", **environ))
+        place = tmp_path / f"home-{len(made)}"
+        database = "" if HOUSE == "sqlite" else databases.empty(HOUSE, place)
+        made.append(Embedded(place, database, **environ))
         return made[-1]
 
     yield make

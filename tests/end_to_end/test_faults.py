@@ -158,7 +158,7 @@ def test_the_server_comes_back_on_another_port(embedded: Embedded) -> None:
 
 
 def test_down_lets_a_job_go_on_and_the_next_command_finds_it(embedded: Embedded) -> None:
-    name, node, pid = running(embedded)
+    name, node, pid = running(embedded, 3 * LINES)
     said = embedded.run("down")
     assert said.status == 0, said.err
     assert name in said.out and "Until" in said.out
@@ -168,8 +168,8 @@ def test_down_lets_a_job_go_on_and_the_next_command_finds_it(embedded: Embedded)
     assert shown.status == 0, shown.err
     assert "Starting the embedded Mayfly server" in shown.err
     assert embedded.user_process(node) in (0, pid)
-    assert embedded.log(name) == numbered(LINES)
-    assert numbered(LINES) in shown.out
+    assert embedded.log(name) == numbered(3 * LINES)
+    assert numbered(3 * LINES) in shown.out
 
 
 def test_a_stream_outlives_the_server(embedded: Embedded) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mayfly.testing.chance import ALL, drawn
+from mayfly.testing.databases import HOUSE
 from mayfly.testing.embedded import HELLO, Embedded, Make, counting, numbered
 from mayfly.testing.faulty import Clock, disk, network, read_only
 from mayfly.testing.nodes import alive, until
@@ -35,6 +36,7 @@ def _runs_still(one: Embedded, pid: int) -> None:
     assert one.log(name) == "hello\n"
 
 
+@pytest.mark.skipif(HOUSE != "sqlite", reason="the disk of a PostgreSQL is its own")
 def test_a_full_store_refuses_what_it_cannot_keep_and_forgets_nothing(fresh: Make, tmp_path: Path) -> None:
     one = fresh()
     with disk(one.folder, 64) as full:

@@ -105,6 +105,9 @@ def install(app: FastAPI, trouble: Callable[[Unavailable], None]) -> None:
 
     @app.exception_handler(MayflyError)
     async def ours(request: Request, error: MayflyError) -> JSONResponse:
+        return refused(request, error)
+
+    def refused(request: Request, error: MayflyError) -> JSONResponse:
         if isinstance(error, Unavailable):
             trouble(error)
         return response(error, request.url.path)
@@ -130,7 +133,7 @@ def install(app: FastAPI, trouble: Callable[[Unavailable], None]) -> None:
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, MayflyError):  # raised while the body was read
-            return response(error.__cause__, request.url.path)
+            return refused(request, error.__cause__)
         code = {404: "DoorNotFound", 405: "MethodNotAllowed"}.get(error.status_code, "RequestFailed")
         told = document(MayflyError(code, str(error.detail), remedy="See the doors at /openapi.json."))
         return JSONResponse(told, error.status_code, _allowed(request) if code == "MethodNotAllowed" else error.headers)

@@ -20,7 +20,7 @@ class Troubles:
             self._last = now, f"{error.message} {error.remedy or ''}".rstrip()
 
     def sentence(self, now: Millis) -> str:
-        """Empty when all that came lately was kept."""
-        if self._last is None or not 0 <= now - self._last[0] <= _LASTS:
+        """Empty when all that came lately was kept; what was told since `now` counts too."""
+        if self._last is None or abs(now - self._last[0]) > _LASTS:
             return ""
         return f"What is left to keep waits: {self._last[1]}"

@@ -7,6 +7,9 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -15,7 +18,9 @@ from mayfly.api.app import build
 from mayfly.domain.job import RankState
 from mayfly.services import stopping
 from mayfly.services.stopping import Stopping
+from mayfly.services.world import World
 from mayfly.store import attempts, jobs
+from mayfly.store.unit import Store
 from mayfly.testing.agent import Part, parts_of
 from mayfly.testing.calls import Call, story
 from mayfly.testing.databases import Databases, in_memory
@@ -81,8 +86,9 @@ class Motor(threading.Thread):
 class Callers:
     """`call` for a while; `stories` then tells what no order of the calls explains."""
 
-    def __init__(self, house: House, seed: int) -> None:
-        self._house, self._seed = house, seed
+    def __init__(self, houses: Sequence[House], seed: int) -> None:
+        """Each of `houses` is asked by some of the clients."""
+        self._houses, self._seed = houses, seed
         self._calls: dict[str, list[Call]] = defaultdict(list)
         self._lock = threading.Lock()
         self._began = time.monotonic()
@@ -104,23 +110,24 @@ class Callers:
 
     def _client(self, number: int, seconds: float) -> None:
         draw = random.Random(self._seed * CLIENTS + number)
-        with self._house.client(subject=f"person-{number}") as client:
+        house = self._houses[number % len(self._houses)]
+        with house.client(subject=f"person-{number}") as client:
             while time.monotonic() - self._began < seconds:
-                self._one(client, draw, number, self._name())
+                self._one(house, client, draw, number, self._name())
 
     def _name(self) -> str:
         """The one that all call about now."""
         with self._lock:
             return f"job-{sum(len(calls) >= _EACH for calls in self._calls.values())}"
 
-    def _one(self, client: httpx.Client, draw: random.Random, number: int, name: str) -> None:
+    def _one(self, house: House, client: httpx.Client, draw: random.Random, number: int, name: str) -> None:
         kind = draw.choices(("put", "get", "list", "cancel", "retry"), (4, 5, 2, 2, 1))[0]
         letter = draw.choices("ab", (3, 1))[0]
         begin = time.monotonic() - self._began
         path = f"{WS}/jobs"
         match kind:
             case "put":
-                answer = client.post(path, json=self._house.body(name=name, command=f"echo {letter}"))
+                answer = client.post(path, json=house.body(name=name, command=f"echo {letter}"))
             case "get":
                 answer = client.get(f"{path}/{name}")
             case "list":
@@ -152,24 +159,35 @@ def _understood(
     return calls
 
 
-def called(seed: int, seconds: float) -> tuple[int, list[str]]:
-    """How many calls were made of a server of its own, and what no order of them explains."""
-    with tempfile.TemporaryDirectory(prefix="mayfly-calls-", dir=in_memory()) as folder:
-        place = Path(folder)
-        stage = scene(place, Databases(place).fresh("sqlite", place))
-        world = stage.world
-        door, pages, _ = tracking(world)
-        app = build(world, door, pages, lambda: stopping.view(world), Stopping(world, lambda: None))
-        serving, motor = Serving(app), Motor(stage, seed)
+def called(seed: int, seconds: float, house: str = "sqlite") -> tuple[int, list[str]]:
+    """How many calls were made of a server of its own, or of two that share a database, and what no order of them
+    explains."""
+    with tempfile.TemporaryDirectory(prefix="mayfly-calls-", dir=in_memory()) as folder, ExitStack() as stack:
+        databases = Databases(Path(folder))
+        stack.callback(databases.close)
+        stage = scene(Path(folder), databases.fresh("sqlite" if house == "sqlite" else "postgresql", Path(folder)))
+        worlds = [stage.world]
+        if house == "two servers":
+            worlds.append(
+                replace(stage.world, store=Store(stage.world.database, stage.world.wakeups.wake), workspaces={})
+            )
+        doors = [_serve(world, stack) for world in worlds]
+        motor = Motor(stage, seed)
         motor.start()
         try:
-            callers = Callers(House(stage, serving.url), seed)
+            callers = Callers([House(stage, url) for url in doors], seed)
             callers.call(seconds)
         finally:
             motor.ending.set()
             motor.join()
-            serving.close()
-            world.store.close()
         if motor.failure is not None:
             raise motor.failure
         return callers.count, callers.stories()
+
+
+def _serve(world: World, stack: ExitStack) -> str:
+    door, pages, _ = tracking(world)
+    serving = Serving(build(world, door, pages, lambda: stopping.view(world), Stopping(world, lambda: None)))
+    stack.callback(world.store.close)
+    stack.callback(serving.close)
+    return serving.url

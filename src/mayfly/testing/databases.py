@@ -20,6 +20,11 @@ VARIABLE = "MAYFLY_TEST_POSTGRESQL"
 """The URL of a database whose user may create databases; without it a private cluster is started where possible."""
 
 
+HOUSE_VARIABLE = "MAYFLY_TEST_HOUSE"
+HOUSE = os.environ.get(HOUSE_VARIABLE, "sqlite")
+"""The kind of database under the servers of tests that do not choose one."""
+
+
 def kinds() -> tuple[str, ...]:
     """'sqlite', and 'postgresql' where one can be had."""
     reachable = bool(os.environ.get(VARIABLE)) or postgresql.programs() is not None

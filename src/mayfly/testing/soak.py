@@ -20,6 +20,7 @@ import structlog
 from mayfly.testing import deaths
 from mayfly.testing.callers import called
 from mayfly.testing.chance import VARIABLE
+from mayfly.testing.databases import HOUSE_VARIABLE
 from mayfly.testing.histories.hunt import Story, hunt
 from mayfly.testing.histories.rows import RowServer
 from mayfly.testing.histories.stored import StoredServer
@@ -101,10 +102,13 @@ def _call_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _calls(options: argparse.Namespace) -> list[str]:
-    say(f"calls: for {options.calls:g} s from seed {options.seed} …")
-    count, stories = called(options.seed, options.calls)
-    say(f"  {count} calls")
-    return _told(stories)
+    stories, houses = [], _houses(options)
+    for house in houses:
+        say(f"calls: for {options.calls / len(houses):g} s in {house} from seed {options.seed} …")
+        count, found = called(options.seed, options.calls / len(houses), house)
+        say(f"  {count} calls")
+        stories += _told(found)
+    return stories
 
 
 # --- deaths -----------------------------------------------------------------------------------------------------------
@@ -119,7 +123,7 @@ def _kill_options(parser: argparse.ArgumentParser) -> None:
         "--house",
         action="append",
         choices=deaths.HOUSES,
-        help="what dies, also in storms; may be given again (all there can be here)",
+        help="what dies, also in storms; what is called and what the world fails; may be given again (all there can be here)",
     )
 
 
@@ -172,11 +176,15 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
 
 def _world(options: argparse.Namespace) -> list[str]:
     """The tests of which CI draws some, all of them and at their full size."""
-    say(f"world: all of {', '.join(WORLD)} …")
+    return [story for house in _houses(options) if house != "two servers" for story in _world_in(house, options)]
+
+
+def _world_in(house: str, options: argparse.Namespace) -> list[str]:
+    say(f"world: all of {', '.join(WORLD)}, in {house} …")
     chosen = ["-k", options.world] if options.world else []
     pytest = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-n0", "-v", "-rN", "--tb=short", *WORLD, *chosen],
-        env={**os.environ, "MAYFLY_ALL": "1", VARIABLE: str(options.seed)},
+        env={**os.environ, "MAYFLY_ALL": "1", HOUSE_VARIABLE: house, VARIABLE: str(options.seed)},
         stdout=subprocess.PIPE,
         text=True,
     )
