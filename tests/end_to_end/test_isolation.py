@@ -16,14 +16,14 @@ pytestmark = pytest.mark.end_to_end
 def test_a_job_is_in_namespaces_of_its_own_and_sees_nothing_of_mayfly(shared: Embedded) -> None:
     other = shared.post({**HELLO, "command": "echo mine > secret.txt; chmod 644 secret.txt; echo up; sleep 60"})
     shared.wait_log(other, "up")
-    theirs = shared.nodes()[0]
-    attempt = next((shared.folder / "nodes" / theirs / "attempts").iterdir())
+    written = next((shared.folder / "nodes").glob("*/attempts/*/code/secret.txt"))
+    theirs = written.parents[3].name
     secrets = [
         shared.folder / "token",
         shared.folder / "secret",
         shared.folder / "mayfly.db",
         shared.folder / "nodes" / theirs / "node.json",
-        attempt / "code" / "secret.txt",
+        written,
     ]
     assert all(path.exists() for path in secrets)
     look = "; ".join(f"cat {path} 2>/dev/null && echo SEEN {path.name}" for path in secrets)
