@@ -103,6 +103,24 @@ def test_a_component_that_stands_in_itself_is_shown_as_a_path(place: Path) -> No
     )
 
 
+def test_a_circle_within_a_nested_pipeline_is_shown_as_a_path_at_its_line(place: Path) -> None:
+    last = "      data: {path: own}\n"
+    more = "    depends_on: [check]\n  check: {command: 'true', environment: {image: x}, depends_on: fit}\n"
+    (place / "parts/inner.yml").write_text(INNER.replace(last, last + more))
+    (found,) = faults(place)
+    assert found == "/parts/inner.yml:8: Steps wait for each other in a circle: fit → check → fit. [StepsInACircle]"
+
+
+def test_a_circle_through_a_nested_pipeline_is_shown_as_a_path(place: Path) -> None:
+    outer = PIPELINE.replace("${{parent.inputs.table}}", "${{parent.jobs.two.outputs.made}}")
+    (place / "jobs/job.yml").write_text(outer + "    depends_on: one\n")
+    inner = INNER.replace("jobs:", "outputs: {made: {}}\njobs:") + "    outputs: {o: '${{parent.outputs.made}}'}\n"
+    (place / "parts/inner.yml").write_text(inner)
+    (place / "parts/train/train.yml").write_text(TRAIN + "outputs: {o: {}}\n")
+    (found,) = faults(place)
+    assert "/jobs/job.yml:" in found and "in a circle: one → two → one." in found
+
+
 def test_a_pipeline_component_is_read_by_itself(place: Path) -> None:
     (place / "parts/inner.yml").write_text("name: inner\n" + INNER)
     found = jobfile.read_component(place / "parts/inner.yml").checked_paths()

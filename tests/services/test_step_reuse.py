@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flow_by_hand import ENVIRONMENT, WRITES, Flow
+from flow_by_hand import ENVIRONMENT, WHOLE, WRITES, Flow
 from sqlalchemy import event
 
 from mayfly.domain.job import JobState
+from mayfly.domain.references import AssetKind
 from mayfly.engine.pipelines import Pipelines
 from mayfly.engine.resolving import Resolving
 from mayfly.kit.errors import Conflict, MayflyError
-from mayfly.services import data, explanations, jobs, steps, submissions
+from mayfly.services import assets, data, explanations, jobs, lineages, steps, submissions
+from mayfly.services.assets import NewAsset
 from mayfly.store import children as children_rows
 from mayfly.store import codec
+from mayfly.store.jobs import JobRow
 from mayfly.testing.world import HERE, Scene
 from mayfly.wire.mayfly import Submission
 
@@ -87,6 +90,7 @@ def test_exactly_what_changed_runs_again(stage: Scene) -> None:
         ({"environment_variables": {"A": "1"}}, ["one"], "environment_variables was"),
         ({"limits": {"timeout": 60}}, ["one"], "limits was"),
         ({"resources": {"shm_size": "1g"}}, ["one"], "resources was"),
+        ({"resources": {"instance_count": 2}}, ["one"], "resources was"),
         ({"outputs": {"o": {"mode": "upload"}}}, ["one"], "its outputs differ"),
         ({"queue_settings": {"priority": "high"}}, [], ""),
         ({"display_name": "called otherwise"}, [], ""),
@@ -98,6 +102,52 @@ def test_exactly_what_changed_runs_again(stage: Scene) -> None:
     assert "the input 'd' has another content (x has changed" in explained(
         again(inputs={"n": 9}, made=b"third")[1], "two"
     )
+
+
+def test_a_component_says_whether_its_steps_may_be_had_again(stage: Scene) -> None:
+    reused = []
+    for deterministic in (True, False, True):
+        body = {**WRITES, "outputs": {"o": {"type": "uri_folder"}}, "is_deterministic": deterministic}
+        flow = Flow(stage, {"type": "pipeline", "jobs": {"one": {"component": body}}})
+        reused.append(flow.child("one").reused is not None)
+        if not reused[-1]:
+            flow.run("one", o={"x": b"1"})
+    assert reused == [False, False, True]
+
+
+def test_it_is_told_what_a_reused_step_read_and_what_comes_after_it(stage: Scene) -> None:
+    """As of one that ran, and each address can be read."""
+
+    def told(row: JobRow) -> dict[str, tuple[str, str | None]]:
+        return {link.name: (link.reference, link.tree) for link in lineages.of_job(stage.world, HERE, row.name)}
+
+    assets.register(
+        stage.world, "me", HERE, NewAsset(AssetKind.DATA, "rows", "1", "uri_folder", tree=stage.upload(r=b"2"))
+    )
+    for name, changed in (("first", {}), ("second", {"environment_variables": {"A": "1"}})):
+        prep = {**WRITES, "inputs": {"d": "${{parent.inputs.data}}", "rows": {"path": "azureml:rows@latest"}}}
+        fit = {
+            **READER,
+            "inputs": {"d": "${{parent.jobs.prep.outputs.o}}"},
+            "outputs": {"m": "${{parent.outputs.model}}"},
+        }
+        graph = {key: WHOLE[key] for key in ("type", "inputs", "outputs")} | {
+            "jobs": {"prep": prep, "fit": {**fit, **changed}}
+        }
+        flow = Flow(stage, {**graph, "name": name}, a=b"1")
+        if not changed:
+            flow.run("prep", o={"x": b"1"})
+        flow.run("fit", m={"y": b"1"})
+        step, made = flow.child("prep"), flow.child("fit")
+        assert (step.reused is not None, made.reused) == (bool(changed), None)
+        sent = f"azureml://datastores/workspaceblobstore/paths/LocalUpload/{stage.upload(a=b'1')}/data"
+        assert told(step)["d"] == (sent, stage.upload(a=b"1"))
+        assert told(step)["rows"] == ("azureml:rows:1", stage.upload(r=b"2"))
+        assert told(made)["d"] == (f"azureml://jobs/{step.name}/outputs/o", stage.upload(x=b"1"))
+        whole = told(stage.row(flow.id))
+        assert whole["data"] == (sent, stage.upload(a=b"1")) and whole["model"][1] == stage.upload(y=b"1")
+        for reference, tree in (*told(step).values(), *told(made).values(), *whole.values()):
+            assert tree in (None, data.find(stage.world, HERE, reference).tree)
 
 
 def test_the_same_step_under_way_is_waited_for(stage: Scene) -> None:

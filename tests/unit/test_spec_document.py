@@ -80,6 +80,8 @@ def test_yaml_1_1_as_plain_data(text: str, data: dict[str, Any] | None) -> None:
         ("a: .inf", "YamlValueUnsupported", 1, "number"),
         ("a: *nobody", "YamlSyntax", 1, "alias"),
         ("a: " + "[" * 70 + "]" * 70, "YamlTooDeep", 1, "levels"),
+        ("a: " + "[" * 700_000, "YamlTooDeep", 1, "levels"),
+        ("a: x\n" * 10_000 + "b: c: d", "YamlSyntax", 10_001, "quotes"),
         ("a: " + "x" * (1 << 20), "YamlTooLarge", None, "bytes"),
         ("a: " + "9" * 5000, "YamlValueUnsupported", 1, "understood"),
         ("a: &a [*a]", "YamlTooLarge", 1, "alias"),
@@ -91,6 +93,24 @@ def test_what_is_no_job_file_is_refused_at_its_line(text: str | bytes, code: str
     assert raised.value.code == code
     assert raised.value.message.startswith(f"job.yml:{line}:" if line else "job.yml:")
     assert words in raised.value.message
+
+
+def test_a_large_file_is_read_as_a_small_one() -> None:
+    lines = [
+        "on_: {a: [1, x, 'y'], b: \"z\"}",
+        "c: &c",
+        "  d: |",
+        "    text",
+        "  e: 2020-01-01",
+        "f: *c",
+        "g: off",
+        "h: 0.5",
+    ]
+    text = "\n".join(lines)
+    small, large = document.load(text, "job.yml"), document.load(f"{text}\nlast: {'x' * 40_000}", "job.yml")
+    assert {key: value for key, value in large.data.items() if key != "last"} == small.data
+    pointers = ("/on_/a/2", "/on_/b", "/c/d", "/c/e", "/f", "/g", "/h")
+    assert [large.position(one) for one in pointers] == [small.position(one) for one in pointers]
 
 
 def test_aliases_cannot_become_a_bomb() -> None:

@@ -177,6 +177,7 @@ def restore(run: Run, name: str | None, positional: str | None) -> None:
 def details(run: Run, job: View) -> list[str]:
     """A job, for people."""
     now = run.clock.now()
+    original = (job.get("properties") or {}).get("azureml.reusedrunid", "")
     lines = [
         report.field("Name", job["name"]),
         report.field("Status", job["status"] + (f" ({job['status_reason']})" if job.get("status_reason") else "")),
@@ -195,8 +196,9 @@ def details(run: Run, job: View) -> list[str]:
         "Started": text.moment(job.get("started_at"), now),
         "Ended": text.moment(job.get("ended_at"), now),
         "Step": f"{job['step']} of {job['parent_job_name']}" if job.get("step") else "",
-        "Compute": "" if job["type"] == "pipeline" else job["compute"],
-        "Size": "" if job["type"] == "pipeline" else report.size(job),
+        "Reused": f"it did not run: {original} did the same" if original else "",
+        "Compute": "" if job["type"] == "pipeline" or original else job["compute"],
+        "Size": "" if job["type"] == "pipeline" or original else report.size(job),
         "Software": " ".join(filter(None, [job.get("environment"), job.get("environment_note")])),
         "Isolated": ", ".join(filter(None, [job.get("isolation"), *(job.get("limits_enforced") or [])])),
         "Use": report.used(job["use"]) if job.get("use") else "",

@@ -18,7 +18,7 @@ from mayfly.services.world import World
 from mayfly.spec.document import escape
 from mayfly.spec.models import DataInput
 from mayfly.spec.paths import Refers, local, refers
-from mayfly.store import codec, workspaces
+from mayfly.store import codec, lineage, workspaces
 from mayfly.store import datastores as placements
 from mayfly.store.datastores import Placement
 from mayfly.store.jobs import JobRow
@@ -118,22 +118,28 @@ def told(name: str, source: Source) -> dict[str, Any]:
 def _address(found: Found) -> str:
     if found.asset is not None and found.asset.place:
         return found.asset.place
-    sent = _sent(found)
-    return f"azureml://datastores/{datastores.DEFAULT}/paths/{sent}" if sent else found.reference
+    return address_of(found.reference, found.tree)
 
 
-def _sent(found: Found) -> str:
+def address_of(reference: str, tree: str) -> str:
+    """Where that can be read: files that came with the job lie in the default datastore."""
+    sent = _sent(reference, tree)
+    return f"azureml://datastores/{datastores.DEFAULT}/paths/{sent}" if sent else reference
+
+
+def _sent(reference: str, tree: str) -> str:
     """Where in the default datastore the files that came with the job lie; '' for what lay somewhere before."""
-    if not found.tree or refers(found.reference) is not Refers.LOCAL:
+    if not tree or refers(reference) is not Refers.LOCAL:
         return ""
-    name = posixpath.basename(posixpath.normpath(local(found.reference).replace("\\", "/")))
-    return f"LocalUpload/{found.tree}/{name.lstrip('.')}".rstrip("/")
+    name = posixpath.basename(posixpath.normpath(local(reference).replace("\\", "/")))
+    return f"LocalUpload/{tree}/{name.lstrip('.')}".rstrip("/")
 
 
-def lay(unit: Unit, job: JobRow, found: Mapping[str, Source], now: Millis) -> None:
-    """In the unit that keeps a job: what it gets the address of, and sent itself, can be read there."""
+def trace(unit: Unit, job: JobRow, found: Mapping[str, Source], now: Millis) -> None:
+    """In the unit that keeps a job: what it was given, and what it sent itself can be read where that says."""
+    lineage.add(unit, job.workspace, job.job.id, _links(found))
     for one in found.values():
-        if one.given.mode == "direct" and (path := _sent(one.found)):
+        if path := _sent(one.found.reference, one.found.tree):
             laid = Placement(path, one.found.tree, one.found.is_file)
             placements.place(unit, job.workspace, datastores.DEFAULT, laid, now, job=job.job.id, attempt=0)
 
@@ -143,10 +149,10 @@ def kept(found: Mapping[str, Source]) -> dict[str, dict[str, str]]:
     return {name: asdict(one.found.outside) for name, one in found.items() if one.found.outside is not None}
 
 
-def links(found: Mapping[str, Source]) -> list[Link]:
+def _links(found: Mapping[str, Source]) -> list[Link]:
     made = []
     for name, one in found.items():
-        link = Link("input", name, one.found.reference, tree=one.found.tree or None)
+        link = Link("input", name, address_of(one.found.reference, one.found.tree), tree=one.found.tree or None)
         asset = one.found.asset
         if asset is not None:
             link = replace(link, kind=asset.kind, asset=asset.name, version=asset.version)

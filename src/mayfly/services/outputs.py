@@ -204,8 +204,11 @@ def inherited(world: World, unit: Unit, row: JobRow, left: list[OutputRow], now:
 
 def of_pipeline(unit: Unit, row: JobRow, output: OutputRow, now: Millis, *, is_file: bool) -> None:
     """In the unit that ends a pipeline: what is its own lies under its own name too."""
-    laid = Placement(_own_path(row, output.name), output.tree, is_file and output.files == 1)
+    path = _own_path(row, output.name)
+    laid = Placement(path, output.tree, is_file and output.files == 1)
     datastore_rows.place(unit, row.workspace, DEFAULT, laid, now, job=row.job.id, attempt=0)
+    link = Link("output", output.name, str(DatastoreReference(DEFAULT, path)), tree=output.tree)
+    lineage.add(unit, row.workspace, row.job.id, [link])
 
 
 def lying(world: World, row: JobRow) -> dict[str, DatastoreReference]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +16,11 @@ from mayfly.domain.queue import ClassKey
 from mayfly.domain.references import DatastoreReference
 from mayfly.kit.errors import Fault, Invalid, MayflyError
 from mayfly.kit.ids import JobId
-from mayfly.services import components, inputs, outputs, places
+from mayfly.services import components, data, inputs, outputs, places
 from mayfly.services import submit as command_submit
+from mayfly.services.data import Found
 from mayfly.services.environments import CONTEXT
+from mayfly.services.inputs import Source
 from mayfly.services.moves import move
 from mayfly.services.places import Place
 from mayfly.services.submit import Beside, Parent
@@ -29,6 +32,7 @@ from mayfly.spec.job import CommandJob
 from mayfly.spec.level import STAND_IN
 from mayfly.spec.models import DataInput, is_one_file
 from mayfly.spec.normal import definition_digest
+from mayfly.spec.paths import Refers, refers
 from mayfly.spec.pipeline import Pipeline, Step
 from mayfly.store import codec, jobs
 from mayfly.store.jobs import JobRow
@@ -59,6 +63,8 @@ class Prepared:
     """Every component in its place."""
     workspace: Workspace
     notes: list[str]
+    sources: dict[str, Source]
+    """What it is given itself."""
 
 
 def prepare(world: World, place: Place, submission: Submission) -> Prepared:
@@ -81,7 +87,22 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
         raise type(error)(fault.code, fault.message, remedy=fault.remedy, pointer=fault.pointer) from error
     if failures:
         raise command.invalid([fault for _, fault in failures])
-    return Prepared(made, complete, workspace, notes)
+    return Prepared(made, complete, workspace, notes, _sources(world, place, made, complete))
+
+
+def _sources(world: World, place: Place, made: Pipeline, submission: Submission) -> dict[str, Source]:
+    """What data it is given, as far as that can be told without a look elsewhere."""
+    found = {}
+    for name, told in made.level.inputs.items():
+        if not isinstance(told, Mapping) or not isinstance(path := told.get("path"), str):
+            continue
+        at = made.level.written.get(name, "")
+        one = Found(references.shown(path), at in submission.files, submission.uploads.get(at, ""))
+        if refers(path) is Refers.ASSET:
+            with suppress(MayflyError):  # its steps say what is wrong with it
+                one = data.find(world, place, path, type=str(told.get("type", "uri_folder")))
+        found[name] = Source(DataInput(path=path), one)
+    return found
 
 
 def understood(world: World, place: Place, submission: Submission) -> tuple[Pipeline, Submission]:
@@ -230,6 +251,7 @@ def submit(
             return command_submit.same(unit, existing, row), False
         command_submit.check_parent(unit, row)
         sequence = jobs.add(unit, row)
+        inputs.trace(unit, row, prepared.sources, row.job.created_at)
         unit.passing("job accepted")
         unit.wake("pipelines")
         return move(unit, replace(row, sequence=sequence), Begun(), row.job.created_at), True

@@ -28,7 +28,7 @@ from mayfly.services.world import World
 from mayfly.spec import job as spec
 from mayfly.spec import normal
 from mayfly.spec.job import CommandJob
-from mayfly.store import codec, jobs, lineage, waiting
+from mayfly.store import codec, jobs, waiting
 from mayfly.store import environments as environment_rows
 from mayfly.store import reuse as reuse_rows
 from mayfly.store.jobs import JobRow
@@ -236,14 +236,14 @@ def keeping(world: World, submitter: str, found: Candidate) -> Keep:
         check_parent(unit, row)
         taken = reuse.taken_over(world, unit, row, row.job.created_at)
         if taken is not None:
+            inputs.trace(unit, taken, prepared.sources, row.job.created_at)
             return taken, True
         if done:  # and was given up since: it is looked at anew
             raise Conflict("SameStepUnderWay", "What the same step had made has just been given up.")
         anew = environment.keep(unit, world)
         kept = _queued(unit, row, anew=anew)
         sequence = jobs.add(unit, kept)
-        lineage.add(unit, row.workspace, row.job.id, inputs.links(prepared.sources))
-        inputs.lay(unit, row, prepared.sources, row.job.created_at)
+        inputs.trace(unit, row, prepared.sources, row.job.created_at)
         unit.passing("job accepted")
         return replace(kept, sequence=sequence), True
 

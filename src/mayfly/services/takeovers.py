@@ -14,7 +14,7 @@ from mayfly.domain.job import JobState
 from mayfly.domain.pipeline import Progress
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Conflict, MayflyError
-from mayfly.services import components, outputs, reuse, steps, submit
+from mayfly.services import components, inputs, outputs, reuse, steps, submit
 from mayfly.services.data import DEFAULT_OUTPUT, Found
 from mayfly.services.steps import Plan
 from mayfly.services.submit import Candidate, Parent
@@ -144,7 +144,8 @@ def _together(world: World, plan: Plan, hits: list[_Hit]) -> list[ChildRow] | No
             return None
         reuse_rows.add_ended(unit, rows)
         results.add_outputs(unit, left)
-        for row in rows:
+        for row, hit in zip(rows, hits, strict=True):
+            inputs.trace(unit, row, hit.candidate.understood.sources, now)
             outputs.inherited(world, unit, row, list(left[row.job.id]), now)
         unit.passing("job accepted")
         unit.passing("job ended")

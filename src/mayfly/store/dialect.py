@@ -216,6 +216,15 @@ def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, An
     connection.execute(_upsert(connection.dialect.name, table, tuple(row), tuple(keys)), dict(row))
 
 
+def insert_many_or_replace(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> None:
+    """As `insert_or_replace`, for any number of rows with the same columns."""
+    if rows:
+        statement = _upsert(connection.dialect.name, table, tuple(rows[0]), tuple(keys))
+        connection.execute(statement, [dict(row) for row in rows])
+
+
 @lru_cache(maxsize=64)
 def _upsert(name: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Insert:
     """As `_insert`."""

@@ -29,8 +29,8 @@ class Link:
 
 def add(unit: Unit, workspace: str, job: str, links: Iterable[Link]) -> None:
     """May be repeated: the last word holds."""
-    for link in links:
-        row = {
+    rows = [
+        {
             "workspace": workspace,
             "job": job,
             "direction": link.direction,
@@ -41,7 +41,9 @@ def add(unit: Unit, workspace: str, job: str, links: Iterable[Link]) -> None:
             "reference": link.reference,
             "tree": link.tree,
         }
-        dialect.insert_or_replace(unit.connection, lineage, row, ["job", "direction", "name"])
+        for link in links
+    ]
+    dialect.insert_many_or_replace(unit.connection, lineage, rows, ["job", "direction", "name"])
 
 
 def of_job(connection: Connection, job: str) -> list[Link]:

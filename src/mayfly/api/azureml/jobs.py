@@ -16,7 +16,6 @@ from mayfly.kit.errors import Conflict, Invalid, NotFound
 from mayfly.services import capabilities, jobs, submissions, verbatim
 from mayfly.services.pages import PREFIX as TRACKING
 from mayfly.services.places import Place
-from mayfly.store import codec
 from mayfly.store.azure_bodies import BodyRow
 from mayfly.store.jobs import PIPELINE, JobRow, Which
 from mayfly.wire.azureml.resources import Body as Told
@@ -260,9 +259,10 @@ def _services(here: Here, request: Request, row: JobRow) -> Told:
 
 def _of_ours(row: JobRow) -> Told:
     """What a body says of a job that came by another door."""
-    if row.type != "command":
-        return {"jobType": row.type.capitalize(), "jobs": {}}
-    return ours.properties(codec.load(row.body)["definition"])
+    told = Submission.model_validate_json(row.body)
+    if row.type == "command":
+        return ours.properties(told)
+    return {"jobType": row.type.capitalize(), "jobs": {}, **ours.interface(told)}
 
 
 def _waiting(place: Place, told: BodyRow) -> Told:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mayfly.api.azureml.command import camel, mapping
+from mayfly.services.inputs import address_of
+from mayfly.spec.document import escape
+from mayfly.wire.mayfly import Submission
 
 _MODES = {
     "ro_mount": "ReadOnlyMount",
@@ -22,8 +25,9 @@ _IDENTITIES = {
 }
 
 
-def properties(written: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a command job's definition."""
+def properties(told: Submission) -> dict[str, Any]:
+    """Of a command job."""
+    written = told.definition
     environment = written.get("environment")
     found = {
         "jobType": "Command",
@@ -31,8 +35,7 @@ def properties(written: Mapping[str, Any]) -> dict[str, Any]:
         "environmentId": environment if isinstance(environment, str) else "azureml:inline:1",
         "computeId": written.get("compute"),
         "environmentVariables": written.get("environment_variables"),
-        "inputs": {key: _input(value) for key, value in mapping(written, "inputs").items()},
-        "outputs": {key: _output(value) for key, value in mapping(written, "outputs").items()},
+        **interface(told),
         "resources": _renamed(mapping(written, "resources")) or None,
         "queueSettings": _queue(mapping(written, "queue_settings")) or None,
         "identity": _typed(mapping(written, "identity"), "identityType", _IDENTITIES),
@@ -42,9 +45,21 @@ def properties(written: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _input(told: Any) -> dict[str, Any]:
+def interface(told: Submission) -> dict[str, Any]:
+    """What it is given, where that can be read, and what it makes."""
+    inputs, outputs = (mapping(told.definition, key) for key in ("inputs", "outputs"))
+    sent = {key: told.uploads.get(f"/inputs/{escape(key)}/path", "") for key in inputs}
+    return {
+        "inputs": {key: _input(value, sent[key]) for key, value in inputs.items()},
+        "outputs": {key: _output(value) for key, value in outputs.items()},
+    }
+
+
+def _input(told: Any, sent: str) -> dict[str, Any]:
+    """`sent`: the tree that came with the job, '' for what lay somewhere before."""
     if isinstance(told, Mapping) and "value" not in told:
-        found = {"jobInputType": told.get("type", "uri_folder"), "uri": told.get("path", ""), "mode": _mode(told)}
+        address = address_of(str(told.get("path", "")), sent)
+        found = {"jobInputType": told.get("type", "uri_folder"), "uri": address, "mode": _mode(told)}
         return {key: value for key, value in found.items() if value is not None}
     value = told["value"] if isinstance(told, Mapping) else told
     return {"jobInputType": "literal", "value": str(value)}
