@@ -10,9 +10,9 @@ from sqlalchemy import event
 
 from mayfly.domain.job import Phase
 from mayfly.engine.scheduling import schedule
+from mayfly.services import batches, submissions
 from mayfly.services import jobs as services
-from mayfly.services import submissions
-from mayfly.services.views import job_view
+from mayfly.services.views import accepted_view
 from mayfly.store import codec, dialect, jobs, waiting
 from mayfly.store.jobs import JobRow
 from mayfly.testing.world import HERE, Scene
@@ -44,19 +44,32 @@ def counted(stage: Scene) -> Iterator[Counted]:
 
 
 def test_a_submission(stage: Scene) -> None:
-    """As the door accepts and answers it: begin, the name, job, event; begin, why it waits, its environment."""
+    """As the door accepts and answers it: begin, job, event. Why it waits, its environment and whether it has a place are remembered."""
     world = stage.world
     for _ in range(2):
         submissions.accept(world, "ann", HERE, stage.submission())
     commits = world.store.commits
     with counted(stage) as cost:
         row, _ = submissions.accept(world, "ann", HERE, stage.submission())
-        world.store.read(lambda connection: job_view(world, connection, row))
+        accepted_view(world, row)
     if dialect.is_sqlite(world.store.engine):
-        assert cost.statements <= 8
+        assert cost.statements <= 4
         assert world.store.commits - commits == 1
     else:
         assert cost.statements <= 16
+
+
+def test_many_submissions_in_one_call(stage: Scene) -> None:
+    """Begin, the jobs, their events, and what is looked at once."""
+    world = stage.world
+    for _ in range(2):
+        submissions.accept(world, "ann", HERE, stage.submission())
+    commits = world.store.commits
+    with counted(stage) as cost:
+        batches.accept(world, "ann", HERE, [stage.submission(f"echo {number % 7}") for number in range(100)])
+    assert cost.statements <= 14
+    if dialect.is_sqlite(world.store.engine):
+        assert world.store.commits - commits == 1
 
 
 def test_a_reservation(stage: Scene) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -81,6 +82,26 @@ def test_one_failing_caller_undoes_only_its_own(store: Store) -> None:
         ends = list(pool.map(call, range(60)))
     assert [end == "failed" for end in ends] == [number % 3 == 0 for number in range(60)]
     assert keys(store) == {f"k{number}" for number in range(60) if number % 3}
+
+
+def put_all(unit: Unit, wanted: Sequence[str]) -> list[str]:
+    return [put(unit, key) for key in wanted]
+
+
+def test_what_several_want_together_fails_only_for_whom_it_must(store: Store) -> None:
+    wanted = [f"k{number // 2 if number < 8 else number}" for number in range(24)]  # four of them twice
+
+    def call(key: str) -> bool:
+        try:
+            assert store.join(put_all, key) == key
+        except IntegrityError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(24) as pool:
+        kept = list(pool.map(call, wanted))
+    assert keys(store) == set(wanted)
+    assert sorted(key for key, done in zip(wanted, kept, strict=True) if done) == sorted(set(wanted))
 
 
 def test_writers_that_wait_share_one_commit(store: Store) -> None:

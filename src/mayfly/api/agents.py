@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Annotated, TypeVar
 
@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
+from mayfly.api.straight import Door
 from mayfly.kit.errors import Forbidden, Invalid
 from mayfly.services import content, inputs, journals, logs, nodes, outputs, reports
 from mayfly.services.attempts import context_of
@@ -29,26 +30,24 @@ MOST_CALLS = 64
 while it starts, and heartbeats must not wait for them."""
 
 
-def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
-    routes = APIRouter(prefix="/agent/v1", include_in_schema=False)
-    uploads, calls = CapacityLimiter(MOST_UPLOADS), CapacityLimiter(MOST_CALLS)
-    answers = _Answers(world)
-    outside = CapacityLimiter(MOST_UPLOADS)  # storage elsewhere may be slow; heartbeats must not wait for it
+PREFIX = "/agent/v1"
 
-    @routes.post("/hello")
+
+def doors(world: World, book: WishBook) -> dict[str, Door]:
+    """What a node calls all the time, by address."""
+    answers = _Answers(world)
+
     async def hello(request: Request) -> Response:
         told = _decode(await request.body(), agent.Hello)
         node = _node(request, told.node)
         answers.forget(node)
         return _answer(await to_thread.run_sync(nodes.greet, world, node, told))
 
-    @routes.post("/wishes")
     async def wishes(request: Request) -> Response:
         ask = _decode(await request.body(), agent.WishesAsk)
         node = _node(request, ask.node)
         return _answer(await _wishes(world, book, answers, node, ask))
 
-    @routes.post("/reports")
     async def report(request: Request) -> Response:
         told = _decode(await request.body(), agent.Reports)
         node = _node(request, told.node)
@@ -60,28 +59,44 @@ def router(world: World, book: WishBook, tracking: TrackingDoor) -> APIRouter:
             answers.told(node, wishes)
         return _answer(wishes)
 
-    @routes.post("/logs")
-    async def log(
-        request: Request,
-        job: str,
-        attempt: int,
-        rank: int,
-        file: str,
-        offset: Annotated[int, Query(ge=0)],
-    ) -> Response:
+    async def log(request: Request) -> Response:
+        at = _query(request, _LogPart)
         data = await request.body()
         node = request.scope["principal"].subject
-        size = await to_thread.run_sync(logs.append, world, node, job, attempt, rank, file, offset, data)
+        size = await to_thread.run_sync(logs.append, world, node, at.job, at.attempt, at.rank, at.file, at.offset, data)
         return _answer(agent.LogAck(offset=size))
 
-    @routes.post("/tracking")
-    async def journal(
-        request: Request, job: str, attempt: int, rank: int, offset: Annotated[int, Query(ge=0)]
-    ) -> Response:
+    async def journal(request: Request) -> Response:
+        at = _query(request, _JournalPart)
         data = await request.body()
         node = request.scope["principal"].subject
-        size = await to_thread.run_sync(journals.append, world, node, job, attempt, rank, offset, data)
+        size = await to_thread.run_sync(journals.append, world, node, at.job, at.attempt, at.rank, at.offset, data)
         return _answer(agent.JournalAck(offset=size))
+
+    named = {"hello": hello, "wishes": wishes, "reports": report, "logs": log, "tracking": journal}
+    return {f"{PREFIX}/{name}": door for name, door in named.items()}
+
+
+class _JournalPart(msgspec.Struct):
+    """Which bytes a call tells."""
+
+    job: str
+    attempt: int
+    rank: int
+    offset: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _LogPart(_JournalPart):
+    file: str
+
+
+def router(world: World, tracking: TrackingDoor, often: Mapping[str, Door]) -> APIRouter:
+    """`often`: as `doors` gives them."""
+    routes = APIRouter(prefix=PREFIX, include_in_schema=False)
+    for path, door in often.items():
+        routes.post(path.removeprefix(PREFIX))(door)
+    uploads, calls = CapacityLimiter(MOST_UPLOADS), CapacityLimiter(MOST_CALLS)
+    outside = CapacityLimiter(MOST_UPLOADS)  # storage elsewhere may be slow; heartbeats must not wait for it
 
     @routes.post("/content/missing")
     async def missing(request: Request) -> Response:
@@ -219,6 +234,13 @@ def _node(request: Request, named: str) -> str:
     if node != named:
         raise Forbidden("NodeOfAnother", "The token is another node's.")
     return node
+
+
+def _query(request: Request, shape: type[Shape]) -> Shape:
+    try:
+        return msgspec.convert(dict(request.query_params), shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid("RequestInvalid", f"The address says no {shape.__name__}: {error}.") from error
 
 
 def _decode(body: bytes, shape: type[Shape]) -> Shape:

@@ -27,6 +27,8 @@ from mayfly.api.azureml.here import Here
 from mayfly.api.azureml.metadata import Metadata
 from mayfly.api.blob import BlobDoor
 from mayfly.api.doors import Guard
+from mayfly.api.straight import Straight
+from mayfly.api.workspace import IN_WORKSPACE
 from mayfly.services import attempts
 from mayfly.services.accesstokens import AccessTokens
 from mayfly.services.nodes import WishBook
@@ -36,6 +38,7 @@ from mayfly.services.tracking import TrackingDoor
 from mayfly.services.world import World
 from mayfly.wire import mayfly as wire
 
+SUBMISSION = re.compile(f"{IN_WORKSPACE}/jobs")
 _JOBS = re.compile(r"/jobs(/[^/]+)?$")
 
 
@@ -62,10 +65,12 @@ def build(
     app.include_router(housekeeping.router(world))
     app.include_router(pages.router(shown))
     app.include_router(job_page.router(world))
-    app.include_router(agents.router(world, WishBook(world), tracking))
+    often = agents.doors(world, WishBook(world))
+    app.include_router(agents.router(world, tracking, often))
     access = AccessTokens(world.tokens)
     here = Here(world, stop, access, secure_url, shown, url, page)
     app.include_router(azureml.router(here))
+    app.router.routes.insert(0, Straight(app, often, {SUBMISSION: people.submission(world, stop)}))
     guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))
     return Metadata(BlobDoor(world, guard), here.base)
 

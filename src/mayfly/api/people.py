@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Annotated
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
 
 from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
+from mayfly.api.straight import Door, is_json
 from mayfly.api.streams import Streams
-from mayfly.api.workspace import WS, Name, user
+from mayfly.api.workspace import LONGEST_NAME, WS, Name, user
 from mayfly.kit.errors import Invalid
 from mayfly.services import batches, content, explanations, jobs, logs, quotas, results, submissions
 from mayfly.services.pages import Pages
 from mayfly.services.places import Place
 from mayfly.services.stopping import Stopping
-from mayfly.services.views import job_view
+from mayfly.services.views import accepted_view
 from mayfly.services.world import World
 from mayfly.store.jobs import Which
 from mayfly.wire import mayfly as wire
@@ -40,11 +43,9 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     def create_job(
         subscription: Name, group: Name, workspace: Name, ask: wire.Submission, request: Request, response: Response
     ) -> wire.JobView:
-        stop.check_accepting()
-        place = Place(subscription, group, workspace)
-        row, created = submissions.accept(world, user(request), place, ask)
+        created, view = _accept(world, stop, user(request), Place(subscription, group, workspace), ask)
         response.status_code = 201 if created else 200
-        return world.store.read(lambda connection: job_view(world, connection, row))
+        return view
 
     @routes.post(f"{WS}/jobs:batch", status_code=201)
     def create_jobs(
@@ -107,7 +108,7 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
         stop.check_accepting()
         called = ask.name if ask is not None else ""
         row = submissions.again(world, user(request), Place(subscription, group, workspace), name, called)
-        return world.store.read(lambda connection: job_view(world, connection, row))
+        return accepted_view(world, row)
 
     @routes.post(f"{WS}/jobs/{{name}}/archive")
     def archive(subscription: Name, group: Name, workspace: Name, name: Name) -> wire.JobView:
@@ -185,6 +186,32 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
 
     _content(routes, world)
     return routes
+
+
+def submission(world: World, stop: Stopping) -> Door:
+    """As the route that creates a job, for who sends JSON of its form."""
+
+    def accept(who: str, place: Place, body: bytes) -> Response | None:
+        try:
+            ask = wire.Submission.model_validate_json(body)
+        except ValidationError:
+            return None
+        created, view = _accept(world, stop, who, place, ask)
+        return Response(view.model_dump_json(), 201 if created else 200, media_type="application/json")
+
+    async def door(request: Request) -> Response | None:
+        place = Place(*(request.path_params[part] for part in ("subscription", "group", "workspace")))
+        if not is_json(request) or any(len(part) > LONGEST_NAME for part in astuple(place)):
+            return None
+        return await to_thread.run_sync(accept, user(request), place, await request.body())
+
+    return door
+
+
+def _accept(world: World, stop: Stopping, who: str, place: Place, ask: wire.Submission) -> tuple[bool, wire.JobView]:
+    stop.check_accepting()
+    row, created = submissions.accept(world, who, place, ask)
+    return created, accepted_view(world, row)
 
 
 def _content(routes: APIRouter, world: World) -> None:

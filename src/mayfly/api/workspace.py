@@ -8,7 +8,12 @@ from fastapi import Path, Request
 
 WS = "/mayfly/v1/subscriptions/{subscription}/resourceGroups/{group}/workspaces/{workspace}"
 
-Name = Annotated[str, Path(max_length=255)]
+LONGEST_NAME = 255
+Name = Annotated[str, Path(max_length=LONGEST_NAME)]
+IN_WORKSPACE = (
+    r"/mayfly/v1/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)/workspaces/(?P<workspace>[^/]+)"
+)
+"""What `WS` is as a pattern."""
 
 
 def user(request: Request) -> str:

@@ -257,5 +257,11 @@ class RandomIds:
         return secrets.token_urlsafe(32)
 
     def name(self) -> str:
-        tail = "".join(secrets.choice(_LETTERS) for _ in range(10))
-        return f"{secrets.choice(_ADJECTIVES)}_{secrets.choice(_NOUNS)}_{tail}"
+        number = secrets.randbits(96)  # asked for once: twelve questions to the system take longer than all the rest
+        number, adjective = divmod(number, len(_ADJECTIVES))
+        number, noun = divmod(number, len(_NOUNS))
+        tail = []
+        for _ in range(10):
+            number, letter = divmod(number, len(_LETTERS))
+            tail.append(_LETTERS[letter])
+        return f"{_ADJECTIVES[adjective]}_{_NOUNS[noun]}_{''.join(tail)}"

@@ -4,16 +4,17 @@ sends the same call again."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.exc import IntegrityError
 
 from mayfly.kit.errors import Fault, Invalid, MayflyError
-from mayfly.services import components, submit
+from mayfly.services import components, submit, together
 from mayfly.services.places import Place
-from mayfly.services.submit import Keep
+from mayfly.services.submit import Candidate
+from mayfly.services.together import Gathering, Kept, Wanted
 from mayfly.services.world import World
 from mayfly.spec.holders import is_pipeline
-from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission
 
@@ -21,15 +22,15 @@ SHOWN = 100
 """Faults that are told of at the most."""
 
 
-def accept(world: World, submitter: str, place: Place, asked: Sequence[Submission]) -> list[tuple[JobRow, bool]]:
+def accept(world: World, submitter: str, place: Place, asked: Sequence[Submission]) -> list[Kept]:
     """Durable when it returns. Each as `submit.submit` has it, in their order. Raises Invalid with what is wrong with any of them,
     each fault below `/jobs/NUMBER`: what `submit.submit` raises, `PipelineInBatch`, `NameTwice`."""
-    keeps: list[Keep] = []
+    reading = _Reading(world, submitter, place)
+    wanted: list[Wanted] = []
     faults: list[Fault] = []
-    names: dict[str, int] = {}
     for number, submission in enumerate(asked):
         try:
-            keeps.append(_keeping(world, submitter, place, submission, number, names))
+            wanted.append(reading.understand(submission, number))
         except MayflyError as error:
             faults += [_at(number, fault) for fault in error.all_faults()]
             if len(faults) >= SHOWN:
@@ -37,13 +38,14 @@ def accept(world: World, submitter: str, place: Place, asked: Sequence[Submissio
     if faults:
         raise _invalid(faults)
 
-    def keep(unit: Unit) -> list[tuple[JobRow, bool]]:
-        found = []
-        for number, one in enumerate(keeps):
+    def keep(unit: Unit) -> list[Kept]:
+        gathering, found = Gathering(unit, wanted), []
+        for number, one in enumerate(wanted):
             try:
-                found.append(one(unit))
+                found.append(gathering.add(one))
             except MayflyError as error:
                 raise _invalid([_at(number, fault) for fault in error.all_faults()]) from error
+        gathering.write()
         return found
 
     try:
@@ -52,21 +54,37 @@ def accept(world: World, submitter: str, place: Place, asked: Sequence[Submissio
         return world.store.write(keep, patient=True)
 
 
-def _keeping(
-    world: World, submitter: str, place: Place, submission: Submission, number: int, names: dict[str, int]
-) -> Keep:
-    if submission.only or is_pipeline(submission.definition):
-        raise Invalid("PipelineInBatch", "A pipeline, and a step of one, is submitted by itself.", pointer="")
-    with components.expanded(world, place, submission) as plain:
-        found = submit.candidate(world, submitter, place, plain)
-        if names.setdefault(found.row.name, number) != number:
-            raise Invalid(
-                "NameTwice",
-                f"'{found.row.name}' is job {names[found.row.name]} of this call, too.",
-                pointer="/name",
-                remedy="Leave 'name' out, and each gets a fresh one.",
-            )
-        return submit.keeping(world, submitter, found)
+class _Reading:
+    """The submissions of one call. What is said twice is understood once: a job like an earlier one is that one again."""
+
+    def __init__(self, world: World, submitter: str, place: Place) -> None:
+        self._world, self._submitter, self._place = world, submitter, place
+        self._names: dict[str, int] = {}
+        self._known: dict[str, tuple[Candidate, Wanted]] = {}
+
+    def understand(self, submission: Submission, number: int) -> Wanted:
+        """Raises as `accept`, one at a time."""
+        said = submission.model_dump_json()
+        if said in self._known:
+            before, had = self._known[said]
+            again = submit.alike(self._world, before)
+            if again is not None:
+                return replace(had, row=replace(again.row, notes=had.row.notes))
+        if submission.only or is_pipeline(submission.definition):
+            raise Invalid("PipelineInBatch", "A pipeline, and a step of one, is submitted by itself.", pointer="")
+        with components.expanded(self._world, self._place, submission) as plain:
+            found = submit.candidate(self._world, self._submitter, self._place, plain)
+            name = found.row.name
+            if self._names.setdefault(name, number) != number:
+                raise Invalid(
+                    "NameTwice",
+                    f"'{name}' is job {self._names[name]} of this call, too.",
+                    pointer="/name",
+                    remedy="Leave 'name' out, and each gets a fresh one.",
+                )
+            had = together.wanted(self._world, found)
+        self._known[said] = found, had
+        return had
 
 
 def _at(number: int, fault: Fault) -> Fault:

@@ -7,6 +7,7 @@ import platform
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,7 +21,7 @@ from mayfly.ports.resolver import Interpreter
 from mayfly.services import containers, places, registered
 from mayfly.services.places import Place
 from mayfly.services.world import World
-from mayfly.store import builds, environments, jobs
+from mayfly.store import builds, codec, environments, jobs
 from mayfly.store.environments import EnvironmentRow, Owner
 from mayfly.store.unit import Unit
 from mayfly.wire import mayfly as wire
@@ -88,10 +89,16 @@ def wish(world: World, environment: str | Mapping[str, Any], place: Place) -> Wi
     chosen = containers.choose(world, meant.definition, meant.name)
     if chosen is not None:
         return Wish(chosen.digest, chosen.kept["name"], chosen.kept, chosen.plan, chosen.notes, chosen.kind)
-    definition = rules.understand(meant.definition)
-    if meant.name is not None:
-        definition = replace(definition, name=meant.name)
-    choice = choose_interpreter(definition.python, definition.python_asked, world.resolver.interpreters())
+    return _of_packages(codec.dump(meant.definition), meant.name, tuple(world.resolver.interpreters()))
+
+
+@lru_cache(maxsize=256)
+def _of_packages(text: str, name: str | None, interpreters: tuple[Interpreter, ...]) -> Wish:
+    """Of a definition, as JSON, that stands for a Python and packages. Remembered, because many jobs have the same."""
+    definition = rules.understand(codec.load(text))
+    if name is not None:
+        definition = replace(definition, name=name)
+    choice = choose_interpreter(definition.python, definition.python_asked, interpreters)
     python = choice.interpreter
     notes = (*definition.notes, choice.note) if choice.note else definition.notes
     became = f"Python {python.version}"

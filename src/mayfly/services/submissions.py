@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mayfly.domain.job import JobState
 from mayfly.kit.errors import Conflict, Invalid
-from mayfly.services import components, excerpts, explanations, jobs, pipelines, submit
+from mayfly.services import components, excerpts, explanations, jobs, pipelines, submit, together
 from mayfly.services.places import Place
 from mayfly.services.submit import Beside, Parent
 from mayfly.services.world import World
@@ -44,7 +44,9 @@ def _accept(
         if is_pipeline(wanted.definition):
             return pipelines.submit(world, submitter, place, wanted, parent, beside)
         with components.expanded(world, place, wanted) as plain:
-            return submit.submit(world, submitter, place, plain, parent, beside)
+            if parent is not None or beside is not None:
+                return submit.submit(world, submitter, place, plain, parent, beside)
+            return together.keep(together.wanted(world, submit.candidate(world, submitter, place, plain)))
 
 
 def notes(world: World, place: Place, submission: Submission) -> list[str]:

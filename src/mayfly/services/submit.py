@@ -189,7 +189,7 @@ def submit(
     was there already; its labels are then updated. `beside` is called in the unit that keeps a new one. Raises as `prepare`, Conflict `JobNameTaken` for another
     definition, Conflict `ParentEnded` for a child that nobody waits for any more, `SameStepUnderWay` for one whose results
     will be another's, Invalid `UploadMissing`."""
-    return keep(world, submitter, candidate(world, submitter, place, submission, parent), beside)
+    return keep(world, candidate(world, submitter, place, submission, parent), beside)
 
 
 def candidate(
@@ -210,24 +210,36 @@ def candidate(
     return Candidate(row, prepared)
 
 
-def keep(world: World, submitter: str, found: Candidate, beside: Beside | None = None) -> tuple[JobRow, bool]:
+def alike(world: World, found: Candidate) -> Candidate | None:
+    """The same job once more, under a fresh name; None where its name is its own, or said in what it does."""
+    if found.understood.job.name is not None or found.understood.targets:
+        return None
+    name, label, row = world.ids.name(), found.understood.job.display_name, found.row
+    again = replace(
+        row,
+        name=name,
+        display_name=label or name,
+        run=world.ids.run(),
+        job=replace(row.job, id=JobId(world.ids.new("job"))),
+    )
+    return Candidate(again, replace(found.understood, name=name))
+
+
+def keep(world: World, found: Candidate, beside: Beside | None = None) -> tuple[JobRow, bool]:
     """As `submit`, of a candidate."""
     if found.understood.environment.tracks:
         world.mlflow.prewarm()  # a job that is likely to need it has come
-    return once(world, keeping(world, submitter, found), beside)
+    return once(world, keeping(world, found), beside)
 
 
-def keeping(world: World, submitter: str, found: Candidate) -> Keep:
+def keeping(world: World, found: Candidate) -> Keep:
     """What keeps a candidate, once it has a place. Raises as `prepare`."""
     prepared, row = found.understood, found.row
     key = row.reuse_key
     done = key is not None and world.store.read(lambda c: reuse_rows.was_done(c, row.workspace, key))
     if not done:  # what is done already asks for no room
-        placed = _prepared(world, prepared)
-        row = replace(row, notes=placed.notes)
-    environment = replace(
-        prepared.environment, owner=environment_rows.Owner(row.workspace, row.subscription, submitter, row.priority)
-    )
+        row = placed(world, found)
+    environment = owned(found)
 
     def write(unit: Unit) -> tuple[JobRow, bool]:
         existing = jobs.by_name(unit.connection, row.workspace, row.name) if prepared.chosen else None
@@ -248,6 +260,18 @@ def keeping(world: World, submitter: str, found: Candidate) -> Keep:
         return replace(kept, sequence=sequence), True
 
     return write
+
+
+def placed(world: World, found: Candidate) -> JobRow:
+    """The candidate's row, with what there is to say of its place. Raises as `prepare`."""
+    return replace(found.row, notes=_prepared(world, found.understood).notes)
+
+
+def owned(found: Candidate) -> Wish:
+    """Its environment, with whose quota a build of it holds."""
+    row = found.row
+    owner = environment_rows.Owner(row.workspace, row.subscription, row.submitter, row.priority)
+    return replace(found.understood.environment, owner=owner)
 
 
 def _queued(unit: Unit, row: JobRow, *, anew: bool) -> JobRow:

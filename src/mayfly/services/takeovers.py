@@ -124,7 +124,7 @@ def _alone(world: World, plan: Plan, asked: _Asked) -> ChildRow | None:
     try:
         if isinstance(asked.made, MayflyError):
             raise asked.made
-        row, _ = submit.keep(world, plan.row.submitter, asked.made)
+        row, _ = submit.keep(world, asked.made)
     except MayflyError as error:
         return steps.unaccepted(world, plan.row, asked.parent, asked.submission, error)
     return child_rows.seen(row)

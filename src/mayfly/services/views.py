@@ -28,6 +28,19 @@ def job_view(world: World, connection: Connection, row: JobRow) -> wire.JobView:
     return view
 
 
+def accepted_view(world: World, row: JobRow) -> wire.JobView:
+    """As `job_view`, of a job that has just been accepted: of one that is nobody's child and runs by itself nothing is known yet but
+    why it waits and what its environment is, and that is remembered."""
+    if row.job.attempt or row.job.composite or row.reused or row.parent is not None:
+        return world.store.read(lambda connection: job_view(world, connection, row))
+    view = _list_view(world, row, None, waiting.sentence(world.store, row.class_key), None)
+    environment = environments.known(world.store, row.environment)
+    if environment is not None:
+        view.environment, view.environment_note = environment.definition["name"], environment.definition["note"]
+    view.definition = codec.load(row.body)["definition"]
+    return view
+
+
 def list_views(world: World, connection: Connection, rows: Sequence[JobRow]) -> list[wire.JobView]:
     """What a list shows of them. What stands in other tables is read for all of them together."""
     placements = attempts.placements(connection, [(row.job.id, row.job.attempt) for row in rows if row.job.attempt])

@@ -12,6 +12,8 @@ from mayfly.spec.job import DEFAULT_SHM, CommandJob, render_literal
 from mayfly.spec.models import DataInput, Environment
 from mayfly.spec.paths import Refers, refers
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def normalised(job: CommandJob, uploads: Mapping[str, str]) -> dict[str, Any]:
     """JSON-able. Local paths are replaced by the digests of `uploads` (JSON pointer → digest), defaults are written
@@ -41,8 +43,7 @@ def normalised(job: CommandJob, uploads: Mapping[str, str]) -> dict[str, Any]:
 
 def definition_digest(normal: Mapping[str, Any]) -> str:
     """SHA-256, hexadecimal, over canonical JSON."""
-    text = json.dumps(normal, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(normal).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _environment(job: CommandJob, uploads: Mapping[str, str]) -> Any:

@@ -59,8 +59,9 @@ def one(connection: Connection, job: str) -> ChildRow:
 
 def ended_since(connection: Connection, time: Millis) -> list[tuple[JobId, ChildRow]]:
     """The children of all jobs that ended then or later, each with its parent, in the order in which they began."""
-    statement = _select().where(jobs.c.ended_at >= time, jobs.c.parent.is_not(None)).order_by(jobs.c.sequence)
-    return [(JobId(row.parent), _child(row)) for row in connection.execute(statement)]
+    statement = _select().add_columns(jobs.c.sequence).where(jobs.c.ended_at >= time, jobs.c.parent.is_not(None))
+    found = connection.execute(statement).all()  # asked for in order, SQLite would go through all jobs instead
+    return [(JobId(row.parent), _child(row)) for row in sorted(found, key=lambda row: row.sequence)]
 
 
 def _select() -> Select[*tuple[Any, ...]]:

@@ -1,9 +1,11 @@
-"""Plain functions between domain values and the text that rows keep."""
+"""Plain functions between domain values and the text that rows keep. Those of classes and requests, of which there are few, are
+remembered: both sides are immutable."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from mayfly.domain.compute import Amount, InstanceType, LedgerKey, Placement, Price, ResourceRequest, Target, Tier
@@ -11,16 +13,20 @@ from mayfly.domain.job import Cause, Phase, Rank, RankState
 from mayfly.domain.queue import Candidate, ClassKey, Explanation
 from mayfly.kit.ids import NodeId, WorkspaceId
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+"""Made once: `json.dumps` makes one for each text."""
+
 
 def dump(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, so that equal values are equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 def load(text: str) -> Any:
     return json.loads(text)
 
 
+@lru_cache(maxsize=1024)
 def request_json(request: ResourceRequest) -> str:
     return dump(
         {
@@ -33,6 +39,7 @@ def request_json(request: ResourceRequest) -> str:
     )
 
 
+@lru_cache(maxsize=1024)
 def request_of(text: str) -> ResourceRequest:
     data = load(text)
     return ResourceRequest(
@@ -40,10 +47,12 @@ def request_of(text: str) -> ResourceRequest:
     )
 
 
+@lru_cache(maxsize=1024)
 def class_text(key: ClassKey) -> str:
     return dump([key.workspace, key.subscription, key.submitter, key.priority, key.request])
 
 
+@lru_cache(maxsize=1024)
 def class_of(text: str) -> ClassKey:
     workspace, subscription, submitter, priority, request = load(text)
     return ClassKey(WorkspaceId(workspace), subscription, submitter, priority, request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,19 +31,27 @@ def append(
     data: Mapping[str, Any] | None = None,
     *,
     workspace: str | None = None,
-    version: int = 1,
 ) -> None:
-    connection.execute(
-        _APPEND,
-        {
-            "workspace": workspace,
-            "thing": thing,
-            "type": type_,
-            "version": version,
-            "at": at,
-            "data": codec.dump(dict(data or {})),
-        },
-    )
+    connection.execute(_APPEND, values_of(thing, type_, at, data, workspace))
+
+
+def append_all(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """In their order; each as `values_of` makes it."""
+    if rows:
+        connection.execute(_APPEND, rows)
+
+
+def values_of(
+    thing: str, type_: str, at: Millis, data: Mapping[str, Any] | None = None, workspace: str | None = None
+) -> dict[str, Any]:
+    return {
+        "workspace": workspace,
+        "thing": thing,
+        "type": type_,
+        "version": 1,
+        "at": at,
+        "data": codec.dump(dict(data or {})),
+    }
 
 
 def of(connection: Connection, thing: str, most: int = 500) -> list[Event]:

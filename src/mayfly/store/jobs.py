@@ -12,7 +12,7 @@ from mayfly.domain.job import TERMINAL, Job, JobState, Phase
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId, WorkspaceId
 from mayfly.store import codec, dialect, events
-from mayfly.store.tables import jobs
+from mayfly.store.tables import UNTIDY, jobs
 from mayfly.store.unit import Unit
 
 
@@ -75,6 +75,9 @@ TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
 
 # made once, because making such a statement takes five times as long as running it
 _BY_NAME = select(jobs).where(jobs.c.workspace == bindparam("at"), jobs.c.name == bindparam("called"))
+_BY_NAMES = select(jobs).where(
+    jobs.c.workspace == bindparam("at"), jobs.c.name.in_(bindparam("called", expanding=True))
+)
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("one"))
 _NAMES = select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(bindparam("of", expanding=True)))
 _STATE = select(jobs.c.state).where(jobs.c.id == bindparam("one"))
@@ -97,11 +100,29 @@ def add(unit: Unit, row: JobRow) -> int:
         row.job.id,
         "JobAccepted",
         row.job.created_at,
-        {"name": row.name, "submitter": row.submitter},
+        _accepted(row),
         workspace=row.workspace,
     )
     key = result.inserted_primary_key
     return int(key[0]) if key is not None else 0
+
+
+def add_all(unit: Unit, rows: Sequence[JobRow]) -> None:
+    """As `add`, of any number."""
+    if not rows:
+        return
+    unit.connection.execute(_ADD, [values_of(row) for row in rows])
+    events.append_all(
+        unit.connection,
+        [
+            events.values_of(row.job.id, "JobAccepted", row.job.created_at, _accepted(row), row.workspace)
+            for row in rows
+        ],
+    )
+
+
+def _accepted(row: JobRow) -> dict[str, Any]:
+    return {"name": row.name, "submitter": row.submitter}
 
 
 def values_of(row: JobRow) -> dict[str, Any]:
@@ -192,6 +213,15 @@ def by_name(connection: Connection, workspace: WorkspaceId, name: str) -> JobRow
     return _one(connection, _BY_NAME, {"at": workspace, "called": name})
 
 
+def by_names(connection: Connection, workspace: WorkspaceId, names: Iterable[str]) -> dict[str, JobRow]:
+    """Those that are there."""
+    wanted, found = sorted(names), {}
+    for first in range(0, len(wanted), 500):
+        for row in connection.execute(_BY_NAMES, {"at": workspace, "called": wanted[first : first + 500]}):
+            found[row.name] = row_of(row)
+    return found
+
+
 def by_id(connection: Connection, job: str) -> JobRow | None:
     return _one(connection, _BY_ID, {"one": job})
 
@@ -259,7 +289,7 @@ def counts(connection: Connection) -> dict[str, int]:
 
 def untidy(connection: Connection, most: int = 200) -> list[JobRow]:
     """Ended jobs whose end has not been followed up."""
-    rows = connection.execute(select(jobs).where(jobs.c.tidy.is_(False), jobs.c.state.in_(TERMINAL_NAMES)).limit(most))
+    rows = connection.execute(select(jobs).where(UNTIDY).limit(most))
     return [row_of(row) for row in rows]
 
 

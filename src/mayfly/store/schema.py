@@ -8,7 +8,7 @@ from mayfly.store import dialect
 from mayfly.store.tables import meta, metadata
 from mayfly.store.unit import Store, Unit
 
-HEAD = "0014"
+HEAD = "0015"
 """The version this code writes; a test holds it equal to the newest migration."""
 
 

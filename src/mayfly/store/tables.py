@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     false,
     literal_column,
 )
@@ -101,16 +103,31 @@ jobs = Table(
     UniqueConstraint("workspace", "name"),
     Index("ix_jobs_queue", "state", "class_key", "sequence"),
     Index("ix_jobs_page", "workspace", "sequence"),
-    Index("ix_jobs_tidy", "tidy", "state"),
-    Index("ix_jobs_parent", "parent", "step"),
     Index("ix_jobs_type", "type", "state"),
-    Index("ix_jobs_reuse", "workspace", "reuse_key", "reused", "sequence"),
-    Index("ix_jobs_ended", "ended_at"),
     Index("ix_jobs_state", "workspace", "state", "sequence"),
 )
 QUEUED = jobs.c.state == literal_column("'Queued'")
 """Said in so many words, so that the database finds the index of these rows alone."""
-Index("ix_jobs_waiting", jobs.c.class_key, jobs.c.phase, jobs.c.state, sqlite_where=QUEUED, postgresql_where=QUEUED)
+UNTIDY = and_(jobs.c.ended_at.is_not(None), jobs.c.tidy.is_(False))
+
+
+def _of_some(name: str, *columns: Column, where: ColumnElement[bool]) -> None:
+    """An index of the rows that it is for: to all others it is no write."""
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+_of_some("ix_jobs_waiting", jobs.c.class_key, jobs.c.phase, jobs.c.state, where=QUEUED)
+_of_some("ix_jobs_untidy", jobs.c.tidy, jobs.c.ended_at, where=UNTIDY)
+_of_some("ix_jobs_ended", jobs.c.ended_at, where=jobs.c.ended_at.is_not(None))
+_of_some("ix_jobs_parent", jobs.c.parent, jobs.c.step, where=jobs.c.parent.is_not(None))
+_of_some(
+    "ix_jobs_reuse",
+    jobs.c.workspace,
+    jobs.c.reuse_key,
+    jobs.c.reused,
+    jobs.c.sequence,
+    where=jobs.c.reuse_key.is_not(None),
+)
 
 class_waits = Table(  # why a class waits, written anew only when the reason changes
     "class_waits",

@@ -10,10 +10,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,10 @@ from mayfly.store.company import Company
 from mayfly.store.recall import Recall, watch
 from mayfly.transfer import killpoints
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+Joint = Callable[["Unit", Sequence[Item]], Sequence[Result]]
+"""What many callers want of one kind, as one unit: a result for each of their items. It is the same function for all of them."""
 
 _TRIES = 10
 """How often a unit is run that meets others on PostgreSQL."""
@@ -82,7 +86,7 @@ class Unit:
             raise AssertionError(f"'{step}' is not in store.unit.STEPS")
         self.steps.append(step)
 
-    def reaches(self, work: Callable[[Unit], Any], side: str) -> None:
+    def reaches(self, work: Callable[..., Any], side: str) -> None:
         """Its kill points: one named by the function that does it, one for each persisted step."""
         if killpoints.ARMED:
             module, name = work.__module__.rpartition(".")[2], work.__qualname__.partition(".<locals>")[0]
@@ -117,13 +121,22 @@ class Store:
         """As `write`, without waiting."""
         future: Future[Result] = Future()
         if self._writer is not None:
-            self._writer.put(_Wanted(work, future, patient))
+            self._writer.put(_Wanted(work, None, future, patient))
             return future
         try:
             future.set_result(self._transaction(work))
         except Exception as error:  # noqa: BLE001 - handed to the caller through the future
             future.set_exception(error)
         return future
+
+    def join(self, work: Joint[Item, Result], item: Item) -> Result:
+        """As a `patient` `write`, of what others may want at the same moment: `work` gets the items of all of them, and what
+        fails for several is done for each by itself."""
+        if self._writer is None:
+            return self._transaction(lambda unit: work(unit, [item])[0], work)
+        future: Future[Result] = Future()
+        self._writer.put(_Wanted(work, item, future, patient=True, joint=True))
+        return future.result()
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` on a consistent view of what is committed."""
@@ -157,24 +170,24 @@ class Store:
         self.engine.dispose()
         self.turning.dispose()
 
-    def _transaction(self, work: Callable[[Unit], Result]) -> Result:
+    def _transaction(self, work: Callable[[Unit], Result], named: Callable[..., Any] | None = None) -> Result:
         for left in reversed(range(_TRIES)):
             try:
                 with self.engine.begin() as connection:
                     unit = Unit(connection)
                     result = work(unit)
-                    unit.reaches(work, "before")
+                    unit.reaches(named or work, "before")
             except DataError as error:
                 raise _not_storable(error) from error
             except OperationalError as error:
                 if left and dialect.ran_into_another(error):
                     continue
                 raise _commit_failure(error) from error
-            self._finish(unit, work)
+            self._finish(unit, named or work)
             return result
         raise AssertionError("unreachable")
 
-    def _finish(self, unit: Unit, work: Callable[[Unit], Any]) -> None:
+    def _finish(self, unit: Unit, work: Callable[..., Any]) -> None:
         unit.reaches(work, "after")
         if unit.topics:
             with suppress(Exception):  # a hint that nobody could take; the unit is committed all the same
@@ -183,11 +196,22 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A unit that a caller waits for."""
+    """A unit that a caller waits for; `joint`: one that others may want too, each with an item of its own."""
 
-    work: Callable[[Unit], Any]
+    work: Callable[..., Any]
+    item: Any
     future: Future[Any]
     patient: bool
+    joint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """Units that became one, with what each caller gets; not yet committed."""
+
+    unit: Unit
+    wanted: Sequence[_Wanted]
+    results: Sequence[Any]
 
 
 class _Writer:
@@ -265,41 +289,51 @@ class _Writer:
                 return self._queue.get(timeout=0.001)
 
     def _commit(self, connection: Connection, batch: list[_Wanted]) -> None:
-        done: list[tuple[Unit, Callable[[Unit], Any], Any, Future[Any]]] = []
+        done: list[_Done] = []
         try:
             with connection.begin():
-                for wanted in batch:
-                    work, future = wanted.work, wanted.future
-                    unit = Unit(connection, self._recall, self._touched)
-                    try:
-                        with dialect.savepoint(connection):
-                            result = work(unit)
-                    except Exception as error:
-                        if dialect.lost_transaction(connection):
-                            raise
-                        future.set_exception(_commit_failure(error) if isinstance(error, OperationalError) else error)
-                        continue
-                    done.append((unit, work, result, future))
-                for unit, work, _, _ in done:
-                    unit.reaches(work, "before")
+                for alike in _joined(batch):
+                    done += self._carry_out(connection, alike)
+                for one in done:
+                    one.unit.reaches(one.wanted[0].work, "before")
         except Exception as error:  # noqa: BLE001 - the commit failed: nobody's work was kept, everybody is told
             self._forget_touched()
-            for *_, future in done:
-                future.set_exception(_commit_failure(error))
             for wanted in batch:
                 if not wanted.future.done():
                     wanted.future.set_exception(_commit_failure(error))
             return
         self.commits += 1
         self._forget_touched()
-        for unit, work, result, future in done:
-            self._finish(unit, work)
-            future.set_result(result)
+        for one in done:
+            self._finish(one.unit, one.wanted[0].work)
+            for wanted, result in zip(one.wanted, one.results, strict=True):
+                wanted.future.set_result(result)
+
+    def _carry_out(self, connection: Connection, alike: Sequence[_Wanted]) -> list[_Done]:
+        """All of them as one unit or, where that fails, each by itself; who failed by itself has been told."""
+        unit, work = Unit(connection, self._recall, self._touched), alike[0].work
+        try:
+            with dialect.savepoint(connection):
+                results = work(unit, [one.item for one in alike]) if alike[0].joint else [work(unit)]
+        except Exception as error:
+            if dialect.lost_transaction(connection):
+                raise
+            if len(alike) > 1:
+                return [done for one in alike for done in self._carry_out(connection, [one])]
+            alike[0].future.set_exception(_commit_failure(error) if isinstance(error, OperationalError) else error)
+            return []
+        return [_Done(unit, alike, results)]
 
     def _forget_touched(self) -> None:
         """What was read of these tables before is old, from now on for everybody."""
         self._recall.written(self._touched)
         self._touched.clear()
+
+
+def _joined(batch: Sequence[_Wanted]) -> Iterator[list[_Wanted]]:
+    """In their order; neighbours that want the same are together."""
+    for _, alike in groupby(batch, lambda one: one.work if one.joint else id(one)):
+        yield list(alike)
 
 
 def _not_storable(error: DataError) -> Invalid:

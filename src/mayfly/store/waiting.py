@@ -17,7 +17,7 @@ from mayfly.kit.ids import JobId, NodeId
 from mayfly.store import builds, codec, dialect, ledgers
 from mayfly.store.tables import QUEUED, attempts, capacity, class_waits, gpus, jobs, nodes
 from mayfly.store.tables import ledgers as ledger_rows
-from mayfly.store.unit import Unit
+from mayfly.store.unit import Store, Unit
 
 HEADS = 32
 """How many jobs of a class one pass may start."""
@@ -134,6 +134,12 @@ def sentences(connection: Connection, class_keys: set[str]) -> dict[str, str]:
     """Why these classes wait, in words."""
     rows = connection.execute(_WAITS, {"of": sorted(class_keys)}) if class_keys else ()
     return {row.class_key: codec.sentence_of(row.explanation) for row in rows}
+
+
+def sentence(store: Store, class_key: str) -> str:
+    """Why a class waits, in words; '' where it does not."""
+    look = store.recall(("sentence", class_key), (class_waits,), lambda c: sentences(c, {class_key}))
+    return look.get(class_key, "")
 
 
 def keep_wait(unit: Unit, key: ClassKey, explanation: Explanation, now: Millis) -> None:

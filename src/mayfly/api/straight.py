@@ -1,0 +1,65 @@
+"""Doors that are walked most: found and answered before any other route is looked at, because what a route does around a call takes
+longer than such a call. What is not of a door's usual form goes on to the route of the same address, which says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.datastructures import URLPath
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.types import Message, Receive, Scope, Send
+
+Door = Callable[[Request], Awaitable[Response | None]]
+"""Answers a POST; None: it is not of the usual form."""
+
+
+class Straight(BaseRoute):
+    """`exact`: by whole address; `alike`: by a pattern, whose groups become the request's path parameters."""
+
+    def __init__(self, app: FastAPI, exact: Mapping[str, Door], alike: Mapping[re.Pattern[str], Door]) -> None:
+        self._app = app
+        self._exact = exact
+        self._alike = alike
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or scope["method"] != "POST" or scope.get("not_straight"):
+            return Match.NONE, {}
+        door = self._exact.get(scope["path"])
+        if door is not None:
+            return Match.FULL, {"door": door}
+        for pattern, door in self._alike.items():
+            found = pattern.fullmatch(scope["path"])
+            if found is not None:
+                return Match.FULL, {"door": door, "path_params": found.groupdict()}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        answer = await scope["door"](request)
+        if answer is None:
+            scope["not_straight"] = True
+            await self._app.router(scope, _again(await request.body(), receive), send)
+        else:
+            await answer(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        raise NoMatchFound(name, path_params)  # its addresses are those of other routes
+
+
+def is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The same request once more."""
+    told: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return told.pop() if told else await receive()
+
+    return again
