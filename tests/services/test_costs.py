@@ -47,7 +47,7 @@ def test_a_submission(stage: Scene) -> None:
     """As the door accepts and answers it: begin, job, event. Why it waits, its environment and whether it has a place are remembered."""
     world = stage.world
     for _ in range(2):
-        submissions.accept(world, "ann", HERE, stage.submission())
+        accepted_view(world, submissions.accept(world, "ann", HERE, stage.submission())[0])
     commits = world.store.commits
     with counted(stage) as cost:
         row, _ = submissions.accept(world, "ann", HERE, stage.submission())

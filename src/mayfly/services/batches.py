@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from mayfly.kit.errors import Fault, Invalid, MayflyError
 from mayfly.services import components, submit, together
 from mayfly.services.places import Place
-from mayfly.services.submit import Candidate
+from mayfly.services.submit import Candidate, Decided
 from mayfly.services.together import Gathering, Kept, Wanted
 from mayfly.services.world import World
 from mayfly.spec.holders import is_pipeline
@@ -60,6 +60,7 @@ class _Reading:
     def __init__(self, world: World, submitter: str, place: Place) -> None:
         self._world, self._submitter, self._place = world, submitter, place
         self._names: dict[str, int] = {}
+        self._decided: Decided = {}
         self._known: dict[str, tuple[Candidate, Wanted]] = {}
 
     def understand(self, submission: Submission, number: int) -> Wanted:
@@ -82,7 +83,7 @@ class _Reading:
                     pointer="/name",
                     remedy="Leave 'name' out, and each gets a fresh one.",
                 )
-            had = together.wanted(self._world, found)
+            had = together.wanted(self._world, found, self._decided)
         self._known[said] = found, had
         return had
 

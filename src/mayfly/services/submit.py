@@ -105,7 +105,7 @@ def admit(world: World, place: Place, workspace: Workspace, submission: Submissi
     """Whether there is an environment and room for it at all. Raises as `prepare`."""
     environment, request, notes = _asked(world, place, submission, job)
     decided = _placed(world, workspace, request, environment)
-    return Admitted(request, environment, decided, [*notes, *([decided.message] if decided.message else [])])
+    return Admitted(request, environment, decided, _noted(notes, decided))
 
 
 def _asked(
@@ -135,8 +135,11 @@ def prepare(world: World, place: Place, submission: Submission) -> Prepared:
 def _prepared(world: World, found: Understood) -> Prepared:
     decided = _placed(world, found.workspace, found.request, found.environment)
     known = {field.name: getattr(found, field.name) for field in fields(Understood)}
-    notes = [*found.notes, *([decided.message] if decided.message else [])]
-    return Prepared(**{**known, "notes": notes}, outcome=decided)
+    return Prepared(**{**known, "notes": _noted(found.notes, decided)}, outcome=decided)
+
+
+def _noted(notes: list[str], decided: Outcome) -> list[str]:
+    return [*notes, *([decided.message] if decided.message else [])]
 
 
 def understand(
@@ -262,9 +265,18 @@ def keeping(world: World, found: Candidate) -> Keep:
     return write
 
 
-def placed(world: World, found: Candidate) -> JobRow:
-    """The candidate's row, with what there is to say of its place. Raises as `prepare`."""
-    return replace(found.row, notes=_prepared(world, found.understood).notes)
+Decided = dict[tuple[ResourceRequest, str], Outcome]
+"""What was decided for jobs of one workspace, by what they ask for and by their environments."""
+
+
+def placed(world: World, found: Candidate, decided: Decided | None = None) -> JobRow:
+    """The candidate's row, with what there is to say of its place. `decided`: at the same moment, for others; it is kept.
+    Raises as `prepare`."""
+    job, decided = found.understood, {} if decided is None else decided
+    asked = (job.request, job.environment.digest)
+    if asked not in decided:
+        decided[asked] = _placed(world, job.workspace, job.request, job.environment)
+    return replace(found.row, notes=_noted(job.notes, decided[asked]))
 
 
 def owned(found: Candidate) -> Wish:

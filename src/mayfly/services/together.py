@@ -12,7 +12,7 @@ from mayfly.kit.ids import WorkspaceId
 from mayfly.services import inputs, submit
 from mayfly.services.environments import Wish
 from mayfly.services.inputs import Source
-from mayfly.services.submit import Candidate
+from mayfly.services.submit import Candidate, Decided
 from mayfly.services.world import World
 from mayfly.store import jobs, lineage, waiting
 from mayfly.store.jobs import JobRow
@@ -34,12 +34,12 @@ class Wanted:
     """By who submits it: there may be one of that name."""
 
 
-def wanted(world: World, found: Candidate) -> Wanted:
-    """Raises as `submit.prepare`."""
+def wanted(world: World, found: Candidate, decided: Decided | None = None) -> Wanted:
+    """`decided`: as in `submit.placed`. Raises as `submit.prepare`."""
     understood = found.understood
     if understood.environment.tracks:
         world.mlflow.prewarm()  # a job that is likely to need it has come
-    row = submit.placed(world, found)
+    row = submit.placed(world, found, decided)
     return Wanted(world, row, submit.owned(found), understood.sources, understood.job.name is not None)
 
 
