@@ -73,13 +73,13 @@ def test_many_submissions_in_one_call(stage: Scene) -> None:
 
 
 def test_a_reservation(stage: Scene) -> None:
-    """Quota, capacity, node, attempt, explanation, state and their events; and the pass's own looks, once."""
+    """Quota, capacity, nodes, attempts, explanations, states and their events, each once for all of a pass; and its own looks."""
     for _ in range(4):
         submissions.accept(stage.world, "ann", HERE, stage.submission(resources={"instance_type": "local_1"}))
     with counted(stage) as cost:
         schedule(stage.world)
     assert stage.world.store.read(jobs.counts) == {"Provisioning": 4}
-    assert cost.statements <= 4 * 21 + 30
+    assert cost.statements <= 36
 
 
 def _four(stage: Scene, who: str = "ann") -> JobRow:

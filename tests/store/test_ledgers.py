@@ -15,6 +15,7 @@ from mayfly.domain.catalogue import own_sizes
 from mayfly.domain.compute import Amount, LedgerKey, Placement, Tier
 from mayfly.kit.ids import JobId
 from mayfly.store import ledgers
+from mayfly.store.ledgers import Take
 from mayfly.store.unit import Store
 from mayfly.testing.databases import Databases
 
@@ -43,7 +44,7 @@ def prepare(store: Store, quota: int = 8, cores: int = 8, memory: int = 8000) ->
 
 def take(store: Store, job: str, wanted: Placement) -> bool:
     try:
-        store.write(lambda unit: ledgers.take(unit, JobId(job), 1, "local", wanted))
+        store.write(lambda unit: ledgers.take(unit, "local", [Take(JobId(job), 1, wanted)]))
     except ledgers.Overdrawn:
         return False
     return True

@@ -276,6 +276,7 @@ class _Announcing(uvicorn.Server):
 def _config(app) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http="h11",  # it bounds the head of a request (decision 20)
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -52,22 +52,27 @@ class RankRow:
     sample: agent.Sample | None
 
 
-def add(unit: Unit, attempt: Attempt, nodes: Sequence[NodeId]) -> None:
+def add(unit: Unit, made: Sequence[tuple[Attempt, Sequence[NodeId]]]) -> None:
+    """Attempts, each with the nodes of its ranks."""
     unit.connection.execute(
         _ADD,
-        {
-            "job": attempt.job,
-            "attempt": attempt.attempt,
-            "epoch": attempt.epoch,
-            "placement": codec.placement_text(attempt.placement),
-            "state": attempt.state,
-            "created_at": attempt.created_at,
-        },
+        [
+            {
+                "job": one.job,
+                "attempt": one.attempt,
+                "epoch": one.epoch,
+                "placement": codec.placement_text(one.placement),
+                "state": one.state,
+                "created_at": one.created_at,
+            }
+            for one, _ in made
+        ],
     )
     unit.connection.execute(
         _ADD_RANKS,
         [
-            {"job": attempt.job, "attempt": attempt.attempt, "rank": rank, "node": node, "released": False}
+            {"job": one.job, "attempt": one.attempt, "rank": rank, "node": node, "released": False}
+            for one, nodes in made
             for rank, node in enumerate(nodes)
         ],
     )

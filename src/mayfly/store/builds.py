@@ -13,6 +13,7 @@ from mayfly.kit.ids import JobId
 from mayfly.store import codec, ledgers
 from mayfly.store.environments import EnvironmentRow, lock
 from mayfly.store.environments import get as environment
+from mayfly.store.ledgers import Take
 from mayfly.store.tables import environments, jobs
 from mayfly.store.unit import Unit
 
@@ -73,7 +74,7 @@ def take(unit: Unit, job: JobId, provider: str, placement: Placement) -> bool:
     row = lock(unit, digest) if digest else None
     if row is None or row.state != "wanted" or row.placement is not None:
         return False
-    ledgers.take(unit, job, 0, provider, placement)
+    ledgers.take(unit, provider, [Take(job, 0, placement)])
     unit.connection.execute(
         update(environments)
         .where(environments.c.digest == row.digest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,6 +75,7 @@ TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
 
 # made once, because making such a statement takes five times as long as running it
 _BY_NAME = select(jobs).where(jobs.c.workspace == bindparam("at"), jobs.c.name == bindparam("called"))
+_BY_IDS = select(jobs).where(jobs.c.id.in_(bindparam("of", expanding=True))).order_by(jobs.c.sequence)
 _BY_NAMES = select(jobs).where(
     jobs.c.workspace == bindparam("at"), jobs.c.name.in_(bindparam("called", expanding=True))
 )
@@ -161,20 +162,41 @@ def values_of(row: JobRow) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A job's row, and the job that `step` returned."""
+
+    row: JobRow
+    after: Job
+
+
 def change(unit: Unit, row: JobRow, after: Job, now: Millis, why: str) -> bool:
     """Write the job that `step` returned, with its event; False (and nothing written) when it is the same."""
-    before = row.job
-    if after is before or after == before:
+    if after is row.job or after == row.job:
         return False
-    unit.connection.execute(_CHANGE, {"one": before.id, **_life(after)})
+    change_all(unit, [Change(row, after)], now, why)
+    return True
+
+
+def change_all(unit: Unit, changes: Sequence[Change], now: Millis, why: str) -> None:
+    """As `change`, of any number, each to something else than it was."""
+    if not changes:
+        return
+    unit.connection.execute(_CHANGE, [{"one": one.after.id, **_life(one.after)} for one in changes])
+    told = [events.values_of(one.after.id, why, now, _moved(one), one.row.workspace) for one in changes]
+    events.append_all(unit.connection, told)
+    for one in changes:
+        unit.wake(*(f"job:{job}" for job in {one.after.id, one.row.parent, one.row.root} if job))
+
+
+def _moved(change: Change) -> dict[str, Any]:
+    before, after = change.row.job, change.after
     data: dict[str, Any] = {"attempt": after.attempt, "phase": after.phase.value}
     if after.state is not before.state:
         data |= {"from": before.state.value, "to": after.state.value}
     if after.cause is not None and after.cause != before.cause:
         data |= {"code": after.cause.code, "message": after.cause.message}
-    events.append(unit.connection, before.id, why, now, data, workspace=row.workspace)
-    unit.wake(f"job:{before.id}", *(f"job:{above}" for above in {row.parent, row.root} if above))
-    return True
+    return data
 
 
 def relabel(unit: Unit, row: JobRow, display_name: str, description: str | None, tags: dict, properties: dict) -> None:
@@ -205,8 +227,8 @@ def add_note(unit: Unit, row: JobRow, note: str) -> None:
         unit.connection.execute(update(jobs).where(there).values(notes=codec.dump([*notes, note])))
 
 
-def explain(unit: Unit, job: JobId, explanation: str) -> None:
-    unit.connection.execute(_EXPLAIN, {"one": job, "explanation": explanation})
+def explain(unit: Unit, explanations: Mapping[JobId, str]) -> None:
+    unit.connection.execute(_EXPLAIN, [{"one": job, "explanation": text} for job, text in explanations.items()])
 
 
 def by_name(connection: Connection, workspace: WorkspaceId, name: str) -> JobRow | None:
@@ -240,6 +262,14 @@ def lock_state(unit: Unit, job: str) -> JobState | None:
 def lock(unit: Unit, job: str) -> JobRow | None:
     """As `by_id`, held until the unit ends."""
     return _one(unit.connection, dialect.locked(unit.connection, _BY_ID), {"one": job})
+
+
+def lock_all(unit: Unit, ids: Sequence[str]) -> dict[str, JobRow]:
+    """As `lock`, by their ids."""
+    if not ids:
+        return {}
+    rows = unit.connection.execute(dialect.locked(unit.connection, _BY_IDS), {"of": list(ids)})
+    return {row.id: row_of(row) for row in rows}
 
 
 def page(

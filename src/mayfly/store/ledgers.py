@@ -4,7 +4,9 @@ Each hold of an attempt is a row; a ledger's `held` is always the sum of its row
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
@@ -108,30 +110,57 @@ def capacity_held(connection: Connection, provider: str) -> Amount:
     return Amount(row.cores_held, row.memory_held, frozenset(busy))
 
 
-def take(unit: Unit, job: JobId, attempt: int, provider: str, placement: Placement) -> None:
-    """Hold what the placement needs, all of it or (raising Overdrawn, which undoes the unit) nothing."""
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What an attempt needs, to be held."""
+
+    job: JobId
+    attempt: int
+    placement: Placement
+
+
+def take(unit: Unit, provider: str, takes: Sequence[Take]) -> None:
+    """Hold what they need, all of it or (raising Overdrawn, which undoes the unit) nothing."""
     connection = unit.connection
-    for key, cores in sorted(placement.quota.items()):
+    quota: Counter[LedgerKey] = Counter()
+    held: list[dict[str, Any]] = []
+    for one in takes:
+        quota.update(one.placement.quota)
+        held += [_hold(one, key.scope, key.family, key.tier, cores) for key, cores in one.placement.quota.items()]
+    for key, cores in sorted(quota.items()):
         done = connection.execute(_TAKE, {"cores": cores, "at": key.scope, "of": key.family, "as": key.tier.value})
         if done.rowcount != 1:
             raise Overdrawn(f"quota of {key.family} in {key.scope}")
-        held = {"job": job, "attempt": attempt, "scope": key.scope, "family": key.family, "tier": key.tier.value}
-        connection.execute(_HOLD, held | {"amount": cores, "memory_mib": 0})
-    need = placement.capacity
-    done = connection.execute(_OCCUPY, {"by": provider, "more": need.cores, "mib": need.memory_mib})
-    if done.rowcount != 1:
+    needs = [one.placement.capacity for one in takes]
+    cores, mib = sum(need.cores for need in needs), sum(need.memory_mib for need in needs)
+    if connection.execute(_OCCUPY, {"by": provider, "more": cores, "mib": mib}).rowcount != 1:
         raise Overdrawn(f"capacity of {provider}")
-    occupied = {"job": job, "attempt": attempt, "scope": f"capacity:{provider}", "family": CAPACITY_FAMILY}
-    amounts = {"tier": placement.tier.value, "amount": need.cores, "memory_mib": need.memory_mib}
-    connection.execute(_HOLD, occupied | amounts)
-    for uuid in sorted(need.gpus):
-        done = connection.execute(
-            update(gpus)
-            .where(gpus.c.provider == provider, gpus.c.uuid == uuid, gpus.c.job.is_(None))
-            .values(job=job, attempt=attempt)
+    held += [
+        _hold(
+            one,
+            f"capacity:{provider}",
+            CAPACITY_FAMILY,
+            one.placement.tier,
+            one.placement.capacity.cores,
+            one.placement.capacity.memory_mib,
         )
-        if done.rowcount != 1:
-            raise Overdrawn(f"GPU {uuid}")
+        for one in takes
+    ]
+    connection.execute(_HOLD, held)
+    for one in takes:
+        for uuid in sorted(one.placement.capacity.gpus):
+            done = connection.execute(
+                update(gpus)
+                .where(gpus.c.provider == provider, gpus.c.uuid == uuid, gpus.c.job.is_(None))
+                .values(job=one.job, attempt=one.attempt)
+            )
+            if done.rowcount != 1:
+                raise Overdrawn(f"GPU {uuid}")
+
+
+def _hold(one: Take, scope: str, family: str, tier: Tier, amount: int, memory_mib: int = 0) -> dict[str, Any]:
+    of = {"job": one.job, "attempt": one.attempt, "scope": scope, "family": family, "tier": tier.value}
+    return of | {"amount": amount, "memory_mib": memory_mib}
 
 
 def give_back(unit: Unit, job: JobId, attempt: int) -> bool:

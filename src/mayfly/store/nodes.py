@@ -19,6 +19,7 @@ from mayfly.store.tables import nodes
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
+_ADD = insert(nodes)
 PRESENT = tuple(state.value for state in NodeState if state is not NodeState.GONE)
 
 
@@ -40,20 +41,30 @@ class NodeRow:
 
 
 def add(unit: Unit, rows: Sequence[NodeRow]) -> None:
-    for row in rows:
-        unit.connection.execute(
-            insert(nodes).values(
-                id=row.id,
-                group_id=row.node.group,
-                provider=row.provider,
-                instance_type=row.node.instance_type,
-                amount=codec.dump(codec.amount_data(row.amount)),
-                created_at=row.created_at,
+    if not rows:
+        return
+    unit.connection.execute(
+        _ADD,
+        [
+            {
+                "id": row.id,
+                "group_id": row.node.group,
+                "provider": row.provider,
+                "instance_type": row.node.instance_type,
+                "amount": codec.dump(codec.amount_data(row.amount)),
+                "created_at": row.created_at,
                 **_life(row.node),
-            )
-        )
-        size = row.node.instance_type
-        events.append(unit.connection, row.id, "NodeWished", row.created_at, {"instance_type": size})
+            }
+            for row in rows
+        ],
+    )
+    events.append_all(
+        unit.connection,
+        [
+            events.values_of(row.id, "NodeWished", row.created_at, {"instance_type": row.node.instance_type})
+            for row in rows
+        ],
+    )
 
 
 def get(connection: Connection, node: str) -> NodeRow | None:
