@@ -215,7 +215,7 @@ def candidate(
 
 def alike(world: World, found: Candidate) -> Candidate | None:
     """The same job once more, under a fresh name; None where its name is its own, or said in what it does."""
-    if found.understood.job.name is not None or found.understood.targets:
+    if found.understood.chosen or found.understood.targets:
         return None
     name, label, row = world.ids.name(), found.understood.job.display_name, found.row
     again = replace(

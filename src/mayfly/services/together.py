@@ -14,7 +14,7 @@ from mayfly.services.environments import Wish
 from mayfly.services.inputs import Source
 from mayfly.services.submit import Candidate, Decided
 from mayfly.services.world import World
-from mayfly.store import jobs, lineage, waiting
+from mayfly.store import jobs, waiting
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 
@@ -40,7 +40,7 @@ def wanted(world: World, found: Candidate, decided: Decided | None = None) -> Wa
     if understood.environment.tracks:
         world.mlflow.prewarm()  # a job that is likely to need it has come
     row = submit.placed(world, found, decided)
-    return Wanted(world, row, submit.owned(found), understood.sources, understood.job.name is not None)
+    return Wanted(world, row, submit.owned(found), understood.sources, understood.chosen)
 
 
 def keep(one: Wanted) -> Kept:
@@ -104,8 +104,6 @@ class Gathering:
     def write(self) -> None:
         jobs.add_all(self._unit, [row for _, row in self._new])
         for one, row in self._new:
-            if one.sources:
-                lineage.add(self._unit, row.workspace, row.job.id, inputs.links(one.sources))
-                inputs.lay(self._unit, row, one.sources, row.job.created_at)
+            inputs.trace(self._unit, row, one.sources, row.job.created_at)
         if self._new:
             self._unit.passing("job accepted")
