@@ -47,6 +47,15 @@ def test_one_without_a_name_is_not_listed_and_a_job_finds_it(azure: httpx.Client
     assert azure.put(f"{WS}/jobs/one", json=command(environmentId=made["id"])).status_code == 201
 
 
+def test_the_latest_is_found_by_a_name_with_its_prefix(azure: httpx.Client) -> None:
+    azure.put(f"{WS}/environments/one/versions/1", json={"properties": {"image": "library/python:latest"}})
+    listed = azure.get(f"{WS}/environments/azureml:one/versions", params={"$top": 1}).json()["value"]
+    assert [found["name"] for found in listed] == ["1"]
+    told = {"jobType": "Command", "command": "true", "environmentId": f"{WS}/environments/azureml:one/versions/1"}
+    answer = azure.put(f"{WS}/jobs/j", json={"properties": told})
+    assert answer.status_code == 201, answer.text
+
+
 def test_a_version_and_a_name_are_archived_and_brought_back(azure: httpx.Client) -> None:
     azure.put(f"{ENVIRONMENTS}/mine/versions/1", json=environment())
     azure.put(f"{ENVIRONMENTS}/mine/versions/1", json=environment(isArchived=True))

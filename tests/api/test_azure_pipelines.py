@@ -53,7 +53,7 @@ def test_a_step_says_in_its_own_form_how_it_runs(house: House, azure: httpx.Clie
     size = {"computeType": "AmlCompute", "properties": {"vmSize": "Standard_DS3_v2", "vmPriority": "LowPriority"}}
     azure.put(f"{WS}/computes/cpu", json={"properties": size})
     how = step(
-        limits={"job_limits_type": "Command", "timeout": "PT5M"},
+        limits={"timeout": 300},
         resources={"instance_count": 2, "shm_size": "1g"},
         distribution={"distribution_type": "PyTorch", "process_count_per_instance": 2},
         queue_settings={"job_tier": "Standard", "priority": 3},

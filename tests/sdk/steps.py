@@ -3,6 +3,8 @@
 Nothing in it knows of Mayfly. Each step that raises is written down with its reason, and the rest goes on.
 """
 
+import contextlib
+import io
 import json
 import re
 import sys
@@ -142,6 +144,11 @@ def _() -> None:
     second = ml.environments.create_or_update(Environment(name="mine", image="library/python:3"))
     assert (first.version, second.version) == ("1", "2")
     assert ml.environments.get("mine", label="latest").version == "2"
+    optional = "echo one $[[--two ${{inputs.two}}]] $[[--three ${{inputs.three}}]]"
+    inputs = {"two": Input(type="number", optional=True), "three": 3}
+    asked = command(command=optional, inputs=inputs, environment="azureml:mine@latest")
+    made = ml.jobs.create_or_update(asked)
+    assert "'two'" in made.properties["mayfly.notes"] and made.environment.endswith("mine:2"), made
     ml.environments.archive("mine", version="2")
     assert [one.version for one in ml.environments.list("mine")] == ["1"]
 
@@ -248,17 +255,20 @@ def _() -> None:
 
 @step("pipelines: one that fails names the step")
 def _() -> None:
-    broken = command(command="exit 4", environment=Environment(image=IMAGE))
+    broken = command(command="echo too late; exit 4", environment=Environment(image=IMAGE))
 
     @dsl.pipeline(compute="serverless")
     def failing():
         broken()
 
     name = ml.jobs.create_or_update(failing()).name
+    said = io.StringIO()
     try:
-        printed(lambda: ml.jobs.stream(name))
+        with contextlib.redirect_stdout(said):
+            ml.jobs.stream(name)
     except JobException as error:
         assert "exit status 4" in str(error), str(error)
+    assert "broken | too late" in said.getvalue(), said.getvalue()
     assert ml.jobs.get(name).status == "Failed"
 
 

@@ -410,3 +410,18 @@ def test_nothing_crashes_the_reader(definition: dict[str, Any]) -> None:
         assert all(fault.message and fault.code for fault in error.all_faults())
     else:
         definition_digest(normalised(job, {}))
+
+
+@pytest.mark.parametrize(
+    ("command", "written", "left"),
+    [
+        ("a $[[--x ${{inputs.x}}]] b", "a --x ${{inputs.x}} b", ""),
+        ("a $[[--y ${{inputs.y}}]] b", "a  b", "$[[--y ${{inputs.y}}]] is left out, for no input 'y' is given"),
+        ("a $[[${{inputs.x}} ${{inputs.y}}]]", "a ", "for no input 'y' is given"),
+        ("echo $[[1+1]] ${{inputs.x}}", "echo $[[1+1]] ${{inputs.x}}", ""),
+        ("echo $[[ ${{outputs.o}}", "echo $[[ ${{outputs.o}}", ""),
+    ],
+)
+def test_what_a_jobs_command_says_of_optional_inputs(command: str, written: str, left: str) -> None:
+    job = parse({**BASE, "command": command, "inputs": {"x": 1}, "outputs": {"o": None}})
+    assert (job.command, "".join(spec.notes(job)).endswith(left), bool(spec.notes(job))) == (written, True, bool(left))

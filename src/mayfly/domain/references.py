@@ -238,7 +238,8 @@ def _of_collection(text: str, below: str, workspace: WorkspaceNames | None) -> A
     collection = match["collection"].lower() if match is not None else ""
     if match is None or collection not in _COLLECTIONS:
         raise _invalid(text, "names nothing that is known here", "It ends in /data/NAME/versions/VERSION, for example.")
-    return AssetReference(match["name"], match["version"], match["label"], _COLLECTIONS[collection], workspace)
+    name = match["name"].removeprefix("azureml:")  # the SDK writes out azureml:NAME@latest with its prefix
+    return AssetReference(name, match["version"], match["label"], _COLLECTIONS[collection], workspace)
 
 
 def _registry(text: str, registry: str, rest: str) -> RegistryReference:

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from mayfly.kit.errors import Fault, Invalid, nearest
-from mayfly.kit.expressions import references
 from mayfly.spec import checks, faults, texts
 from mayfly.spec.document import escape
 from mayfly.spec.fields import Filled, Labels, Scalar, Shape, choice, show
+from mayfly.spec.fragments import FRAGMENT, inputs_in, written_out
 from mayfly.spec.job import invalid
 from mayfly.spec.models import KEYS as JOB_KEYS
 from mayfly.spec.models import Distribution, EnvironmentField, Resources, output_mode
@@ -25,7 +25,6 @@ from mayfly.spec.words import ASSET_TYPES, INPUT_MODES, LITERAL_TYPES
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,254}\Z")
 _OTHER_TYPES = ("pipeline", "parallel", "sweep", "spark", "automl", "import", "data_transfer", "flow_parallel")
 _READ_ONLY = frozenset({"$schema", "id", "creation_context", "auto_delete_setting", "intellectual_property"})
-_FRAGMENT = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 _BARE = re.compile(r"\s*inputs\.[\w-]+\s*\Z")
 """Of a fragment: an input without ${{ }}. Public files have it, and it is no expression: it stays as it is written."""
 
@@ -166,19 +165,9 @@ def coerced(port: InputPort, value: Any) -> str | int | float | bool:
     return str(value)
 
 
-def fragments(command: str, inputs: Mapping[str, InputPort], absent: frozenset[str]) -> str:
-    """`$[[ … ]]` written out, or dropped whole when one of the optional inputs in it has no value (semantics §3)."""
-
-    def fill(match: re.Match[str]) -> str:
-        used = {reference.path[1] for reference in _inputs_in(match[1])}
-        return "" if used & absent else match[1]
-
-    return _FRAGMENT.sub(fill, command)
-
-
 def notes(command: str) -> tuple[str, ...]:
     """What of a component's command does something else than it may seem."""
-    bare = [match[1].strip() for match in _FRAGMENT.finditer(command) if _BARE.match(match[1])]
+    bare = [match[1].strip() for match in FRAGMENT.finditer(command) if _BARE.match(match[1])]
     return tuple(
         f"$[[{one}]]: the command gets the text '{one}', for a value is written ${{{{{one}}}}}" for one in bare
     )
@@ -211,7 +200,7 @@ def _check(fields: Fields, named: bool) -> Iterator[Fault]:
     for name, port in fields.inputs.items():
         yield from _port(name, port)
     yield from _fragment_faults(fields)
-    without = fields.model_copy(update={"command": _FRAGMENT.sub(lambda match: match[1], fields.command)})
+    without = fields.model_copy(update={"command": written_out(fields.command, ())})
     yield from checks.command(without)
 
 
@@ -263,12 +252,12 @@ def coerced_or(port: InputPort, value: Any) -> Any:
 
 
 def _fragment_faults(fields: Fields) -> Iterator[Fault]:
-    rest = _FRAGMENT.sub("", fields.command)
+    rest = FRAGMENT.sub("", fields.command)
     if "$[[" in rest:
         yield Fault("ExpressionInvalid", "'$[[' is never closed.", "/command", "Close it with ']]'.")
         return
-    for match in _FRAGMENT.finditer(fields.command):
-        used = [reference.path[1] for reference in _inputs_in(match[1])]
+    for match in FRAGMENT.finditer(fields.command):
+        used = inputs_in(match[1])
         if not used and not _BARE.match(match[1]):
             yield Fault(
                 "ExpressionInvalid", f"'{match[0]}' names no optional input.", "/command", "Write it without $[[ ]]."
@@ -282,19 +271,13 @@ def _fragment_faults(fields: Fields) -> Iterator[Fault]:
                     "/command",
                     f"Add 'optional: true' to the input '{name}', or take it out of $[[ ]].",
                 )
-    for reference in _inputs_in(rest):
-        port = fields.inputs.get(reference.path[1])
+    for name in inputs_in(rest):
+        port = fields.inputs.get(name)
         if port is not None and port.optional and port.default is None:
+            shown = f"${{{{inputs.{name}}}}}"
             yield Fault(
                 "ExpressionMisplaced",
-                f"The input '{reference.path[1]}' is optional, so {reference} may have no value.",
+                f"The input '{name}' is optional, so {shown} may have no value.",
                 "/command",
-                f"Put it in $[[ … {reference} … ]], or give it a default.",
+                f"Put it in $[[ … {shown} … ]], or give it a default.",
             )
-
-
-def _inputs_in(text: str) -> list[Any]:
-    try:
-        return [one for one in references(text) if len(one.path) == 2 and one.path[0] == "inputs"]
-    except Invalid:
-        return []

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mayfly.kit.errors import Fault, Invalid, nearest
-from mayfly.spec.component import Component, InputPort, coerced, fragments, notes, read, wrong_value
+from mayfly.spec.component import Component, InputPort, coerced, notes, read, wrong_value
 from mayfly.spec.document import escape
 from mayfly.spec.fields import show
+from mayfly.spec.fragments import written_out
 from mayfly.spec.job import CommandJob, invalid, parse
 
 
@@ -60,7 +61,7 @@ def expand(component: Component, definition: Mapping[str, Any]) -> Expanded:
     if isinstance(given, dict):
         plain["inputs"], absent = _inputs(component, given, origins, found)
         said = notes(plain.get("command", ""))
-        plain["command"] = fragments(plain.get("command", ""), component.inputs, absent)
+        plain["command"] = written_out(plain.get("command", ""), absent)
         found += _strangers(component, given, plain["command"], "input")
     outputs = own.get("outputs", {})
     if isinstance(outputs, dict):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
+from pydantic import PrivateAttr
+
 from mayfly.kit.errors import Fault, Invalid, nearest
 from mayfly.kit.units import size_bytes
-from mayfly.spec import checks, faults, support, texts
+from mayfly.spec import checks, faults, fragments, support, texts
 from mayfly.spec.document import escape
 from mayfly.spec.models import (
     DISTRIBUTIONS,
@@ -20,7 +22,6 @@ from mayfly.spec.models import (
     TensorFlow,
 )
 from mayfly.spec.paths import LocalPath, Refers, local, refers
-from mayfly.spec.support import notes
 
 __all__ = ["CommandJob", "notes", "parse", "render_literal"]
 
@@ -30,7 +31,9 @@ _PRIORITIES = {"low": 1, "medium": 2, "high": 3}
 
 
 class CommandJob(CommandFields):
-    """What `parse` gives: every field checked, enumerations in their canonical snake_case."""
+    """What `parse` gives: every field checked, enumerations in their canonical snake_case, `$[[ … ]]` written out."""
+
+    _left_out: tuple[str, ...] = PrivateAttr(())
 
     @property
     def target_name(self) -> str | None:
@@ -113,16 +116,32 @@ def parse(definition: Mapping[str, Any]) -> CommandJob:
     """
     _check_type(definition.get("type"))
     data = _cleaned(definition)
+    left_out = _written_out(data)
     early = _early(data)
     model, found = faults.check(CommandJob, data)
     everything = [*early, *found, *texts.check(data)]
     if model is not None:
         job = cast(CommandJob, model)
+        job._left_out = left_out
         everything += checks.check(job)
         everything += support.unsupported(job)
         if not everything:
             return job
     raise invalid(everything)
+
+
+def _written_out(data: dict[str, Any]) -> tuple[str, ...]:
+    """What is to be said of what its command leaves out."""
+    command, given = data.get("command"), data.get("inputs")
+    if not isinstance(command, str):
+        return ()
+    data["command"], said = fragments.of_job(command, given if isinstance(given, dict) else {})
+    return said
+
+
+def notes(job: CommandJob) -> list[str]:
+    """What is stored and shown but has no effect yet, and what may not mean what it seems to; one sentence each."""
+    return [*job._left_out, *support.notes(job)]
 
 
 def invalid(found: list[Fault]) -> Invalid:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import yaml
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+from pydantic import AfterValidator
 
 from mayfly.api.azureml import code, pipeline
 from mayfly.api.azureml.here import WS, Here, id_of, labelled, which_of
@@ -47,6 +48,10 @@ class Collection:
     """The property that says where its files lie."""
 
 
+Asked = Annotated[str, Path(max_length=255), AfterValidator(lambda name: name.removeprefix("azureml:"))]
+"""The name of an asset that is looked for: for azureml:NAME@latest, the SDK asks with the prefix."""
+
+
 def router(here: Here) -> APIRouter:
     routes = APIRouter()
     for collection in COLLECTIONS:
@@ -82,7 +87,7 @@ def _versions(routes: APIRouter, here: Here, of: Collection) -> None:
         return _body(here, of, place, row)
 
     @routes.get(one)
-    def show(subscription: Name, group: Name, workspace: Name, name: Name, version: Name) -> Told:
+    def show(subscription: Name, group: Name, workspace: Name, name: Asked, version: Name) -> Told:
         place = Place(subscription, group, workspace)
         wanted = None if version == DEFAULT_VERSION else version
         return _body(here, of, place, assets.find(here.world, place, of.kind, name, version=wanted))
@@ -92,7 +97,7 @@ def _versions(routes: APIRouter, here: Here, of: Collection) -> None:
         subscription: Name,
         group: Name,
         workspace: Name,
-        name: Name,
+        name: Asked,
         request: Request,
         view: Annotated[str, Query(alias="listViewType")] = "ActiveOnly",
         top: Annotated[int | None, Query(alias="$top", ge=1)] = None,
@@ -118,7 +123,7 @@ def _names(routes: APIRouter, here: Here, of: Collection) -> None:
     one = f"{WS}/{of.name}/{{name}}"
 
     @routes.get(one)
-    def show(subscription: Name, group: Name, workspace: Name, name: Name) -> Told:
+    def show(subscription: Name, group: Name, workspace: Name, name: Asked) -> Told:
         return _name_body(here, of, Place(subscription, group, workspace), name)
 
     @routes.put(one)

@@ -103,6 +103,8 @@ def _limits(told: Mapping[str, Any]) -> dict[str, Any]:
     timeout = told.get("timeout")
     if timeout is None:
         return {}
+    if str(timeout).isdecimal():  # as the SDK sends {"timeout": 60} of a pipeline's step
+        return {"timeout": int(timeout)}
     match = _DURATION.match(str(timeout))
     if match is None:
         raise Invalid("DurationInvalid", f"'{timeout}' is no duration such as PT1H30M.", pointer="/limits/timeout")

@@ -228,7 +228,7 @@ def _body(here: Here, request: Request, place: Place, row: JobRow, told: BodyRow
     said = properties_of(told.body) if told is not None else _of_ours(row)
     properties = {**row.properties}
     if row.notes:
-        properties["mayfly.notes"] = " ".join(row.notes)
+        properties["mayfly.notes"] = " ".join(note if note.endswith(".") else f"{note}." for note in row.notes)
     if row.job.suspected_since is not None and not row.job.state.terminal:
         properties["mayfly.notRespondingSince"] = moment(row.job.suspected_since)
     now = {
