@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -117,3 +118,54 @@ def test_users_are_not_shared(tmp_path: Path) -> None:
 def test_nothing_left_says_so(tmp_path: Path) -> None:
     assert sandbox.probe(forbidden=("bubblewrap", "namespaces", "uid"), cache=tmp_path).name == "none"
     assert sys.executable
+
+
+_RIGHTS = r"""
+grep -E '^(NoNewPrivs|CapPrm|CapEff|CapInh|CapAmb|Groups)' /proc/self/status | tr -d '\t '
+ls /proc/$$/fd > /tmp/descriptors; echo descriptors $(cat /tmp/descriptors)
+for one in environ mem maps root/ cwd/; do
+    { ls /proc/1/$one/ || head -c 1 /proc/1/$one; } >/dev/null 2>&1 && echo open $one
+done
+for one in sys/kernel/hostname sysrq-trigger irq bus; do test -w /proc/$one && echo writable $one; done
+grep -E ' /(proc/[^ ]+|dev|sys[^ ]*|usr) ' /proc/self/mountinfo | awk '{print $5, $6}' | sed 's/,relatime//'
+unshare --user --map-root-user --mount mount -o remount,bind,rw /usr 2>/dev/null && echo remounted
+kill -9 1 2>/dev/null; touch /mine 2>/dev/null && echo mine
+touch /var/tmp/a /dev/shm/b && (exec 7<>/dev/ptmx) && umask
+"""
+
+
+@pytest.mark.parametrize("strategy", STRONG)
+def test_every_strong_way_gives_the_same_rights(nodes: Nodes, tmp_path: Path, strategy: str) -> None:
+    node = _start(nodes, strategy, tmp_path)
+    if not node:
+        return
+    nodes.server.assign(node, assignment("j", _RIGHTS))
+    nodes.server.fact(wire.Collected, "j")
+    lines = [line for line in nodes.server.log("j").splitlines() if not line.startswith("/")]
+    none = [f"Cap{kind}:0000000000000000" for kind in ("Inh", "Prm", "Eff", "Amb")]
+    assert lines == [
+        *(["Groups:"] if os.geteuid() == 0 else lines[:1]),
+        *none,
+        "NoNewPrivs:1",
+        "descriptors 0 1 2",
+        "0022",
+    ]
+    mounts = dict(line.split() for line in nodes.server.log("j").splitlines() if line.startswith("/"))
+    assert mounts["/dev"] == "rw,nosuid,nodev" and mounts["/usr"] == "ro,nosuid,nodev"
+    assert all(
+        flags.startswith("ro,nosuid,nodev") for place, flags in mounts.items() if place.startswith(("/sys", "/proc/"))
+    )
+
+
+@pytest.mark.parametrize("strategy", ["namespaces", "uid", "none"])
+def test_nothing_is_started_between_a_supervisor_and_the_shell(nodes: Nodes, tmp_path: Path, strategy: str) -> None:
+    """Where no tools are needed. In namespaces one process came before the job's own."""
+    node = _start(nodes, strategy, tmp_path)
+    if not node:
+        return
+    nodes.server.assign(node, assignment("j", "echo $$"))
+    nodes.server.fact(wire.Collected, "j")
+    (told,) = (nodes.folder(node) / "attempts").glob("j-*/process*.json")
+    assert json.loads(told.read_text())["argv"][1] == "-c"
+    if strategy == "namespaces":
+        assert nodes.server.log("j") == "2\n"

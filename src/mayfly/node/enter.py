@@ -1,13 +1,16 @@
-"""A sandbox for machines without bubblewrap: namespaces and mounts by plain system calls.
+"""A sandbox by our own system calls: namespaces, mounts, and another user.
 
-Run as a script by the supervisor, `python -I -S enter.py <what to show> -- <command>`. As root it drops to the job's
-user; else it needs unprivileged user namespaces. Only the standard library. What to show, in order:
+A supervisor's child goes into it (`enter`), so that no program is started but the job's own; to try it out it is a script
+too, `python -I -S enter.py <what to show> -- <command>`. As root it drops to the job's user; else it needs unprivileged
+user namespaces. Only the standard library, of which nothing more can be loaded once the old root is gone. What to show, in
+order:
 `--link <target> <path>`, `--read <source> <path>`, `--write <source> <path>`, `--device <source> <path>`,
 `--overlay <options, places below /old> <path>`, `--base <options> <path>` (over a folder of the old root),
-`--shm <bytes>`, `--user <uid>` (0: stay who we are), `--folder <path>`.
+`--open <path>` (an empty folder that everybody may write), `--shm <bytes>`, `--user <uid>` (0: stay who we are),
+`--folder <path>`.
 """
 
-# ruff: noqa: PTH102, PTH103, PTH112, PTH120, PTH211
+# ruff: noqa: PTH101, PTH102, PTH103, PTH112, PTH120, PTH211
 # (pathlib would cost a third of the time that this takes to start)
 
 from __future__ import annotations
@@ -17,12 +20,18 @@ import os
 import signal
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 _DETACH = 2
 _PDEATHSIG, _DUMPABLE, _NO_NEW_PRIVS = 1, 4, 38
 _KEPT_FLAGS = _NOSUID | _NODEV | _NOEXEC | 0x400 | 0x800 | 0x200000
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_OF_THE_MACHINE = ("sys", "sysrq-trigger", "irq", "bus")
+"""What of /proc steers the machine."""
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "ppc64le": 203, "s390x": 217, "riscv64": 41}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,11 +46,11 @@ def check(result: int, what: str) -> None:
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
     check(
         _libc.mount(
-            source.encode(),
-            target.encode(),
+            os.fsencode(source),
+            os.fsencode(target),
             kind.encode() if kind else None,
             ctypes.c_ulong(flags),
-            data.encode() if data else None,
+            os.fsencode(data) if data else None,
         ),
         f"mount {target}",
     )
@@ -51,22 +60,51 @@ def pivot_root(new: str, old: str) -> None:
     check(_libc.syscall(_PIVOT_ROOT[os.uname().machine], new.encode(), old.encode()), "pivot_root")
 
 
-def show(source: str, path: str, *, writable: bool, devices: bool = False) -> None:
-    """Bind `source` of the old root to `path` of the new one."""
-    source, target = "/old" + source, "/new" + path
-    if os.path.isdir(source):
-        os.makedirs(target, 0o755, exist_ok=True)
-    else:
-        os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-        if not os.path.lexists(target):
-            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-    mount(source, target, None, _BIND | _REC)
-    narrow(target, writable, devices)
-    for below in mounts_below(target):  # a remount reaches one mount only, and /sys has many
-        try:
-            narrow(below, writable, devices)
-        except OSError:
-            mount("tmpfs", below, "tmpfs", _NOSUID | _NODEV | _RDONLY)
+class Root:
+    """The new root, made below /new while the machine's own is seen below /old."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[bool, bool]] = {}
+        """What was mounted on purpose: whether it may be written, and whether it holds devices."""
+
+    def mount(self, kind: str, path: str, flags: int, data: str | None = None) -> None:
+        """A file system of its own."""
+        os.makedirs("/new" + path, 0o755, exist_ok=True)
+        mount(kind, "/new" + path, kind, flags, data)
+        self._made["/new" + path] = (True, True)
+
+    def cover(self, path: str) -> None:
+        """What only its owner may write is read-only even to him."""
+        if os.access("/new" + path, os.W_OK):
+            mount("/new" + path, "/new" + path, None, _BIND | _REC)
+            narrow("/new" + path, False, False)
+            self._made["/new" + path] = (False, False)
+
+    def show(self, source: str, path: str, *, writable: bool, devices: bool = False) -> None:
+        """Bind `source` of the old root to `path` of the new one."""
+        source, target = "/old" + source, "/new" + path
+        if os.path.isdir(source):
+            os.makedirs(target, 0o755, exist_ok=True)
+        else:
+            os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+            if not os.path.lexists(target):
+                os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        mount(source, target, None, _BIND | _REC)
+        narrow(target, writable, devices)
+        self._made[target] = (writable, devices)
+
+    def narrow_below(self) -> None:
+        """What came along with the folders that were shown: a remount reaches one mount only, and /sys has many."""
+        for place in mounts("/new/"):
+            above = os.path.dirname(place)
+            while above not in self._made and above != "/":
+                above = os.path.dirname(above)
+            if place in self._made or above not in self._made:
+                continue
+            try:
+                narrow(place, *self._made[above])
+            except OSError:
+                mount("tmpfs", place, "tmpfs", _NOSUID | _NODEV | _RDONLY)
 
 
 def narrow(target: str, writable: bool, devices: bool) -> None:
@@ -75,27 +113,26 @@ def narrow(target: str, writable: bool, devices: bool) -> None:
     mount("none", target, None, flags)
 
 
-def mounts_below(target: str) -> list[str]:
-    """The mounts that came along with a folder, outermost first. Where one hides another of the same place, it is named
-    once."""
+def mounts(start: str) -> list[str]:
+    """The mounts below it, outermost first. Where one hides another of the same place, it is named once."""
     descriptor = os.open("/new/proc/self/mountinfo", os.O_RDONLY)
     told = b""
     while part := os.read(descriptor, 1 << 20):
         told += part
     os.close(descriptor)
-    start = os.fsencode(target) + b"/"
-    found = []
+    found: dict[str, None] = {}
     for line in told.splitlines():
         place = line.split(b" ")[4]
         for code in (b" ", b"\t", b"\n", b"\\"):
             place = place.replace(b"\\%03o" % code[0], code)
-        if place.startswith(start) and os.fsdecode(place) not in found:
-            found.append(os.fsdecode(place))
-    return found
+        if place.startswith(os.fsencode(start)):
+            found[os.fsdecode(place)] = None
+    return list(found)
 
 
-def build(told: list[list[str]]) -> None:
+def build(told: Sequence[Sequence[str]]) -> None:
     """Make the new root and go there. Runs as the first process of the new PID namespace."""
+    before = os.umask(0o022)
     mount("none", "/", None, _REC | _PRIVATE)
     mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=0755")
     os.mkdir("/tmp/old")
@@ -103,52 +140,63 @@ def build(told: list[list[str]]) -> None:
     pivot_root("/tmp", "/tmp/old")
     os.chdir("/")
     mount("tmpfs", "/new", "tmpfs", _NOSUID | _NODEV, "mode=0755")
-    os.makedirs("/new/dev/shm")
-    os.mkdir("/new/proc")
-    mount("proc", "/new/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
-    mount("tmpfs", "/new/dev", "tmpfs", _NOSUID, "mode=0755")
+    root = Root()
+    root.mount("proc", "/proc", _NOSUID | _NODEV | _NOEXEC)
+    for name in _OF_THE_MACHINE:
+        root.cover(f"/proc/{name}")
+    root.mount("tmpfs", "/dev", _NOSUID | _NODEV, "mode=0755")
+    root.mount("devpts", "/dev/pts", _NOSUID | _NOEXEC, "newinstance,ptmxmode=0666,mode=620")
     os.mkdir("/new/dev/shm")
     for name in _DEVICES:
-        show(f"/dev/{name}", f"/dev/{name}", writable=True, devices=True)
-    for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        root.show(f"/dev/{name}", f"/dev/{name}", writable=True, devices=True)
+    for name, target in (
+        ("fd", "/proc/self/fd"),
+        ("stdin", "fd/0"),
+        ("stdout", "fd/1"),
+        ("stderr", "fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ):
         os.symlink(target, f"/new/dev/{name}")
     if os.path.isdir("/old/sys"):
-        show("/sys", "/sys", writable=False)
+        root.show("/sys", "/sys", writable=False)
     for kind, *rest in told:
-        _apply(kind, rest)
+        _apply(root, kind, rest)
+    root.narrow_below()
     os.chdir("/new")
     pivot_root("/new", "/new")
     check(_libc.umount2(b".", _DETACH), "umount")
     os.chdir("/")
+    os.umask(before)
 
 
-def _apply(kind: str, rest: list[str]) -> None:
+def _apply(root: Root, kind: str, rest: list[str]) -> None:
     if kind == "--link":
         os.symlink(rest[0], "/new" + rest[1])
     elif kind in ("--read", "--write", "--device"):
-        show(rest[0], rest[1], writable=kind != "--read", devices=kind == "--device")
+        root.show(rest[0], rest[1], writable=kind != "--read", devices=kind == "--device")
+    elif kind == "--open":
+        os.makedirs("/new" + rest[0], exist_ok=True)
+        os.chmod("/new" + rest[0], 0o1777)
     elif kind == "--shm":
-        mount("tmpfs", "/new/dev/shm", "tmpfs", _NOSUID | _NODEV, f"mode=1777,size={rest[0]}")
+        root.mount("tmpfs", "/dev/shm", _NOSUID | _NODEV, f"mode=1777,size={rest[0]}")
     elif kind == "--overlay":
-        os.makedirs("/new" + rest[1], 0o755, exist_ok=True)
-        mount("overlay", "/new" + rest[1], "overlay", _NOSUID | _NODEV, rest[0])
+        root.mount("overlay", rest[1], _NOSUID | _NODEV, rest[0])
     elif kind == "--base":
         mount("overlay", "/old" + rest[1], "overlay", _NOSUID | _NODEV, rest[0])
 
 
-def become(uid: int, folder: str, command: list[str]) -> None:
-    """The job's own process: its user, its folder, its command."""
+def become(uid: int, folder: str) -> None:
+    """The job's user, in its folder, with no rights beyond its own and no way to more."""
     os.chdir(folder)
     if uid:
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
-    _libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
+    check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     if uid:
         _libc.prctl(_DUMPABLE, 1, 0, 0, 0)  # else /proc/self stays root's, and the map could not be written
         check(_libc.unshare(_NEWUSER), "unshare")
         map_to_itself(uid, uid)
-    os.execve(command[0], command, os.environ)
 
 
 def map_to_itself(uid: int, gid: int) -> None:
@@ -167,13 +215,14 @@ def wait_for(child: int) -> int:
             return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def read_arguments(arguments: list[str]) -> tuple[list[list[str]], int, str, list[str]]:
-    told, uid, folder = [], 0, "/"
+def read_arguments(arguments: Sequence[str]) -> tuple[list[list[str]], int, str]:
+    told: list[list[str]] = []
+    uid, folder = 0, "/"
     place = 0
-    while arguments[place] != "--":
+    while place < len(arguments):
         kind = arguments[place]
-        count = 1 if kind in ("--shm", "--user", "--folder") else 2
-        rest = arguments[place + 1 : place + 1 + count]
+        count = 1 if kind in ("--open", "--shm", "--user", "--folder") else 2
+        rest = list(arguments[place + 1 : place + 1 + count])
         if kind == "--user":
             uid = int(rest[0])
         elif kind == "--folder":
@@ -181,11 +230,13 @@ def read_arguments(arguments: list[str]) -> tuple[list[list[str]], int, str, lis
         else:
             told.append([kind, *rest])
         place += 1 + count
-    return told, uid, folder, arguments[place + 1 :]
+    return told, uid, folder
 
 
-def main(arguments: list[str]) -> int:
-    told, uid, folder, command = read_arguments(arguments)
+def enter(arguments: Sequence[str], run: Callable[[], None]) -> int:
+    """Call `run`, which becomes the command, in the sandbox; the command's exit status, 125 where there is no sandbox:
+    then standard error says why."""
+    told, uid, folder = read_arguments(arguments)
     me, group = os.geteuid(), os.getegid()
     check(_libc.unshare(_NEWNS | _NEWPID | _NEWIPC | _NEWUTS | (0 if me == 0 else _NEWUSER)), "unshare")
     if me:
@@ -196,9 +247,11 @@ def main(arguments: list[str]) -> int:
     try:
         _libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         build(told)
+        _libc.prctl(_DUMPABLE, 0, 0, 0, 0)  # the job looks at nothing of this process, even as the same user
         child = os.fork()
         if child == 0:
-            become(uid, folder, command)
+            become(uid, folder)
+            run()
         os._exit(wait_for(child))
     except Exception as error:  # noqa: BLE001  (whatever it was must be told before the process is gone)
         os.write(2, f"The sandbox could not be made: {error!r}\n".encode())
@@ -207,4 +260,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    at = sys.argv.index("--")
+    sys.exit(enter(sys.argv[1:at], lambda: os.execve(sys.argv[at + 1], sys.argv[at + 1 :], os.environ)))

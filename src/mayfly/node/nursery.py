@@ -10,6 +10,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from mayfly.node.supervisor import ROOM
+
 _SCRIPT = Path(__file__).with_name("supervisor.py")
 
 
@@ -57,7 +59,7 @@ class Nursery:
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
                     cwd="/",
-                    env={name: value for name, value in os.environ.items() if name.startswith("MAYFLY_KILL_")},
+                    env={name: value for name, value in os.environ.items() if name.startswith("MAYFLY_KILL_")} | ROOM,
                 )
         return self._ask
 

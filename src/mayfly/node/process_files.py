@@ -13,8 +13,9 @@ from mayfly.node.folders import AttemptFolder
 from mayfly.node.inputs import COPIED
 from mayfly.node.limits import Group
 from mayfly.node.materialise import Materialised
-from mayfly.node.processes import MARKER, boot_id
+from mayfly.node.processes import boot_id
 from mayfly.node.sandbox import Enclosure, Overlay, Room, write_etc
+from mayfly.node.supervisor import MARKER
 from mayfly.node.workplace import USER, Workplace
 from mayfly.wire.agent import Assignment, Go
 
@@ -56,6 +57,8 @@ def write_process_files(
         spec = {
             "argv": argv,
             "environment": {**environment, MARKER: mark},
+            "entered": enclosure.entered,
+            "waits": bool(enclosure.prefix),
             "folder": str(folder.code) if not enclosure.depth else str(folder.root),
             "log": str(folder.root / process.log),
             "record": str(folder.exit(process.index)),

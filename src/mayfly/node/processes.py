@@ -8,8 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-MARKER = "MAYFLY_PROCESS"
-"""Every process of a job carries this variable; it finds those that left their parents, where no cgroup does."""
+from mayfly.node.supervisor import MARKER
 
 
 def boot_id() -> str:

@@ -1,8 +1,8 @@
-"""What a job sees of the machine. Four strategies, the strongest that works here is taken.
+"""What a job sees of the machine. Four strategies, the first that works here is taken.
 
-`bubblewrap` and `namespaces`: mount, PID, IPC, UTS and user namespaces of its own; of the disk only the system, its
-interpreter and its environment (read-only) and its own folders. `uid`: another user, where the agent is root.
-`none`: nothing; the record says so. The network is shared in all of them.
+`bubblewrap`, and `namespaces` by our own system calls: mount, PID, IPC, UTS and user namespaces of its own; of the disk only
+the system, its interpreter and its environment (read-only) and its own folders. `uid`: another user, where the agent is
+root. `none`: nothing; the record says so. The network is shared in all of them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ _NETWORK = ("resolv.conf", "hosts")
 _OWN = ("/proc", "/sys", "/dev", "/tmp")
 """Shown of the machine, or made, whatever an image has there."""
 LAUNCHER = ("/bin/sh", "-c", 'echo >&9; read -r go <&8 || exit 125; exec 8<&- 9>&-; exec "$@"', "sh")
-"""Says that the sandbox stands, waits until it may (see `supervisor.py`), then becomes the command."""
+"""Says that the sandbox stands, waits until it may, then becomes the command; `supervisor.become_command` for who comes out of
+the tools."""
 _LOADER = re.compile(
     r"(LD_\w+|MALLOC_\w+|LIBMOUNT_\w+|GLIBC_TUNABLES|GCONV_PATH|GETCONF_DIR|LOCPATH|NLSPATH|HOSTALIASES|LOCALDOMAIN"
     r"|RESOLV_HOST_CONF|RES_OPTIONS|TZDIR)\Z",
@@ -110,23 +111,34 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
-    """How to start a command in its room: what stands before it, and how many processes lie between the first one and
-    the job's own."""
+    """How to start a command in its room: the tools that stand before it, and how many processes lie between the first one
+    and the job's own."""
 
     prefix: tuple[str, ...]
     depth: int = 0
     drop_uid: int = 0
     tmp: str = "/tmp"
+    entered: tuple[str, ...] = ()
+    """What `enter.py` is told, where no tools are needed: the supervisor's child goes in by itself."""
 
     def around(self, command: Sequence[str], variables: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-        """What to start, and with which variables. The tools that make the sandbox run outside of it and with the
+        """What to start, and with which variables. Tools that make the sandbox run outside of it and with the
         agent's rights, so what a job sets for the loader gets its name only inside, as the last thing."""
+        if not self.prefix:
+            return list(command), dict(variables)
         held = sorted(name for name in variables if _LOADER.match(name))
         names = "".join(f'export {name}="${_LATER}{name}"; unset {_LATER}{name}; ' for name in held)
         shell, option, words, zero = LAUNCHER
         launcher = (shell, option, words.replace('exec "$@"', names + 'exec "$@"'), zero)
         given = {_LATER + name if name in held else name: value for name, value in variables.items()}
         return [*self.prefix, *launcher, *command], given
+
+    def trial(self, *command: str) -> list[str]:
+        """A program that runs the command in it at once: to find out whether it works here."""
+        if not self.entered:
+            return [*self.prefix, *command]
+        python, script = os.path.realpath(sys.executable), str(Path(__file__).with_name("enter.py"))
+        return [python, "-I", "-S", script, *self.entered, "--", *command]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +159,7 @@ class Strategy:
         if self.name == "bubblewrap":
             return _bubblewrap(self.tools, room)
         if self.name == "namespaces":
-            return _namespaces(self.tools, room)
+            return _namespaces(room)
         if self.name == "uid":
             return Enclosure((), 0, room.uid, str(room.tmp))
         return Enclosure((), 0, 0, str(room.tmp))
@@ -156,14 +168,14 @@ class Strategy:
 def probe(
     search: str | None = None, is_root: bool | None = None, forbidden: Sequence[str] = (), cache: Path | None = None
 ) -> Strategy:
-    """The strongest strategy that works here, each tried by running `true` in it. `forbidden` names those not to try.
+    """The first strategy that works here, each tried by running `true` in it. `forbidden` names those not to try.
     `cache` and the interpreter must be reachable for another user before `uid` is taken."""
     root = os.geteuid() == 0 if is_root is None else is_root
     names = ("bwrap", "setpriv", "unshare", "mount")
     tools = {name: path for name in names if (path := shutil.which(name, path=search))}
     for strategy in (
         Strategy("bubblewrap", True, root, tools),
-        Strategy("namespaces", True, root, {**tools, "python": os.path.realpath(sys.executable)}),
+        Strategy("namespaces", True, root, tools),
         Strategy("uid", False, True, {}),
     ):
         if strategy.name not in forbidden and _works(strategy, root, cache):
@@ -174,7 +186,9 @@ def probe(
 
 def _overlays(strategy: Strategy, root: bool, cache: Path) -> bool:
     """Tried by writing through one, as the job's user. What the options of a mount cannot say is not tried."""
-    if not strategy.remaps or any(sign in str(cache) for sign in ',:\\"') or "mount" not in strategy.tools:
+    if not strategy.remaps or any(sign in str(cache) for sign in ',:\\"'):
+        return False
+    if strategy.name == "bubblewrap" and "mount" not in strategy.tools:
         return False
     cache.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="overlay-", dir=cache))
@@ -185,7 +199,7 @@ def _overlays(strategy: Strategy, root: bool, cache: Path) -> bool:
             place.mkdir()
             place.chmod(0o777)
         room = Room(scratch, (), (), scratch, Path("/etc"), Path("/"), uid=60000 if root else 0, overlay=overlay)
-        argv = [*strategy.enclose(room).prefix, "/bin/sh", "-c", f"echo written > '{overlay.lower}/file'"]
+        argv = strategy.enclose(room).trial("/bin/sh", "-c", f"echo written > '{overlay.lower}/file'")
         done = subprocess.run(argv, capture_output=True, timeout=10, check=False)
         return done.returncode == 0 and (overlay.upper / "file").exists() and not (overlay.lower / "file").exists()
     except (OSError, subprocess.SubprocessError):
@@ -204,8 +218,8 @@ def _works(strategy: Strategy, root: bool, cache: Path | None) -> bool:
         return root and _works_as_another_user(cache)
     scratch = Path(cache or "/tmp")
     room = Room(scratch, (scratch,), (), scratch, Path("/etc"), scratch, uid=60000 if root else 0)
-    argv = [*strategy.enclose(room).prefix, "/bin/true"]
     try:
+        argv = strategy.enclose(room).trial("/bin/true")
         return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
@@ -323,10 +337,9 @@ def _parents(places: Sequence[Path]) -> list[str]:
     return sorted(found - {"/tmp"})
 
 
-def _namespaces(tools: Mapping[str, str], room: Room) -> Enclosure:
-    system = _told(system_mounts())
+def _namespaces(room: Room) -> Enclosure:
     overlay = ["--overlay", room.overlay.options("/old"), str(room.overlay.lower)] if room.overlay is not None else []
-    return _entered(tools["python"], system, room, overlay)
+    return _entered([*_told(system_mounts()), "--open", "/var/tmp"], room, overlay)
 
 
 def _image(room: Room, root: Path) -> Enclosure:
@@ -335,7 +348,7 @@ def _image(room: Room, root: Path) -> Enclosure:
     places = [Path("/tmp"), *(seen for _, seen in room.readable), *room.writable]
     found = [*over, *_told(image_mounts(root.resolve(), places, writable=room.overlay is not None))]
     found += _told([("read", f"/etc/{name}", f"/etc/{name}") for name in _NETWORK if Path("/etc", name).exists()])
-    return _entered(os.path.realpath(sys.executable), found, room)
+    return _entered(found, room)
 
 
 def image_mounts(root: Path, places: Sequence[Path], *, writable: bool) -> list[tuple[str, str, str]]:
@@ -368,20 +381,20 @@ def _told(mounts: Sequence[tuple[str, str, str]]) -> list[str]:
     return found
 
 
-def _entered(python: str, system: Sequence[str], room: Room, last: Sequence[str] = ()) -> Enclosure:
-    argv = [python, "-I", "-S", str(Path(__file__).with_name("enter.py")), *system]
+def _entered(system: Sequence[str], room: Room, last: Sequence[str] = ()) -> Enclosure:
+    told = [*system]
     for name in ("passwd", "group"):
         if (room.etc / name).exists():
-            argv += ["--read", str(room.etc / name), f"/etc/{name}"]
-    argv += ["--write", str(room.tmp.resolve()), "/tmp"]
+            told += ["--read", str(room.etc / name), f"/etc/{name}"]
+    told += ["--write", str(room.tmp.resolve()), "/tmp"]
     for source, seen in room.readable:
-        argv += ["--read", str(source.resolve()), str(seen)]
+        told += ["--read", str(source.resolve()), str(seen)]
     for place in room.writable:
-        argv += ["--write", str(place.resolve()), str(place)]
-    argv += last
-    argv += ["--shm", str(room.shm_mib << 20), "--user", str(room.uid)]
+        told += ["--write", str(place.resolve()), str(place)]
+    told += last
+    told += ["--shm", str(room.shm_mib << 20), "--user", str(room.uid)]
     if room.gpus:
         for device in sorted(Path("/dev").glob("nvidia*")):
-            argv += ["--device", str(device), str(device)]
-    argv += ["--folder", str(room.working), "--"]
-    return Enclosure(tuple(argv), 2)
+            told += ["--device", str(device), str(device)]
+    told += ["--folder", str(room.working)]
+    return Enclosure((), 2, entered=tuple(told))

@@ -40,7 +40,7 @@ DATA_STEPS: tuple[str, ...] = (
 """The agent's, of attempts with inputs that lie elsewhere, checkpoints, or outputs that belong outside."""
 
 SUPERVISOR_STEPS: tuple[str, ...] = ("prepared", "supervising", "reaped", "recorded")
-"""A supervisor's; `node/supervisor.py` names them itself because it imports nothing of ours."""
+"""A supervisor's; `node/supervisor.py` names them itself because it imports next to nothing of ours."""
 
 NURSERY_STEPS: tuple[str, ...] = ("asked", "forked")
 """Of the process that forks supervisors, named there too."""

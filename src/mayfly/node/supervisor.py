@@ -1,7 +1,7 @@
 """The parent of one process of a job: opens its log, starts it, waits, and leaves a record of how it ended.
 
-In a session of its own and outside the sandbox. It needs nothing of Mayfly and nobody's help: the agent and the server may
-die meanwhile. Only the standard library.
+In a session of its own and outside the sandbox. It needs nobody's help: the agent and the server may die meanwhile. Only the
+standard library, and `enter.py`.
 
 Supervisors are forked by a *nursery*, so that the start of a job does not wait for an interpreter: run as a script,
 `python -I -S supervisor.py <number of a socket> <node's folder>`, by an agent, which it never outlives. It has one thread and
@@ -9,11 +9,12 @@ knows nothing of any job. Each message on the socket is the path of a process fi
 the supervisor's standard output and error, the one that it hears its grant on, then those that it keeps; the answer is its
 pid and when it began.
 
-A supervisor first makes the sandbox, in which a launcher waits. A byte is the grant: it begins, says so durably, and lets the
-launcher become the command. If the other end is closed before, nothing ever began.
+A supervisor first makes the sandbox, in which what will be the command waits. A byte is the grant: it begins, says so
+durably, and lets that become the command. If the other end is closed before, nothing ever began.
 
-The process file (JSON): argv, environment, folder, log, record, pids, timeout_s, grace_s, drop_uid, depth (processes
-between the first one and the job's own), cgroups (files to write the process's pid into), oom (file with an
+The process file (JSON): argv, environment, entered (what `enter.py` is told of the sandbox; empty: there is none, or the argv
+makes it), waits (whether the argv brings a launcher that waits inside), folder, log, record, pids, timeout_s, grace_s,
+drop_uid, depth (processes between the first one and the job's own), cgroups (files to write the process's pid into), oom (file with an
 `oom_kill <n>` line, or ""), boot_id. Its own standard output gets a line once it has begun, then the pid of the job's
 process.
 SIGTERM means: end it politely, then firmly. The record (JSON): code (128 + n for signal n), oom, timed_out, stopped,
@@ -34,10 +35,19 @@ import socket
 import sys
 import time
 
+if __name__ == "__main__":  # started with nothing but the standard library in reach
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
+
+from mayfly.node.enter import enter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost a fifth of the time to start
     from typing import Any
 
+MARKER = "MAYFLY_PROCESS"
+"""Every process of a job carries this variable; it finds those that left their parents, where no cgroup does."""
+ROOM = {"MAYFLY_ROOM": "x" * 1000}
+"""What a nursery has in its own, for its children's children to write a mark over (`bear`)."""
 _PDEATHSIG = 1
 _SUBREAPER = 36
 _LONGEST_POLL_S = 86400.0
@@ -45,9 +55,11 @@ _LONGEST_POLL_S = 86400.0
 _MOST_KEPT = 8
 """Descriptors in one message."""
 _READY_FD = 9
-"""Where the innermost launcher says that the sandbox stands."""
+"""Where the innermost process says that the sandbox stands."""
 _GATE_FD = 8
 """Where it hears that it may become the command."""
+_NEVER_RAN = b"!"
+"""Said there when it could not."""
 
 
 def passing(point: str) -> None:
@@ -111,6 +123,24 @@ def start_time(pid: int) -> int:
             return int(file.read().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def children(pid: int) -> list[int]:
+    """Of a process of one thread."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return [child for child, parent in parents().items() if parent == pid]
+
+
+def has_children() -> bool:
+    """Whether anything is below us, dead or alive: what loses its parent there becomes our child."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def parents() -> dict[int, int]:
@@ -184,11 +214,41 @@ def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, parent: in
         if os.getppid() != parent:
             os._exit(137)
         os.chdir(spec["folder"])
-        os.execve(spec["argv"][0], spec["argv"], spec["environment"])
+        if spec["entered"]:
+            bear(spec["environment"])
+            os._exit(enter(spec["entered"], lambda: become_command(spec)))
+        if spec["waits"]:
+            os.execve(spec["argv"][0], spec["argv"], spec["environment"])
+        become_command(spec)
     except OSError as error:
         os.write(2, f"The command could not be started: {error}\n".encode())
     finally:
         os._exit(127)
+
+
+def bear(environment: dict[str, str]) -> None:
+    """Be found as what is started for a job is: its mark is written over the environment that the nursery began with."""
+    mark = os.fsencode(f"{MARKER}={environment[MARKER]}") + b"\0"
+    with open("/proc/self/stat", "rb") as file:
+        start, end = map(int, file.read().rpartition(b")")[2].split()[47:49])
+    if len(mark) <= end - start:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, mark, len(mark))
+
+
+def become_command(spec: dict[str, Any]) -> None:
+    """Say that the sandbox stands, and wait until it may be. Never returns."""
+    os.write(_READY_FD, b"\n")
+    if not os.read(_GATE_FD, 1):
+        os._exit(125)
+    os.close(_GATE_FD)
+    os.set_inheritable(_READY_FD, False)
+    try:
+        os.execve(spec["argv"][0], spec["argv"], spec["environment"])
+    except OSError as error:
+        os.write(_READY_FD, _NEVER_RAN)
+        os.write(2, f"The command could not be started: {error}\n".encode())
+    os._exit(127)
 
 
 class Supervision:
@@ -263,22 +323,34 @@ class Supervision:
         while True:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == self.child:
+                os.set_blocking(ready, False)
+                self._hear(ready, pids)
                 return status, usage
             if pid:
                 continue
             for descriptor, _event in poller.poll(self._patience_ms()):
                 if descriptor == ready:
                     poller.unregister(ready)
-                    pids["inner"] = self.inner = self._find_inner()
-                    self.started = bool(os.read(ready, 1))  # last: a stop that comes now must find whom to tell
-                    write_whole(self.spec["pids"], pids)
-                    self._tell(str(self.inner))
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                    self._hear(ready, pids)
                     if self.stopped:
                         self._terminate()
                 else:
                     os.read(wake, 4096)
             self._deadlines()
+
+    def _hear(self, ready: int, pids: dict[str, Any]) -> None:
+        """What the innermost process has said, if anything: that it will be the command, or that it could not."""
+        try:
+            said = os.read(ready, 16)
+        except BlockingIOError:
+            return
+        if said and not self.inner:
+            pids["inner"] = self.inner = self._find_inner()
+            self.started = True  # last: a stop that comes now must find whom to tell
+            write_whole(self.spec["pids"], pids)
+            self._tell(str(self.inner))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        self.started = self.started and _NEVER_RAN not in said
 
     def _tell(self, line: str) -> None:
         """The agent, if it is still there."""
@@ -317,7 +389,7 @@ class Supervision:
         """The job's own first process, below the launchers of the sandbox: the deepest only child."""
         pid = self.child
         for _ in range(self.spec["depth"]):
-            below = [child for child, parent in parents().items() if parent == pid]
+            below = children(pid)
             if len(below) != 1:
                 break
             pid = below[0]
@@ -334,6 +406,8 @@ class Supervision:
     def _kill_tree(self) -> None:
         """SIGKILL to everything below us until nothing is left but what we have to reap."""
         for _ in range(200):
+            if not has_children():
+                return
             alive = [pid for pid in descendants(os.getpid()) if _state(pid) not in ("Z", "X", "")]
             if not alive:
                 return
