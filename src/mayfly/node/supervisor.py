@@ -14,9 +14,9 @@ durably, and lets that become the command. If the other end is closed before, no
 
 The process file (JSON): argv, environment, entered (what `enter.py` is told of the sandbox; empty: there is none, or the argv
 makes it), waits (whether the argv brings a launcher that waits inside), folder, log, record, pids, timeout_s, grace_s,
-drop_uid, depth (processes between the first one and the job's own), cgroups (files to write the process's pid into), oom (file with an
-`oom_kill <n>` line, or ""), boot_id. Its own standard output gets a line once it has begun, then the pid of the job's
-process.
+drop_uid, depth (processes between the first one and the job's own), cgroups (files to write the process's pid into), oom
+(file with an `oom_kill <n>` line, or ""), boot_id. Its own standard output gets a line once it has begun, then the pid of
+the job's process.
 SIGTERM means: end it politely, then firmly. The record (JSON): code (128 + n for signal n), oom, timed_out, stopped,
 started (whether the sandbox reached the command), at_boottime_ns, wall_s, cpu_s.
 """
@@ -245,7 +245,7 @@ def become_command(spec: dict[str, Any]) -> None:
     os.set_inheritable(_READY_FD, False)
     try:
         os.execve(spec["argv"][0], spec["argv"], spec["environment"])
-    except OSError as error:
+    except (OSError, ValueError) as error:
         os.write(_READY_FD, _NEVER_RAN)
         os.write(2, f"The command could not be started: {error}\n".encode())
     os._exit(127)
