@@ -3,10 +3,9 @@ step found out is on the disk before it is reported, so a restarted agent walks 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -14,18 +13,16 @@ from typing import Any
 import msgspec
 
 from mayfly.kit.errors import MayflyError, Unavailable
-from mayfly.node import plan, uids
+from mayfly.node import plan
 from mayfly.node.checkpoints import Checkpoints
 from mayfly.node.collect import Collected, collect
 from mayfly.node.disk import read_json, write_json, write_whole
-from mayfly.node.inputs import remount
 from mayfly.node.journal import Journal
-from mayfly.node.launch import Ending, Supervised
-from mayfly.node.limits import Group
+from mayfly.node.launch import Ending
 from mayfly.node.logs import LogFile, LogShipper
 from mayfly.node.materialise import Materialised, Means, materialise
 from mayfly.node.mounts import Mount
-from mayfly.node.process_files import marker, write_process_files
+from mayfly.node.process_group import ProcessGroup
 from mayfly.node.processes import boottime_ns
 from mayfly.node.sampling import Meter
 from mayfly.node.server import Stopped, persistently, sentence
@@ -51,7 +48,6 @@ class Attempt:
     def __init__(self, assignment: Assignment, around: Workplace, gone: Callable[[Fence], None]) -> None:
         self.assignment, self.fence = assignment, assignment.fence
         self.folder = around.node.attempt(assignment.fence)
-        self.group: Group | None = None
         self.running = False
         """Whether its processes may be sampled."""
         self._open = False
@@ -64,15 +60,12 @@ class Attempt:
         self._stop_reason: str | None = None
         self._discard = threading.Event()
         self._tool: subprocess.Popen[bytes] | None = None
-        self._supervised: list[Supervised] = []
+        self._processes = ProcessGroup(assignment, self.folder, around)
         self._endings: dict[int, Ending] = {}
         self._pids: dict[int, int] = {}
-        self._uid, self._uid_lock = 0, -1
         self._shipper: LogShipper | None = None
         self.journal: Journal | None = None
         """Of its tracking calls, from its start on this agent."""
-        self._prepared: Go | None = None
-        """The grant that its sandboxes were made for."""
         self._mount = Mount(around.node, self.folder)
         self._checkpoints: Checkpoints | None = None
         self._thread = threading.Thread(target=self._run, name=f"attempt-{self.fence.job}", daemon=True)
@@ -110,8 +103,8 @@ class Attempt:
 
     def sample(self, *, last: bool = False) -> None:
         """Report what it uses now, or, when nothing of it runs any more, what it has used."""
-        pids = [] if last else [pid for one in self._supervised for pid in one.members()]
-        use = self._meter.read(self.group, pids, disk_now=last)
+        pids = [] if last else [pid for one in self._processes.supervised for pid in one.members()]
+        use = self._meter.read(self._processes.limits, pids, disk_now=last)
         self._report(wire.Sample, **use)
 
     def checkpoint(self) -> threading.Event | None:
@@ -137,10 +130,10 @@ class Attempt:
         """The walk cannot go on: nothing of the job runs after this, and the server hears the end of it."""
         self._opens(False)
         if not self.folder.record("launch").exists():
-            self._abandon()
+            self._processes.abandon()
             self._report(wire.PreparationFailed, code="NodeFault", message=why)
             return
-        self._kill()
+        self._processes.kill()
         exits = (wire.ProcessExit(process=0, code=137),)
         self._report(wire.Exited, exits=exits, before_stop=False, lost=why, lost_code="NodeFault")
         self._report(wire.Collected, code="NodeFault", message=why)
@@ -168,7 +161,7 @@ class Attempt:
             self._launched(ready)
             self._watch()
         else:
-            self._abandon()
+            self._processes.abandon()
         self._stop_checkpoints()
         self._exited()
         self._logs_acknowledged()
@@ -265,55 +258,18 @@ class Attempt:
         if self.assignment.node_count == 1 and not any(self.folder.record(name).exists() for name in ("go", "stop")):
             known = read_json(self.folder.record("ready")) or {}
             go = Go(peers=(Peer(address=known["address"], ports=tuple(known["ports"])),))
-            processes = plan.processes(self.assignment, go)
-            self._prepare(ready, go, processes, self._enter(processes))
-
-    def _enter(self, processes: Sequence[plan.Process]) -> Group:
-        """Its user, its limits, and who looks after each of its processes."""
-        self._take_uid()
-        self.group = self._around.machine.make(self.group_name, self.assignment.limits)
-        self._supervised = [
-            Supervised(self.folder, process.index, self._marker(process.index)) for process in processes
-        ]
-        return self.group
-
-    def _prepare(self, ready: Materialised, go: Go, processes: Sequence[plan.Process], group: Group) -> None:
-        """All of the launch but the commands: their sandboxes stand, and wait."""
-        remount(self.assignment, self.folder, self._mount, ready.streamed, self._around.keep)
-        write_process_files(self._around, self.assignment, self.folder, processes, ready, group, go, self._uid)
-        for one in self._supervised:
-            one.prepare(self._around.nursery, self._kept)
-        self._prepared = go
-
-    def _abandon(self) -> None:
-        """Nothing of what was prepared will run, and no empty log is left of it."""
-        for one in self._supervised:
-            one.abandon()
-        for process in plan.processes(self.assignment, self._prepared) if self._prepared else ():
-            log = self.folder.root / process.log
-            if log.exists() and not log.stat().st_size:
-                log.unlink()
-        self._supervised, self._prepared = [], None
+            self._processes.prepare(ready, go, self._mount)
 
     def _launched(self, ready: Materialised) -> None:
         go, first = self._grant(), not self.folder.record("launch").exists()
         processes = plan.processes(self.assignment, go)
         for process in processes:
             self._ship(process.log)
-        if self._prepared != go:
-            self._abandon()
-            group = self._enter(processes)
-            if first or not all(one.ever_began for one in self._supervised):
-                self._prepare(ready, go, processes, group)
+        self._processes.prepare(ready, go, self._mount)
         if first:
-            write_json(self.folder.record("launch"), {"processes": len(processes), "uid": self._uid})
+            write_json(self.folder.record("launch"), {"processes": len(processes), "uid": self._processes.uid})
         passing("launched")
-        for one in self._supervised:
-            if self.folder.record("stop").exists():
-                one.abandon()
-            else:
-                one.start(self._around.nursery, self._kept)
-            self.folder.supervisor_lock(one.index).touch()
+        self._processes.start()
         self._opens(True)
         self._checkpoints = Checkpoints(
             self.assignment,
@@ -323,7 +279,7 @@ class Attempt:
             self._around.pace,
         )
         self._checkpoints.start()
-        for one in self._supervised:
+        for one in self._processes.supervised:
             threading.Thread(target=one.follow, args=(self._on_started, self._on_ended), daemon=True).start()
 
     def _watch(self) -> None:
@@ -332,8 +288,8 @@ class Attempt:
         passed_on = False
         while True:
             with self._changed:
-                started = len(self._pids) == len(self._supervised)
-                ended = len(self._endings) == len(self._supervised)
+                started = len(self._pids) == len(self._processes.supervised)
+                ended = len(self._endings) == len(self._processes.supervised)
                 stop = self._stop_reason is not None
                 if not (ended or (started and not told) or (stop and not passed_on) or self._discard.is_set()):
                     self._changed.wait()
@@ -346,7 +302,7 @@ class Attempt:
                 passed_on = True
                 self._receive_stop()
                 self.checkpoint()
-                for one in self._supervised:
+                for one in self._processes.supervised:
                     one.stop()
             if ended:
                 return
@@ -401,7 +357,7 @@ class Attempt:
         shipper = self._shipper
         if shipper is None:
             return
-        if self.folder.record("launch").exists() and not self._supervised:
+        if self.folder.record("launch").exists() and not self._processes.supervised:
             for process in plan.processes(self.assignment, self._grant()):
                 self._ship(process.log)
         shipper.finish()
@@ -463,7 +419,7 @@ class Attempt:
             self._shipper.stop()
         if self.journal is not None:
             self.journal.stop()
-        self._kill()
+        self._processes.kill()
         self._stop_checkpoints()
         self._mount.end()
         trash = self._around.node.trash / self.folder.root.name
@@ -472,8 +428,7 @@ class Attempt:
             if self.folder.root.exists():
                 remove_tree(trash)
                 self.folder.root.rename(trash)
-        if self._uid_lock >= 0:
-            os.close(self._uid_lock)
+        self._processes.leave()
         passing("released")
         self._report(wire.Released)
         with suppress(OSError):  # its room is free already; the next need not wait for this
@@ -482,34 +437,10 @@ class Attempt:
 
     # --- parts of it --------------------------------------------------------------------------------------------------
 
-    @property
-    def group_name(self) -> str:
-        return f"{self._around.node.node}-{self.fence.job}-{self.fence.attempt}"
-
-    def _marker(self, index: int) -> str:
-        return marker(self._around.node.node, self.assignment, index)
-
-    def _kill(self) -> None:
-        for one in self._supervised:
-            one.kill()
-        group = self._around.machine.group(self.group_name)
-        group.kill()
-        group.remove()
-
-    @property
-    def _kept(self) -> tuple[int, ...]:
-        """Descriptors that its supervisors hold: the node's lock, and its user's."""
-        return (*self._around.keep, *([self._uid_lock] if self._uid_lock >= 0 else []))
-
     def _grant(self) -> Go:
         if self._go is None:
             self._go = msgspec.json.decode(self.folder.record("go").read_bytes(), type=Go)
         return self._go
-
-    def _take_uid(self) -> None:
-        if self._around.strategy.separate_user and self._uid_lock < 0:
-            known = (read_json(self.folder.record("launch")) or {}).get("uid", 0)
-            self._uid, self._uid_lock = (known, uids.take_again(known)) if known else uids.take()
 
     def _ship(self, name: str) -> None:
         if self._shipper is not None:
