@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mayfly.domain.job import Cause, JobState
 from mayfly.engine.fleet import tend
 from mayfly.engine.loop import Duty, Engine
 from mayfly.engine.resolving import Resolving
@@ -515,3 +516,16 @@ def test_a_machine_that_grew_gives_its_new_cores(tmp_path: Path, database_url: s
     second = scene(tmp_path, database_url, machine(cores=8), first.provider.machines)
     assert (limits(second)["local"], limits(second)["standardDSv2Family"]) == (8, 7)
     second.world.store.close()
+
+
+def test_many_are_canceled_together_with_few_waits_for_the_disk(stage: Scene) -> None:
+    world = stage.world
+    start(stage, "placed", resources=FOUR)
+    waiting_ones = [send(stage, f"waits-{number}", resources=FOUR) for number in range(30)]
+    stage.turn()
+    commits = world.store.commits
+    placed = stage.row(jobs.find(world, HERE, "placed").job.id).job.id
+    jobs.cancel_all(world, [placed, *waiting_ones], Cause("CanceledByServer", "The server stops."))
+    assert world.store.commits - commits <= 1
+    assert {stage.row(one).job.state for one in waiting_ones} == {JobState.CANCELED}
+    assert stage.row(placed).job.state is JobState.CANCELED  # its node never began

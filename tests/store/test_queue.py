@@ -108,6 +108,15 @@ def test_a_long_class_shows_only_its_heads(store: Store) -> None:
     assert one.heads[0].job == "job_000001"
 
 
+def test_a_look_that_counts_nothing_sees_the_same_classes(store: Store) -> None:
+    kinds = [key(ONE), key(TWO), key(ONE, "bob")]
+    fill(store, [row(number, kinds[0] if number > 8 else kinds[number % 3]) for number in range(1, 101)])
+    counted = {one.key: one for one in look(store).classes}
+    found = store.read(lambda c: waiting.snapshot(c, FLEET, dict(CATALOGUE), counted=False)).classes
+    assert {one.key: one.heads for one in found} == {kind: one.heads for kind, one in counted.items()}
+    assert {one.key: one.waiting for one in found} == {kinds[0]: waiting.HEADS + 1, kinds[1]: 3, kinds[2]: 3}
+
+
 def test_only_waiting_jobs_are_in_the_queue(store: Store) -> None:
     ended = replace(row(1, key(ONE)), job=replace(row(1, key(ONE)).job, state=JobState.COMPLETED))
     fill(store, [ended, row(2, key(ONE))])

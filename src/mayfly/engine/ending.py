@@ -12,7 +12,6 @@ from mayfly.store import children as children_rows
 from mayfly.store import jobs
 from mayfly.store import logs as log_rows
 from mayfly.store.jobs import JobRow
-from mayfly.store.unit import Unit
 
 
 class Ending:
@@ -25,6 +24,7 @@ class Ending:
     def work(self) -> float | None:
         untidy = self._world.store.read(jobs.untidy)
         late = False
+        done: list[JobId] = []
         for row in untidy:
             for log in self._world.store.read(lambda connection, row=row: log_rows.of(connection, row.job.id)):
                 self._world.logs.seal(log.job, log.attempt, log.rank, log.file)
@@ -35,11 +35,9 @@ class Ending:
             except Unavailable:
                 late = True
                 continue
-
-            def tidy(unit: Unit, job: str = row.job.id) -> None:
-                jobs.set_tidy(unit, job)
-
-            self._world.store.write(tidy)
+            done.append(row.job.id)
+        if done:
+            self._world.store.write(lambda unit: jobs.set_tidy(unit, done))
         return 5.0 if late else None
 
     def _told_of(self, row: JobRow) -> list[JobId]:

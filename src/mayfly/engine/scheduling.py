@@ -28,7 +28,7 @@ def schedule(world: World) -> float | None:
     disturbed = 0
     while True:
         now = world.clock.now()
-        view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes)))
+        view = world.store.read(lambda c: waiting.snapshot(c, world.fleet, dict(world.sizes), counted=False))
         _tell(
             world, lambda connection: waiting.behind_builds(connection, Phase.ENVIRONMENT.value), Phase.ENVIRONMENT, now
         )

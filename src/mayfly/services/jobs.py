@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from mayfly.domain.job import Cause
-from mayfly.domain.life import CancelAsked
+from collections.abc import Sequence
+
+from mayfly.domain.job import Cause, JobState
+from mayfly.domain.life import CancelAsked, step
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import NotFound, nearest
 from mayfly.services import places
@@ -13,9 +15,12 @@ from mayfly.services.views import job_view, list_views
 from mayfly.services.world import World
 from mayfly.store import children as children_rows
 from mayfly.store import jobs
-from mayfly.store.jobs import JobRow, Which
+from mayfly.store.jobs import Change, JobRow, Which
 from mayfly.store.unit import Unit
 from mayfly.wire import mayfly as wire
+
+_AT_ONCE = 200
+"""Jobs in one unit: others who write wait no longer than that takes."""
 
 
 def find(world: World, place: Place, name: str) -> JobRow:
@@ -138,6 +143,26 @@ def cancel_by_id(world: World, job: str, cause: Cause) -> None:
         unit.wake("scheduling", "nodes", "fleet", "pipelines")
 
     world.store.write(keep)
+
+
+def cancel_all(world: World, ids: Sequence[str], cause: Cause) -> None:
+    """As `cancel_by_id`, of many: those that only wait are ended together."""
+    now = world.clock.now()
+
+    def keep(unit: Unit, some: Sequence[str]) -> None:
+        rows = [row for row in jobs.lock_all(unit, some).values() if not row.job.state.terminal]
+        asked = CancelAsked(cause)
+        waiting = [row for row in rows if row.job.state is JobState.QUEUED and not row.job.attempt]
+        jobs.change_all(unit, [Change(row, step(row.job, asked, now)) for row in waiting], now, type(asked).__name__)
+        for row in rows:
+            if row not in waiting:
+                _cancel(unit, row, cause, now)
+        unit.passing("cancel accepted")
+        unit.wake("scheduling", "nodes", "fleet", "pipelines", "ended")
+
+    for first in range(0, len(ids), _AT_ONCE):
+        some = ids[first : first + _AT_ONCE]
+        world.store.write(lambda unit, some=some: keep(unit, some))
 
 
 def _cancel(unit: Unit, row: JobRow, cause: Cause, now: Millis) -> None:

@@ -71,8 +71,7 @@ class Stopping:
         server has the same jobs, there is nothing to wait for but what was canceled."""
         if mode == "cancel-jobs":
             cause = Cause("CanceledByServer", "Canceled because the server was told to stop and cancel its jobs.")
-            for job, _name, _state in self._world.store.read(jobs.unfinished):
-                job_service.cancel_by_id(self._world, job, cause)
+            job_service.cancel_all(self._world, [job for job, _, _ in self._world.store.read(jobs.unfinished)], cause)
         unfinished = self._world.store.read(jobs.unfinished)
         others = self._world.peers.others()
         waits = mode == "cancel-jobs" or (mode == "drain" and not others)

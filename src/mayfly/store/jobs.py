@@ -90,6 +90,7 @@ _CHANGE = (
     .where(jobs.c.id == bindparam("one"))
     .values({"revision": jobs.c.revision + 1, **{name: bindparam(name) for name in (*_LIFE, *_TIMES)}})
 )
+_TIDY = update(jobs).where(jobs.c.id == bindparam("one")).values(tidy=True)
 _EXPLAIN = update(jobs).where(jobs.c.id == bindparam("one")).values(explanation=bindparam("explanation"))
 
 
@@ -323,8 +324,8 @@ def untidy(connection: Connection, most: int = 200) -> list[JobRow]:
     return [row_of(row) for row in rows]
 
 
-def set_tidy(unit: Unit, job: str) -> None:
-    unit.connection.execute(update(jobs).where(jobs.c.id == job).values(tidy=True))
+def set_tidy(unit: Unit, ids: Sequence[str]) -> None:
+    unit.connection.execute(_TIDY, [{"one": job} for job in ids])
 
 
 def waiting_for(connection: Connection, environment: str, states: Iterable[JobState]) -> list[JobRow]:

@@ -218,7 +218,7 @@ class _Writer:
     """The one thread that writes to SQLite."""
 
     MOST = 256
-    LONGEST_S, GAP_S = 0.1, 0.02
+    LONGEST_S, GAP_S = 0.1, 0.03
     """How long patient units wait for others, and for the next of them."""
 
     def __init__(

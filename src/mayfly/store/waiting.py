@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, Integer, bindparam, delete, func, select, union_all
+from sqlalchemy import CompoundSelect, Connection, Integer, Select, bindparam, delete, func, select, union_all
 
 from mayfly.domain.compute import Amount, Fleet, InstanceType
 from mayfly.domain.job import JobState, Phase
@@ -29,8 +29,12 @@ ROOM = (ledger_rows, capacity, gpus, nodes)
 """The tables that `room` reads."""
 
 
-def snapshot(connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType]) -> Snapshot:
-    classes = _merged([*_classes(connection), *builds.waiting(connection)])
+def snapshot(
+    connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType], *, counted: bool = True
+) -> Snapshot:
+    """Not `counted`: of a class with more jobs than its heads it only says that there are more, so that a look takes as long as there
+    are classes, not jobs."""
+    classes = _merged([*_classes(connection, counted), *builds.waiting(connection)])
     running, recent = _running(connection)
     return replace(room(connection, fleet, catalogue), classes=tuple(classes), running=running, recent=recent)
 
@@ -47,34 +51,44 @@ def room(connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType
     )
 
 
-def _classes(connection: Connection) -> list[JobClass]:
-    queued = JobState.QUEUED.value
+def _classes(connection: Connection, counted: bool) -> list[JobClass]:
     unmade = builds.unmade(connection)
     ready = [jobs.c.environment.not_in(unmade)] if unmade else []
-    counts = connection.execute(
-        select(jobs.c.class_key, func.count()).where(jobs.c.state == queued, *ready).group_by(jobs.c.class_key)
-    ).all()
-    found = []
-    for text, count in counts:
-        key = codec.class_of(text)
-        heads = connection.execute(
-            select(jobs.c.id, jobs.c.sequence, jobs.c.created_at, jobs.c.request)
-            .where(jobs.c.state == queued, jobs.c.class_key == text, *ready)
-            .order_by(jobs.c.sequence)
-            .limit(HEADS)
-        ).all()
+    if counted:
+        numbers = select(jobs.c.class_key, func.count()).where(QUEUED, *ready).group_by(jobs.c.class_key)
+        found = [(text, count) for text, count in connection.execute(numbers)]
+    else:
+        found = [(text, None) for text in connection.scalars(_KEYS)]
+    classes = []
+    for text, count in found:
+        heads = connection.execute(_heads(bool(unmade)), {"of": text, "unmade": unmade}).all()
         if not heads:
             continue
-        request = codec.request_of(heads[0].request)
-        found.append(
-            JobClass(
-                key,
-                request,
-                count,
-                tuple(Head(JobId(row.id), row.sequence, Millis(row.created_at)) for row in heads),
-            )
-        )
-    return found
+        shown = tuple(Head(JobId(row.id), row.sequence, Millis(row.created_at)) for row in heads[:HEADS])
+        waiting = len(heads) if count is None else count
+        classes.append(JobClass(codec.class_of(text), codec.request_of(heads[0].request), waiting, shown))
+    return classes
+
+
+def _keys() -> Select[Any]:
+    """The classes that wait, each found by one step from the one before it."""
+    first = select(func.min(jobs.c.class_key).label("key")).where(QUEUED).cte("classes", recursive=True)
+    later = select(func.min(jobs.c.class_key)).where(QUEUED, jobs.c.class_key > first.c.key).scalar_subquery()
+    every = first.union_all(select(later).where(first.c.key.is_not(None)))
+    return select(every.c.key).where(every.c.key.is_not(None))
+
+
+_KEYS = _keys()
+
+
+@lru_cache(maxsize=2)
+def _heads(unmade: bool) -> Select[*tuple[Any, ...]]:
+    """Those of a class, and one more where there is one."""
+    ready = [jobs.c.environment.not_in(bindparam("unmade", expanding=True))] if unmade else []
+    of_class = select(jobs.c.id, jobs.c.sequence, jobs.c.created_at, jobs.c.request).where(
+        jobs.c.state == JobState.QUEUED.value, jobs.c.class_key == bindparam("of"), *ready
+    )
+    return of_class.order_by(jobs.c.sequence).limit(HEADS + 1)
 
 
 def _merged(classes: list[JobClass]) -> list[JobClass]:
