@@ -137,3 +137,9 @@ def test_a_jobs_page_opens_by_its_address_and_shows_what_others_wrote_as_text(
         assert anybody.get(page.replace("?se=1", "?se=2")).status_code == 401
         house.stage.clock.advance(8 * 24 * 3_600_000)
         assert anybody.get(page).json()["error"]["code"] == "AddressExpired"
+
+
+def test_a_name_with_a_slash_is_told_to_be_none(azure: httpx.Client) -> None:
+    answer = azure.put(f"{WS}/jobs/a%20b/c", json={"properties": {"jobType": "Command", "command": "true"}})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "AddressInvalid")
+    assert "no '/'" in answer.text

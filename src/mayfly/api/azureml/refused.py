@@ -55,6 +55,10 @@ _WHY: Mapping[str, tuple[str, str]] = {word: tuple(told) for words, *told in _RE
 """By the first word below a workspace."""
 
 
+_THERE = ("jobs", "environments", "data", "models", "components", "codes", "computes", "datastores", "schedules")
+"""What is there, at other addresses than was asked for."""
+
+
 def router(_here: Here) -> APIRouter:
     routes = APIRouter()
     for path, refuse in (
@@ -77,7 +81,10 @@ def router(_here: Here) -> APIRouter:
     return routes
 
 
-def _other(kind: str) -> None:
+def _other(kind: str, rest: str = "") -> None:
+    if kind in _THERE:
+        why = f"Nothing is done at '{kind}/{rest}' of a workspace."
+        raise Invalid("AddressInvalid", why, remedy="A name has no '/': use letters, digits, '-' and '_'.")
     why, remedy = _WHY.get(kind, (f"This server has no {kind}.", "See docs/compatibility.md for what there is."))
     raise Invalid("NotOfferedHere", why, remedy=remedy)
 
