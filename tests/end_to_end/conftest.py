@@ -24,10 +24,10 @@ def fresh(tmp_path: Path, databases: Databases) -> Iterator[Make]:
     """Makes an embedded server's folder; nothing runs in it yet."""
     made: list[Embedded] = []
 
-    def make(**environ: str) -> Embedded:
+    def make(database: str = "", **environ: str) -> Embedded:
         place = tmp_path / f"home-{len(made)}"
-        database = "" if HOUSE == "sqlite" else databases.empty(HOUSE, place)
-        made.append(Embedded(place, database, **environ))
+        house = database or ("" if HOUSE == "sqlite" else databases.empty(HOUSE, place))
+        made.append(Embedded(place, house, **environ))
         return made[-1]
 
     yield make
