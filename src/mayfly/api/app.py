@@ -57,20 +57,24 @@ def build(
     app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
     problems.install(app, lambda trouble: world.troubles.tell(trouble, world.clock.now()))
     document.install(app)
-    app.include_router(people.router(world, server_view, stop, shown))
-    app.include_router(assets.router(world))
-    app.include_router(datastores.router(world))
-    app.include_router(environments.router(world))
-    app.include_router(components.router(world))
-    app.include_router(housekeeping.router(world))
-    app.include_router(pages.router(shown))
-    app.include_router(job_page.router(world))
     often = agents.doors(world, WishBook(world))
-    app.include_router(agents.router(world, tracking, often))
     access = AccessTokens(world.tokens)
     here = Here(world, stop, access, secure_url, shown, url, page)
-    app.include_router(azureml.router(here))
-    app.router.routes.insert(0, Straight(app, often, {SUBMISSION: people.submission(world, stop)}))
+    routers = (
+        people.router(world, server_view, stop, shown),
+        assets.router(world),
+        datastores.router(world),
+        environments.router(world),
+        components.router(world),
+        housekeeping.router(world),
+        pages.router(shown),
+        job_page.router(world),
+        agents.router(world, tracking, often),
+    )
+    routes = app.router.routes  # to include the routers would make each of their routes a second time
+    routes.insert(0, Straight(app, often, {SUBMISSION: people.submission(world, stop)}))
+    routes += [route for router in routers for route in router.routes]
+    routes += azureml.routes(here)
     guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))
     return Metadata(BlobDoor(world, guard), here.base)
 

@@ -3,7 +3,8 @@ same service that our own doors call. Any api-version is taken, and one shape is
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from mayfly.api.azureml import (
     assets,
@@ -24,8 +25,8 @@ from mayfly.api.azureml import (
 from mayfly.api.azureml.here import Here
 
 
-def router(here: Here) -> APIRouter:
-    routes = APIRouter(include_in_schema=False)
+def routes(here: Here) -> list[BaseRoute]:
+    """In no document of ours."""
     modules = (
         metadata,
         identity,
@@ -42,6 +43,8 @@ def router(here: Here) -> APIRouter:
         tracking,
         refused,
     )
-    for module in modules:
-        routes.include_router(module.router(here))
-    return routes
+    found = [route for module in modules for route in module.router(here).routes]
+    for route in found:
+        if isinstance(route, APIRoute):
+            route.include_in_schema = False
+    return found
