@@ -163,6 +163,14 @@ MUTANTS = (
         (f"{DURABILITY}::test_nobody_is_answered_before_the_commit",),
     ),
     Mutant(
+        "commit before a refusal",
+        "accept",
+        f"{_SRC}/store/unit.py",
+        "            return [_Done(unit, alike, error=_commit",
+        "            alike[0].future.set_exception(error)\n            return []\n            return [_Done(unit, alike, error=_commit",
+        (f"{UNITS}::test_nobody_is_told_of_what_is_not_committed",),
+    ),
+    Mutant(
         "a savepoint for each caller",
         "accept",
         f"{_SRC}/store/unit.py",

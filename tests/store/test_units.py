@@ -104,6 +104,27 @@ def test_what_several_want_together_fails_only_for_whom_it_must(store: Store) ->
     assert sorted(key for key, done in zip(wanted, kept, strict=True) if done) == sorted(set(wanted))
 
 
+def test_nobody_is_told_of_what_is_not_committed(store: Store) -> None:
+    """Who fails because of what a neighbour in the same commit has written hears of it only once that is so."""
+    if not dialect.is_sqlite(store.engine):
+        pytest.skip("each unit is a transaction of its own")
+    gates, begun = [threading.Event(), threading.Event()], threading.Event()
+    first = store.submit(lambda _unit: begun.set() or gates[0].wait(20))  # the others become one batch meanwhile
+    assert begun.wait(20)
+    wrote = store.submit(lambda unit: put(unit, "k"))
+    failed = store.submit(lambda unit: put(unit, "k"))
+    last = store.submit(lambda _unit: gates[1].wait(20))
+    gates[0].set()
+    assert first.result(20)
+    with pytest.raises(TimeoutError):
+        failed.result(0.3)
+    assert keys(store) == set() and not wrote.done()
+    gates[1].set()
+    with pytest.raises(IntegrityError):
+        failed.result(20)
+    assert keys(store) == {"k"} and wrote.result(20) == "k" and last.result(20)
+
+
 def test_writers_that_wait_share_one_commit(store: Store) -> None:
     """On SQLite: what queues behind a running unit is committed together, so one sync serves them all."""
     if not dialect.is_sqlite(store.engine):

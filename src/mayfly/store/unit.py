@@ -207,11 +207,13 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """Units that became one, with what each caller gets; not yet committed."""
+    """Units that became one, with what each caller gets; not yet committed. `error`: why one is undone, which nobody is told
+    before the commit either, because it may be due to what others are about to commit."""
 
     unit: Unit
     wanted: Sequence[_Wanted]
-    results: Sequence[Any]
+    results: Sequence[Any] = ()
+    error: Exception | None = None
 
 
 class _Writer:
@@ -295,22 +297,25 @@ class _Writer:
                 for alike in _joined(batch):
                     done += self._carry_out(connection, alike)
                 for one in done:
-                    one.unit.reaches(one.wanted[0].work, "before")
+                    if one.error is None:
+                        one.unit.reaches(one.wanted[0].work, "before")
         except Exception as error:  # noqa: BLE001 - the commit failed: nobody's work was kept, everybody is told
             self._forget_touched()
             for wanted in batch:
-                if not wanted.future.done():
-                    wanted.future.set_exception(_commit_failure(error))
+                wanted.future.set_exception(_commit_failure(error))
             return
         self.commits += 1
         self._forget_touched()
         for one in done:
+            if one.error is not None:
+                one.wanted[0].future.set_exception(one.error)
+                continue
             self._finish(one.unit, one.wanted[0].work)
             for wanted, result in zip(one.wanted, one.results, strict=True):
                 wanted.future.set_result(result)
 
     def _carry_out(self, connection: Connection, alike: Sequence[_Wanted]) -> list[_Done]:
-        """All of them as one unit or, where that fails, each by itself; who failed by itself has been told."""
+        """All of them as one unit or, where that fails, each by itself."""
         unit, work = Unit(connection, self._recall, self._touched), alike[0].work
         try:
             with dialect.savepoint(connection):
@@ -320,8 +325,7 @@ class _Writer:
                 raise
             if len(alike) > 1:
                 return [done for one in alike for done in self._carry_out(connection, [one])]
-            alike[0].future.set_exception(_commit_failure(error) if isinstance(error, OperationalError) else error)
-            return []
+            return [_Done(unit, alike, error=_commit_failure(error) if isinstance(error, OperationalError) else error)]
         return [_Done(unit, alike, results)]
 
     def _forget_touched(self) -> None:
