@@ -6,13 +6,15 @@ import pytest
 
 from mayfly.testing.callers import called
 from mayfly.testing.calls import Call, order, story
-from mayfly.testing.chance import seed
+from mayfly.testing.chance import drawn, seed
+from mayfly.testing.deaths import possible
 
 SEED = seed()
 
 
 def test_many_clients_see_one_order() -> None:
-    count, stories = called(SEED, 4.0)
+    (house,) = drawn("calls", possible())[:1]
+    count, stories = called(SEED, 4.0, house)
     assert count > 20 and stories == [], "\n".join([f"seed {SEED}", *stories])
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy.exc import IntegrityError
+
 from mayfly.domain.life import Waiting, step
 from mayfly.domain.queue import Explanation
 from mayfly.kit.ids import WorkspaceId
@@ -45,7 +47,10 @@ def wanted(world: World, found: Candidate, decided: Decided | None = None) -> Wa
 
 def keep(one: Wanted) -> Kept:
     """As `submit.keep`, with those of other callers."""
-    return one.world.store.join(keep_all, one)
+    try:
+        return one.world.store.join(keep_all, one)
+    except IntegrityError:  # two servers accepted one name at once: the other one's is there now
+        return one.world.store.join(keep_all, one)
 
 
 def keep_all(unit: Unit, asked: Sequence[Wanted]) -> list[Kept]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -98,11 +99,10 @@ class Callers:
         return sum(len(calls) for calls in self._calls.values())
 
     def call(self, seconds: float) -> None:
-        threads = [threading.Thread(target=self._client, args=(number, seconds)) for number in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        """Raises what a client does not understand."""
+        with ThreadPoolExecutor(CLIENTS) as threads:
+            for client in [threads.submit(self._client, number, seconds) for number in range(CLIENTS)]:
+                client.result()
 
     def stories(self) -> list[str]:
         found = (story(name, calls) for name, calls in self._calls.items())
