@@ -8,12 +8,12 @@ import pytest
 from flow_by_hand import ENVIRONMENT, NEEDS, READS, WHOLE, WRITES, Flow
 from sqlalchemy import update
 
-from mayfly.domain.job import JobState
+from mayfly.domain.job import Cause, JobState
 from mayfly.domain.references import AssetKind
 from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import MayflyError
 from mayfly.services import assets, components, data, jobs, steps, submissions
-from mayfly.store import tables
+from mayfly.store import events, tables
 from mayfly.testing.world import HERE, Scene
 from mayfly.wire.mayfly import Submission
 
@@ -181,6 +181,16 @@ def test_one_failure_stops_all_where_that_is_asked_for(stage: Scene) -> None:
         ("b", "Canceled"),
         ("c", "Skipped"),
     ]
+
+
+def test_a_step_is_canceled_once_with_its_pipeline_and_with_all_others(stage: Scene) -> None:
+    flow = Flow(stage, {"type": "pipeline", "jobs": {"a": WRITES}})
+    stage.turn()
+    step = flow.child("a").job.id
+    jobs.cancel_all(stage.world, [flow.id, step], Cause("CanceledByServer", "The server stops."))
+    told = stage.world.store.read(lambda connection: events.of(connection, step))
+    assert [one.type for one in told].count("CancelAsked") == 1
+    assert flow.child("a").job.state is JobState.CANCELED
 
 
 def test_a_cancel_reaches_every_level(stage: Scene) -> None:

@@ -135,12 +135,9 @@ def cancel_by_id(world: World, job: str, cause: Cause) -> None:
     now = world.clock.now()
 
     def keep(unit: Unit) -> None:
-        row = jobs.lock(unit, job)
-        if row is None or row.job.state.terminal:
-            return
-        _cancel(unit, row, cause, now)
-        unit.passing("cancel accepted")
-        unit.wake("scheduling", "nodes", "fleet", "pipelines")
+        if _cancel(unit, job, cause, now):
+            unit.passing("cancel accepted")
+            unit.wake("scheduling", "nodes", "fleet", "pipelines")
 
     world.store.write(keep)
 
@@ -150,13 +147,14 @@ def cancel_all(world: World, ids: Sequence[str], cause: Cause) -> None:
     now = world.clock.now()
 
     def keep(unit: Unit, some: Sequence[str]) -> None:
-        rows = [row for row in jobs.lock_all(unit, some).values() if not row.job.state.terminal]
-        asked = CancelAsked(cause)
-        waiting = [row for row in rows if row.job.state is JobState.QUEUED and not row.job.attempt]
-        jobs.change_all(unit, [Change(row, step(row.job, asked, now)) for row in waiting], now, type(asked).__name__)
-        for row in rows:
-            if row not in waiting:
-                _cancel(unit, row, cause, now)
+        rows = jobs.lock_all(unit, some)
+        waiting = {job: row for job, row in rows.items() if row.job.state is JobState.QUEUED and not row.job.attempt}
+        ends = [Change(row, step(row.job, CancelAsked(cause), now)) for row in waiting.values()]
+        jobs.change_all(unit, ends, now, CancelAsked.__name__)
+        if ends:
+            unit.passing("job ended")
+        for job in (one for one in rows if one not in waiting):
+            _cancel(unit, job, cause, now)  # as it is now: its pipeline may have been canceled just before
         unit.passing("cancel accepted")
         unit.wake("scheduling", "nodes", "fleet", "pipelines", "ended")
 
@@ -165,13 +163,16 @@ def cancel_all(world: World, ids: Sequence[str], cause: Cause) -> None:
         world.store.write(lambda unit, some=some: keep(unit, some))
 
 
-def _cancel(unit: Unit, row: JobRow, cause: Cause, now: Millis) -> None:
-    """With all its children."""
+def _cancel(unit: Unit, job: str, cause: Cause, now: Millis) -> bool:
+    """With all its children; False when it has ended."""
+    row = jobs.lock(unit, job)
+    if row is None or row.job.state.terminal:
+        return False
     move(unit, row, CancelAsked(cause, unreachable=row.job.suspected_since is not None), now)
-    for child in children_rows.of(unit.connection, row.job.id) if row.job.composite else ():
-        below = jobs.lock(unit, child.id)
-        if below is not None and not below.job.state.terminal:
-            _cancel(unit, below, Cause(cause.code, f"Canceled with its pipeline '{row.name}': {cause.message}"), now)
+    below = Cause(cause.code, f"Canceled with its pipeline '{row.name}': {cause.message}")
+    for child in children_rows.of(unit.connection, job) if row.job.composite else ():
+        _cancel(unit, child.id, below, now)
+    return True
 
 
 def _cause(who: str, reason: str) -> Cause:

@@ -73,7 +73,8 @@ def planned(world: World, submitter: str, place: Place, submission: Submission) 
 
 def again(world: World, submitter: str, place: Place, name: str, called: str = "") -> JobRow:
     """A failed or canceled job once more, under a name of its own, `called` where that was chosen: of a pipeline, steps
-    that had completed are not run again unless it says so (`force_rerun`). May be repeated with that name. Raises Conflict `JobNotFailed`, and as `accept`."""
+    that had completed are not run again unless it says so (`force_rerun`). May be repeated with that name. Raises Conflict
+    `JobNotFailed`, and as `accept`."""
     row = jobs.find(world, place, name)
     if row.job.state not in (JobState.FAILED, JobState.CANCELED):
         raise Conflict(
