@@ -74,3 +74,8 @@ def test_what_has_no_order_is_told(name: str) -> None:
     assert order(ILLEGAL[name]) is None
     told = story("job-1", [*ILLEGAL[name], call("get", 20, 21, 404)])
     assert told is not None and "No order explains what was answered about job-1" in told
+
+
+def test_a_story_keeps_what_changed_the_job() -> None:
+    told = story("job-1", [MADE, call("get", 2, 3, 200, "Running"), call("get", 6, 7, 404)])
+    assert told is not None and len(told.splitlines()) == 3 and "put a" in told and "404" in told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from mayfly.kit.errors import Unavailable
 from mayfly.kit.ids import JobId
 from mayfly.services import models
@@ -13,6 +15,11 @@ from mayfly.store import jobs
 from mayfly.store import logs as log_rows
 from mayfly.store.jobs import JobRow
 
+AT_ONCE = 200
+LATE_S = 5.0
+
+log = structlog.get_logger()
+
 
 class Ending:
     """Tidies each ended job once; what a crash cut off is done after the next start."""
@@ -22,23 +29,33 @@ class Ending:
         self._tracking = tracking
 
     def work(self) -> float | None:
-        untidy = self._world.store.read(jobs.untidy)
+        """A job that cannot be followed up, for whatever reason, keeps no other waiting."""
+        untidy = self._world.store.read(lambda connection: jobs.untidy(connection, AT_ONCE))
         late = False
         done: list[JobId] = []
         for row in untidy:
-            for log in self._world.store.read(lambda connection, row=row: log_rows.of(connection, row.job.id)):
-                self._world.logs.seal(log.job, log.attempt, log.rank, log.file)
-            if any(self._tracking.behind(job) for job in self._told_of(row)):
-                continue  # the duty that feeds MLflow wakes us when it has told all
             try:
-                self._finish(row)
+                if self._followed_up(row):
+                    done.append(row.job.id)
             except Unavailable:
                 late = True
-                continue
-            done.append(row.job.id)
+            except Exception:
+                log.exception("job not followed up", job=row.job.id)
+                late = True
         if done:
             self._world.store.write(lambda unit: jobs.set_tidy(unit, done))
-        return 5.0 if late else None
+        if done and len(untidy) == AT_ONCE:
+            return 0.0
+        return LATE_S if late else None
+
+    def _followed_up(self, row: JobRow) -> bool:
+        """False while the duty that feeds MLflow has something of it to tell; that one wakes us. Repeatable. Raises Unavailable."""
+        for written in self._world.store.read(lambda connection: log_rows.of(connection, row.job.id)):
+            self._world.logs.seal(written.job, written.attempt, written.rank, written.file)
+        if any(self._tracking.behind(job) for job in self._told_of(row)):
+            return False
+        self._finish(row)
+        return True
 
     def _told_of(self, row: JobRow) -> list[JobId]:
         """Jobs whose last words may yet make its run: its own, and its steps'."""

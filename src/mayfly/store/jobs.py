@@ -318,7 +318,7 @@ def counts(connection: Connection) -> dict[str, int]:
     return {row.state: row[1] for row in rows}
 
 
-def untidy(connection: Connection, most: int = 200) -> list[JobRow]:
+def untidy(connection: Connection, most: int) -> list[JobRow]:
     """Ended jobs whose end has not been followed up."""
     rows = connection.execute(select(jobs).where(UNTIDY).limit(most))
     return [row_of(row) for row in rows]

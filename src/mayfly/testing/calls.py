@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 
 EARLY = ("Queued", "Provisioning", "Preparing")
 ENDED = ("Completed", "Failed", "Canceled")
@@ -120,12 +121,17 @@ def order(calls: Sequence[Call]) -> list[Call] | None:
     return way if search(0, Model()) else None
 
 
+def _changes(call: Call) -> bool:
+    return (call.kind, call.status) in (("put", 201), ("cancel", 200), ("retry", 201))
+
+
 def story(name: str, calls: Sequence[Call]) -> str | None:
-    """The calls of a name that no order explains, as few as can be; None when one does."""
+    """The calls of a name that no order explains, as few as can be; None when one does. What changed the job stays: without
+    it nothing that came after has an order."""
     if order(calls) is not None:
         return None
     few = list(calls)
-    for call in sorted(calls, key=lambda one: -one.end):
+    for call in sorted(filterfalse(_changes, calls), key=lambda one: -one.end):
         without = [one for one in few if one is not call]
         if order(without) is None:
             few = without
