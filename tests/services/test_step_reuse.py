@@ -179,7 +179,7 @@ def test_a_failed_pipeline_goes_on_from_where_it_failed(stage: Scene) -> None:
 
 
 def test_a_chain_that_was_done_is_kept_in_few_units(stage: Scene) -> None:
-    """A step costs a few statements, however long the chain: each next one is foreseen from what will be there."""
+    """A step costs a statement or two, however long the chain: each next one is foreseen from what will be there."""
     graph = {"s0": {**READER, "command": "true", "inputs": {}, "outputs": {"o": None}}}
     for number in range(1, 40):
         reads = {"d": f"${{{{parent.jobs.s{number - 1}.outputs.o}}}}"}
@@ -196,7 +196,7 @@ def test_a_chain_that_was_done_is_kept_in_few_units(stage: Scene) -> None:
     view = flow.view()
     assert (view.status, {one.reused for one in view.steps}) == ("Completed", {True})
     assert [one.name for one in view.steps] == flow.begun() == list(graph)
-    assert statements[0] < 40 * 10
+    assert statements[0] < 40 * 3.5
     last = data.find(stage.world, HERE, f"azureml://jobs/{flow.child('s39').name}/outputs/o")
     assert last.tree == stage.upload(x=b"same")
     assert codec.load(flow.child("s39").work)["inputs"][0]["address"].endswith(f"{flow.child('s38').name}/outputs/o")

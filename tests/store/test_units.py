@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event, insert, select
+from sqlalchemy import Connection, delete, event, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from mayfly.kit.errors import Unavailable
@@ -62,6 +62,25 @@ def test_a_clash_is_an_integrity_error_and_the_store_goes_on(store: Store) -> No
         store.write(lambda unit: (put(unit, "b"), put(unit, "a")))
     assert store.write(lambda unit: put(unit, "c")) == "c"
     assert keys(store) == {"a", "c"}
+
+
+def test_what_waits_for_the_end_of_a_unit_goes_in_together_or_not_at_all(store: Store) -> None:
+    went_in = []
+
+    def insert_all(connection: Connection, rows: Sequence[Mapping[str, str]]) -> None:
+        went_in.append(len(rows))
+        connection.execute(insert(meta), [dict(row) for row in rows])
+
+    def work(unit: Unit, *names: str) -> None:
+        for name in names:
+            unit.at_end(insert_all, [{"key": name, "value": "v"}])
+        put(unit, "begun")
+
+    store.write(lambda unit: work(unit, "a", "b"))
+    assert (keys(store), went_in) == ({"a", "b", "begun"}, [2])
+    with pytest.raises(IntegrityError):
+        store.write(lambda unit: (unit.connection.execute(delete(meta).where(meta.c.key == "begun")), work(unit, "a")))
+    assert keys(store) == {"a", "b", "begun"}
 
 
 def test_one_failing_caller_undoes_only_its_own(store: Store) -> None:

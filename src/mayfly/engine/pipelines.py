@@ -11,6 +11,7 @@ from mayfly.domain.pipeline import Action, Cancel, End, Graph, Progress, Start
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId
 from mayfly.services import choices, loops, steps, takeovers
+from mayfly.services.data import Found
 from mayfly.services.graphs import children_of, decided
 from mayfly.services.jobs import cancel_by_id
 from mayfly.services.loops import Running
@@ -36,6 +37,8 @@ class _Known:
     children: dict[str, ChildRow] = field(default_factory=dict)
     progress: Progress = field(default_factory=lambda: Progress(Graph({})))
     """Of a pipeline's steps; a loop decides from its children."""
+    standing: dict[str, Found] = field(default_factory=dict)
+    """What steps that did not run have."""
     look: bool = True
     """There may be something to do."""
     waits: bool = False
@@ -43,6 +46,7 @@ class _Known:
 
     def anew(self, found: list[ChildRow]) -> None:
         self.children = {one.step: one for one in found}
+        self.standing.clear()
         self.look = True
         if isinstance(self.plan, Plan):
             self.progress = Progress(self.plan.graph, children_of(found))
@@ -168,7 +172,7 @@ class Pipelines:
             elif kind != "command":
                 known.begun(steps.start(world, plan, step, known.children))
         if commands:
-            found, waits = takeovers.begin(world, plan, commands, known.children, known.progress)
+            found, waits = takeovers.begin(world, plan, commands, known.children, known.progress, known.standing)
             known.waits |= waits
             for child in found:
                 known.see(child)

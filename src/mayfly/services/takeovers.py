@@ -28,7 +28,7 @@ from mayfly.store.reuse import Original
 from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission
 
-TOGETHER, BESIDE_OTHERS = 8, 3
+TOGETHER, BESIDE_OTHERS = 24, 3
 """So few that who writes meanwhile waits no longer than for a handful of submissions; while somebody does, for one or two."""
 
 
@@ -40,12 +40,14 @@ class _Asked:
     submission: Submission
     made: Candidate | MayflyError
 
-    def original(self, world: World) -> Original | None:
-        """Who did its work already."""
+    def original(self, world: World, known: dict[str, Original | None]) -> Original | None:
+        """Who did its work already. `known`: what was found for others a moment ago, by their keys; it is kept there."""
         if isinstance(self.made, MayflyError) or self.made.row.reuse_key is None:
             return None
         row, key = self.made.row, self.made.row.reuse_key
-        found = world.store.read(lambda connection: reuse_rows.original(connection, row.workspace, key))
+        if key not in known:
+            known[key] = world.store.read(lambda connection: reuse_rows.original(connection, row.workspace, key))
+        found = known[key]
         lost = found is not None and not found.left and bool(self.made.understood.job.outputs)
         return None if lost else found
 
@@ -74,33 +76,41 @@ class _Hit:
 
 
 def begin(
-    world: World, plan: Plan, ready: Iterable[str], children: Mapping[str, ChildRow], progress: Progress
+    world: World,
+    plan: Plan,
+    ready: Iterable[str],
+    children: Mapping[str, ChildRow],
+    progress: Progress,
+    standing: dict[str, Found],
 ) -> tuple[list[ChildRow], bool]:
     """Begin command steps; the children that they are now, and whether some could not begin yet: as `steps.start`. Of many
-    that have their results there may be more to begin at once."""
+    that have their results there may be more to begin at once. `standing`: what such steps have, as in `inputs.sources`; what
+    they have now is kept there."""
     todo, first, there = deque(ready), set(ready), dict(children)
     hits: dict[str, _Hit] = {}
-    standing: dict[str, Found] = {}
+    left, done = dict(standing), dict[str, Original | None]()
     singly: list[ChildRow | None] = []
     while todo and len(hits) < (BESIDE_OTHERS if world.courtesy.lately else TOGETHER):
         name = todo.popleft()
         world.courtesy.stand_back()
-        asked = _ask(world, plan, name, there, standing)
+        asked = _ask(world, plan, name, there, left)
         if isinstance(asked, ChildRow):
             singly.append(asked)
-        elif (original := asked.original(world)) is not None and isinstance(asked.made, Candidate):
+        elif (original := asked.original(world, done)) is not None and isinstance(asked.made, Candidate):
             hit = hits[name] = _Hit(asked, asked.made, original)
             there[name] = hit.seen()
-            standing |= hit.stands()
+            left |= hit.stands()
             todo.extend(one for one in progress.after(name, hits) if plan.level.kind(one) == "command")
         elif name in first:  # the others' turn comes when what they wait for is there
-            singly.append(_alone(world, plan, asked))
+            singly.append(_alone(world, plan, _ask(world, plan, name, children, {}) if left else asked))
     if hits:
         world.courtesy.stand_back()
     together = _together(world, plan, list(hits.values())) if hits else []
     if together is None:
         together = []
-        singly += [_alone(world, plan, hit.asked) for name, hit in hits.items() if name in first]
+        singly += [_alone(world, plan, _ask(world, plan, name, children, {})) for name in hits if name in first]
+    else:
+        standing |= left
     return [*(one for one in singly if one is not None), *together], None in singly
 
 
@@ -119,8 +129,10 @@ def _ask(
     return _Asked(parent, submission, made)
 
 
-def _alone(world: World, plan: Plan, asked: _Asked) -> ChildRow | None:
+def _alone(world: World, plan: Plan, asked: _Asked | ChildRow) -> ChildRow | None:
     """As `steps.start`."""
+    if isinstance(asked, ChildRow):
+        return asked
     try:
         if isinstance(asked.made, MayflyError):
             raise asked.made

@@ -81,20 +81,22 @@ def place(
     job: str | None = None,
     attempt: int | None = None,
 ) -> None:
-    """Lay a tree at a path of a datastore of Mayfly's own, over what was there."""
-    unit.connection.execute(
-        insert(placements),
-        {
-            "workspace": workspace,
-            "datastore": datastore,
-            "path": placement.path,
-            "tree": placement.tree,
-            "is_file": placement.is_file,
-            "job": job,
-            "attempt": attempt,
-            "created_at": now,
-        },
-    )
+    """Lay a tree at a path of a datastore of Mayfly's own, over what was there, at the unit's end."""
+    row = {
+        "workspace": workspace,
+        "datastore": datastore,
+        "path": placement.path,
+        "tree": placement.tree,
+        "is_file": placement.is_file,
+        "job": job,
+        "attempt": attempt,
+        "created_at": now,
+    }
+    unit.at_end(_insert, [row])
+
+
+def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(insert(placements), [dict(row) for row in rows])
 
 
 def placed(connection: Connection, workspace: str, datastore: str, path: str) -> list[Placement]:

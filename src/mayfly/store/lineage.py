@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Link:
 
 
 def add(unit: Unit, workspace: str, job: str, links: Iterable[Link]) -> None:
-    """May be repeated: the last word holds."""
+    """At the unit's end. May be repeated: the last word holds."""
     rows = [
         {
             "workspace": workspace,
@@ -43,7 +43,11 @@ def add(unit: Unit, workspace: str, job: str, links: Iterable[Link]) -> None:
         }
         for link in links
     ]
-    dialect.insert_many_or_replace(unit.connection, lineage, rows, ["job", "direction", "name"])
+    unit.at_end(_insert, rows)
+
+
+def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    dialect.insert_many_or_replace(connection, lineage, rows, ["job", "direction", "name"])
 
 
 def of_job(connection: Connection, job: str) -> list[Link]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +31,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Joint = Callable[["Unit", Sequence[Item]], Sequence[Result]]
 """What many callers want of one kind, as one unit: a result for each of their items. It is the same function for all of them."""
+
+LastWrite = Callable[[Connection, Sequence[Mapping[str, Any]]], None]
+"""Inserts rows of one kind; the same function for all of them."""
 
 _TRIES = 10
 """How often a unit is run that meets others on PostgreSQL."""
@@ -68,6 +71,7 @@ class Unit:
         self.connection = connection
         self.topics: set[str] = set()
         self.steps: list[str] = []
+        self._last: dict[LastWrite, list[Mapping[str, Any]]] = {}
         self._recall = recall
         self._touched: set[str] = set() if touched is None else touched
 
@@ -76,6 +80,15 @@ class Unit:
         if self._recall is None or any(table.name in self._touched for table in tables):
             return look(self.connection)
         return self._recall.ask(key, tables, lambda: look(self.connection))
+
+    def at_end(self, write: LastWrite, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Rows that nobody reads in this unit: all of one kind go in together, in their order, before the unit is done."""
+        self._last.setdefault(write, []).extend(rows)
+
+    def end(self) -> None:
+        """Its work is done: what waits for that goes in."""
+        for write, rows in self._last.items():
+            write(self.connection, rows)
 
     def wake(self, *topics: str) -> None:
         self.topics.update(topics)
@@ -176,6 +189,7 @@ class Store:
                 with self.engine.begin() as connection:
                     unit = Unit(connection)
                     result = work(unit)
+                    unit.end()
                     unit.reaches(named or work, "before")
             except DataError as error:
                 raise _not_storable(error) from error
@@ -320,6 +334,7 @@ class _Writer:
         try:
             with dialect.savepoint(connection):
                 results = work(unit, [one.item for one in alike]) if alike[0].joint else [work(unit)]
+                unit.end()
         except Exception as error:
             if dialect.lost_transaction(connection):
                 raise
