@@ -14,6 +14,17 @@ def pytest_configure() -> None:
     seed()  # before other processes are made, which inherit it
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take long begins first, so that no worker is left alone with it at the end."""
+    items.sort(key=_may_take, reverse=True)
+
+
+def _may_take(item: pytest.Item) -> float:
+    allowed = item.get_closest_marker("timeout")
+    return float(allowed.args[0]) if allowed else 0.0
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"What was drawn at random: {VARIABLE}={seed()}")
     if not os.environ.get("MFE_JSON"):

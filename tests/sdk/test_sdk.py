@@ -205,6 +205,7 @@ def _said(server: Embedded, place: Path, script: list[str], **switches: str) -> 
 
 
 @pytest.mark.end_to_end
+@pytest.mark.timeout(600)
 def test_a_users_script_runs_unchanged_with_both_versions(tmp_path: Path) -> None:
     server = Embedded(tmp_path / "home", **_stand_ins(tmp_path / "wheels"))
     _registry(server.place / "registry")
