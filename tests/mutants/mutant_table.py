@@ -442,7 +442,7 @@ MUTANTS = (
         "given back once",
         "quota",
         f"{_SRC}/store/ledgers.py",
-        "    connection.execute(delete(holds).where(mine))\n",
+        "    _DROP.run(connection, mine)\n",
         "",
         (f"{LEDGERS}::test_giving_back_at_once_gives_back_once",),
     ),

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from mayfly.domain.compute import Placement
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, NodeId
 from mayfly.store import codec
+from mayfly.store.statements import Statement
 from mayfly.store.tables import attempts, ranks
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
-_ATTEMPT = select(attempts).where(attempts.c.job == bindparam("of"), attempts.c.attempt == bindparam("at"))
-_ADD, _ADD_RANKS = insert(attempts), insert(ranks)
+_OF = (attempts.c.job == bindparam("of"), attempts.c.attempt == bindparam("at"))
+_RANK_OF = (ranks.c.job == bindparam("of"), ranks.c.attempt == bindparam("at"))
+_ATTEMPT = Statement(select(attempts).where(*_OF))
+_ADD, _ADD_RANKS = Statement(insert(attempts)), Statement(insert(ranks))
+_SET_GO = Statement(update(attempts).where(*_OF).values(go=bindparam("told")))
+_RELEASE = Statement(update(attempts).where(*_OF).values(state="released", released_at=bindparam("now")))
 _PLACEMENTS = select(attempts.c.job, attempts.c.attempt, attempts.c.placement).where(
     attempts.c.job.in_(bindparam("of", expanding=True))
 )
-_RANKS = select(ranks).where(ranks.c.job == bindparam("of"), ranks.c.attempt == bindparam("at")).order_by(ranks.c.rank)
+_RANKS = Statement(select(ranks).where(*_RANK_OF).order_by(ranks.c.rank))
+_ON_NODE = Statement(select(ranks).where(ranks.c.node == bindparam("there"), ranks.c.released.is_(False)))
+_BUSY = Statement(select(ranks.c.node, ranks.c.job, ranks.c.attempt).where(ranks.c.released.is_(False)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,8 @@ class RankRow:
 
 def add(unit: Unit, made: Sequence[tuple[Attempt, Sequence[NodeId]]]) -> None:
     """Attempts, each with the nodes of its ranks."""
-    unit.connection.execute(
-        _ADD,
+    _ADD.run_all(
+        unit.connection,
         [
             {
                 "job": one.job,
@@ -68,8 +76,8 @@ def add(unit: Unit, made: Sequence[tuple[Attempt, Sequence[NodeId]]]) -> None:
             for one, _ in made
         ],
     )
-    unit.connection.execute(
-        _ADD_RANKS,
+    _ADD_RANKS.run_all(
+        unit.connection,
         [
             {"job": one.job, "attempt": one.attempt, "rank": rank, "node": node, "released": False}
             for one, nodes in made
@@ -79,7 +87,7 @@ def add(unit: Unit, made: Sequence[tuple[Attempt, Sequence[NodeId]]]) -> None:
 
 
 def get(connection: Connection, job: str, attempt: int) -> Attempt | None:
-    row = connection.execute(_ATTEMPT, {"of": job, "at": attempt}).one_or_none()
+    row = _ATTEMPT.one(connection, {"of": job, "at": attempt})
     return None if row is None else _attempt(row)
 
 
@@ -98,38 +106,26 @@ def live(connection: Connection) -> list[Attempt]:
 
 
 def set_go(unit: Unit, job: JobId, attempt: int, go: agent.Go) -> None:
-    unit.connection.execute(
-        update(attempts)
-        .where(attempts.c.job == job, attempts.c.attempt == attempt)
-        .values(go=msgspec.json.encode(go).decode())
-    )
+    _SET_GO.run(unit.connection, {"of": job, "at": attempt, "told": msgspec.json.encode(go).decode()})
 
 
 def release(unit: Unit, job: JobId, attempt: int, now: Millis) -> None:
-    unit.connection.execute(
-        update(attempts)
-        .where(attempts.c.job == job, attempts.c.attempt == attempt)
-        .values(state="released", released_at=now)
-    )
+    _RELEASE.run(unit.connection, {"of": job, "at": attempt, "now": now})
 
 
 def ranks_of(connection: Connection, job: str, attempt: int) -> list[RankRow]:
-    rows = connection.execute(_RANKS, {"of": job, "at": attempt})
-    return [_rank(row) for row in rows]
+    return [_rank(row) for row in _RANKS.all(connection, {"of": job, "at": attempt})]
 
 
 def on_node(connection: Connection, node: str) -> list[RankRow]:
     """The ranks that this node still works for."""
-    rows = connection.execute(select(ranks).where(ranks.c.node == node, ranks.c.released.is_(False)))
-    return [_rank(row) for row in rows]
+    return [_rank(row) for row in _ON_NODE.all(connection, {"there": node})]
 
 
 def busy_nodes(connection: Connection) -> dict[str, list[tuple[str, int]]]:
     """Node → the (job, attempt) pairs it still works for."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for row in connection.execute(
-        select(ranks.c.node, ranks.c.job, ranks.c.attempt).where(ranks.c.released.is_(False))
-    ):
+    for row in _BUSY.all(connection):
         found.setdefault(row.node, []).append((row.job, row.attempt))
     return found
 
@@ -140,11 +136,13 @@ def note(unit: Unit, rank: RankRow, **values: Any) -> None:
         key: value if isinstance(value, str | bool | None) else msgspec.json.encode(value).decode()
         for key, value in values.items()
     }
-    unit.connection.execute(
-        update(ranks)
-        .where(and_(ranks.c.job == rank.job, ranks.c.attempt == rank.attempt, ranks.c.rank == rank.rank))
-        .values(**kept)
-    )
+    _noting(tuple(kept)).run(unit.connection, {"of": rank.job, "at": rank.attempt, "which": rank.rank, **kept})
+
+
+@lru_cache(maxsize=64)
+def _noting(columns: tuple[str, ...]) -> Statement:
+    values = {name: bindparam(name) for name in columns}
+    return Statement(update(ranks).where(*_RANK_OF, ranks.c.rank == bindparam("which")).values(values))
 
 
 def _attempt(row: Row[Any]) -> Attempt:

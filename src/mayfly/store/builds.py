@@ -14,6 +14,7 @@ from mayfly.store import codec, ledgers
 from mayfly.store.environments import EnvironmentRow, lock
 from mayfly.store.environments import get as environment
 from mayfly.store.ledgers import Take
+from mayfly.store.statements import Statement
 from mayfly.store.tables import environments, jobs
 from mayfly.store.unit import Unit
 
@@ -23,23 +24,25 @@ _PREFIX = "build-"
 _LETTERS = 34
 _ENDED = tuple(sorted(state.value for state in TERMINAL))
 _WAITS = (environments.c.kind == "build", environments.c.state == "wanted")
+_UNMADE = Statement(select(environments.c.digest).where(*_WAITS))
+_WAITING = Statement(
+    select(environments.c.digest, environments.c.asked, environments.c.created_at, environments.c.owner)
+    .where(*_WAITS, environments.c.placement.is_(None), environments.c.owner.is_not(None))
+    .order_by(environments.c.created_at)
+)
+_HELD = Statement(select(environments.c.digest).where(environments.c.placement.is_not(None)))
 
 
 def unmade(connection: Connection) -> list[str]:
     """The environments whose jobs stay in the queue until they are made."""
-    return list(connection.scalars(select(environments.c.digest).where(*_WAITS)))
+    return [row.digest for row in _UNMADE.all(connection)]
 
 
 def waiting(connection: Connection) -> list[JobClass]:
     """Builds that somebody wants and that hold nothing yet, each a class of its own. Its place in the queue is that of
     the first job that waits for it."""
     found = []
-    rows = connection.execute(
-        select(environments.c.digest, environments.c.asked, environments.c.created_at, environments.c.owner)
-        .where(*_WAITS, environments.c.placement.is_(None), environments.c.owner.is_not(None))
-        .order_by(environments.c.created_at)
-    ).all()
-    for row in rows:
+    for row in _WAITING.all(connection):
         first = connection.scalar(
             select(func.min(jobs.c.sequence)).where(jobs.c.environment == row.digest, jobs.c.state.not_in(_ENDED))
         )
@@ -91,5 +94,5 @@ def give_back(unit: Unit, digest: str) -> None:
 
 
 def held(connection: Connection) -> list[EnvironmentRow]:
-    rows = connection.scalars(select(environments.c.digest).where(environments.c.placement.is_not(None)))
-    return [row for row in (environment(connection, digest) for digest in rows) if row is not None]
+    found = [environment(connection, row.digest) for row in _HELD.all(connection)]
+    return [row for row in found if row is not None]

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from mayfly.store.results import OutputRow
+from mayfly.store.statements import Statement
 from mayfly.store.tables import checkpoints
 from mayfly.store.unit import Unit
 
-_UP_TO = (
+_UP_TO = Statement(
     select(checkpoints)
     .where(checkpoints.c.job == bindparam("of"), checkpoints.c.attempt <= bindparam("most"))
     .order_by(checkpoints.c.attempt.desc(), checkpoints.c.name, checkpoints.c.rank)
+)
+_FORGET = Statement(
+    delete(checkpoints).where(checkpoints.c.job == bindparam("of"), checkpoints.c.rank == bindparam("which"))
 )
 
 
@@ -32,7 +36,7 @@ def keep(unit: Unit, job: str, attempt: int, rank: int, rows: Sequence[OutputRow
 
 def newest(connection: Connection, job: str, most: int) -> list[OutputRow]:
     """Each rank's, of its newest attempt that made one, up to attempt `most`."""
-    rows = connection.execute(_UP_TO, {"of": job, "most": most}).all()
+    rows = _UP_TO.all(connection, {"of": job, "most": most})
     last = {row.rank: row.attempt for row in reversed(rows)}
     found = [row for row in rows if row.attempt == last[row.rank]]
     return [OutputRow(row.rank, row.name, row.tree, row.files, row.bytes) for row in found]
@@ -40,4 +44,4 @@ def newest(connection: Connection, job: str, most: int) -> list[OutputRow]:
 
 def forget(unit: Unit, job: str, rank: int) -> None:
     """Its outputs have been collected."""
-    unit.connection.execute(delete(checkpoints).where(checkpoints.c.job == job, checkpoints.c.rank == rank))
+    _FORGET.run(unit.connection, {"of": job, "which": rank})

@@ -11,10 +11,12 @@ from sqlalchemy import Connection, Row, Select, delete, insert, or_, select
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import WorkspaceId
 from mayfly.store import assets, codec, dialect
+from mayfly.store.statements import Statement
 from mayfly.store.tables import datastores, placements
 from mayfly.store.unit import Unit
 
 _NEVER = Millis(0)
+_PLACE = Statement(insert(placements))
 DEFAULT = "workspaceblobstore"
 ASSETS = "assets"
 TREES = "trees"
@@ -96,7 +98,7 @@ def place(
 
 
 def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    connection.execute(insert(placements), [dict(row) for row in rows])
+    _PLACE.run_all(connection, rows)
 
 
 def placed(connection: Connection, workspace: str, datastore: str, path: str) -> list[Placement]:

@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Insert, Select, Table, bindparam, event, func, select, text
+from sqlalchemy import Connection, Engine, Select, Table, bindparam, event, func, select, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from mayfly.kit.clock import Millis
+from mayfly.store.statements import Statement
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
@@ -30,7 +31,9 @@ def connect(url: str) -> Engine:
         url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
     if not url.startswith("sqlite"):
         return sqlalchemy.create_engine(url, pool_size=20, pool_pre_ping=True)
-    engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args={"timeout": 30, "check_same_thread": False})
+    engine = sqlalchemy.create_engine(
+        url, poolclass=NullPool, connect_args={"timeout": 30, "check_same_thread": False, "cached_statements": 512}
+    )
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -50,7 +53,9 @@ def connect(url: str) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("mayfly_begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        driver.execute(f"BEGIN {mode}")  # SQLAlchemy's way takes as long as ten looks
 
     return engine
 
@@ -178,8 +183,7 @@ def insert_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping
     if not rows:
         return 0
     if len(rows) == 1:
-        statement = _insert(connection.dialect.name, table, tuple(rows[0]))
-        return connection.execute(statement, dict(rows[0])).rowcount
+        return _insert(connection.dialect.name, table, tuple(rows[0])).run(connection, rows[0])
     return connection.execute(
         _inserting(connection.dialect.name, table).values(list(rows)).on_conflict_do_nothing()
     ).rowcount
@@ -195,25 +199,21 @@ def _inserting(name: str, table: Table) -> sqlite.Insert | postgresql.Insert:
 
 
 @lru_cache(maxsize=64)
-def _insert(name: str, table: Table, columns: tuple[str, ...]) -> Insert:
-    """Made once for each table and set of columns: making it costs more than running it."""
-    statement = (
-        _inserting(name, table).values({column: bindparam(column) for column in columns}).on_conflict_do_nothing()
-    )
-    return statement.execution_options(preserve_rowcount=True)
+def _insert(name: str, table: Table, columns: tuple[str, ...]) -> Statement:
+    values = {column: bindparam(column) for column in columns}
+    statement = _inserting(name, table).values(values).on_conflict_do_nothing()
+    return Statement(statement.execution_options(preserve_rowcount=True))
 
 
 def insert_many_or_leave(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """As `insert_or_leave`, for any number of rows."""
     if rows:
-        connection.execute(
-            _inserting(connection.dialect.name, table).on_conflict_do_nothing(), [dict(row) for row in rows]
-        )
+        _insert(connection.dialect.name, table, tuple(rows[0])).run_all(connection, rows)
 
 
 def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, Any], keys: Sequence[str]) -> None:
     """Insert the row, or set its other columns where the keys exist."""
-    connection.execute(_upsert(connection.dialect.name, table, tuple(row), tuple(keys)), dict(row))
+    _upsert(connection.dialect.name, table, tuple(row), tuple(keys)).run(connection, row)
 
 
 def insert_many_or_replace(
@@ -221,16 +221,14 @@ def insert_many_or_replace(
 ) -> None:
     """As `insert_or_replace`, for any number of rows with the same columns."""
     if rows:
-        statement = _upsert(connection.dialect.name, table, tuple(rows[0]), tuple(keys))
-        connection.execute(statement, [dict(row) for row in rows])
+        _upsert(connection.dialect.name, table, tuple(rows[0]), tuple(keys)).run_all(connection, rows)
 
 
 @lru_cache(maxsize=64)
-def _upsert(name: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Insert:
-    """As `_insert`."""
+def _upsert(name: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Statement:
     statement = _inserting(name, table).values({column: bindparam(column) for column in columns})
     rest = {column: statement.excluded[column] for column in columns if column not in keys}
-    return statement.on_conflict_do_update(index_elements=list(keys), set_=rest)
+    return Statement(statement.on_conflict_do_update(index_elements=list(keys), set_=rest))
 
 
 def locked(connection: Connection, statement: Select[Any]) -> Select[Any]:

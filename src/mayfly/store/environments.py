@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from mayfly.domain.compute import Placement
 from mayfly.domain.environments import passes
@@ -16,6 +16,7 @@ from mayfly.domain.job import TERMINAL, Cause
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import WorkspaceId
 from mayfly.store import codec, dialect, leases
+from mayfly.store.statements import Statement
 from mayfly.store.tables import environments, jobs
 from mayfly.store.unit import Store, Unit
 from mayfly.wire import agent
@@ -35,7 +36,8 @@ class Owner:
     priority: int = 2
 
 
-_DIGEST = select(environments).where(environments.c.digest == bindparam("wanted"))
+_QUESTION = select(environments).where(environments.c.digest == bindparam("wanted"))
+_DIGEST, _LOCK = Statement(_QUESTION), Statement(_QUESTION, locks=True)
 _ENDED = tuple(sorted(state.value for state in TERMINAL))
 
 
@@ -71,9 +73,7 @@ def want(
     known = None
     while known is None:  # one that was there may be forgotten before we hold it
         dialect.insert_or_leave(unit.connection, environments, [row | {"created_at": now, "used_at": now}])
-        known = unit.connection.execute(
-            dialect.locked(unit.connection, select(environments).where(environments.c.digest == digest))
-        ).one_or_none()
+        known = _LOCK.one(unit.connection, {"wanted": digest})
     values: dict[str, Any] = {"used_at": now}
     error = codec.cause_of(known.error)
     again = known.state == "failed" and (asked or error is None or passes(error.code))
@@ -92,7 +92,7 @@ def want(
 def in_use(unit: Unit, digest: str, plan: agent.EnvironmentPlan | None, now: Millis) -> bool:
     """Whether there is nothing to write when it is wanted once more: it is made (by that plan, where one is given), and its
     last use is as good as now. It stays so until the unit ends."""
-    row = unit.recall(("environment", digest), (environments,), lambda c: _one(c, dialect.locked(c, _DIGEST), digest))
+    row = unit.recall(("environment", digest), (environments,), lambda c: _one(c, _LOCK, digest))
     if row is None or row.state != "ready" or row.placement is not None:
         return False
     return 0 <= now - row.used_at < USE_MS and (plan is None or plan == row.plan)
@@ -168,9 +168,7 @@ def failed(unit: Unit, digest: str, cause: Cause, holder: str | None = None) -> 
 
 def lock(unit: Unit, digest: str) -> EnvironmentRow | None:
     """Its row, held until the unit ends: nobody begins to want it meanwhile."""
-    statement = select(environments).where(environments.c.digest == digest)
-    row = unit.connection.execute(dialect.locked(unit.connection, statement)).one_or_none()
-    return None if row is None else _row(row)
+    return _one(unit.connection, _LOCK, digest)
 
 
 def drop(unit: Unit, digest: str) -> None:
@@ -225,8 +223,8 @@ def _held(unit: Unit, digest: str, holder: str | None) -> bool:
     return holder is None or leases.holder_of(unit, _lease(digest)) == holder
 
 
-def _one(connection: Connection, statement: Select[Any], digest: str) -> EnvironmentRow | None:
-    row = connection.execute(statement, {"wanted": digest}).one_or_none()
+def _one(connection: Connection, statement: Statement, digest: str) -> EnvironmentRow | None:
+    row = statement.one(connection, {"wanted": digest})
     return None if row is None else _row(row)
 
 

@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Integer, bindparam, insert, select
 
 from mayfly.kit.clock import Millis
 from mayfly.store import codec
+from mayfly.store.statements import Statement
 from mayfly.store.tables import events
 
-_APPEND = insert(events)
+_APPEND = Statement(insert(events))
+_OF = Statement(
+    select(events.c.sequence, events.c.type, events.c.at, events.c.data)
+    .where(events.c.thing == bindparam("of"))
+    .order_by(events.c.sequence)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +39,12 @@ def append(
     *,
     workspace: str | None = None,
 ) -> None:
-    connection.execute(_APPEND, values_of(thing, type_, at, data, workspace))
+    _APPEND.run(connection, values_of(thing, type_, at, data, workspace))
 
 
 def append_all(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """In their order; each as `values_of` makes it."""
-    if rows:
-        connection.execute(_APPEND, rows)
+    _APPEND.run_all(connection, rows)
 
 
 def values_of(
@@ -56,10 +62,5 @@ def values_of(
 
 def of(connection: Connection, thing: str, most: int = 500) -> list[Event]:
     """The events of one thing, oldest first."""
-    rows = connection.execute(
-        select(events.c.sequence, events.c.type, events.c.at, events.c.data)
-        .where(events.c.thing == thing)
-        .order_by(events.c.sequence)
-        .limit(most)
-    )
+    rows = _OF.all(connection, {"of": thing, "most": most})
     return [Event(row.sequence, row.type, Millis(row.at), codec.load(row.data)) for row in rows]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Integer, Row, bindparam, func, insert, select, update
 
 from mayfly.domain.job import TERMINAL, Job, JobState, Phase
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId, WorkspaceId
 from mayfly.store import codec, dialect, events
+from mayfly.store.statements import Statement
 from mayfly.store.tables import UNTIDY, jobs
 from mayfly.store.unit import Unit
 
@@ -73,25 +75,28 @@ CAME_TO = "mayfly.condition"
 """A choice's property: what its condition was, 'true' or 'false'."""
 TERMINAL_NAMES = tuple(sorted(state.value for state in TERMINAL))
 
-# made once, because making such a statement takes five times as long as running it
-_BY_NAME = select(jobs).where(jobs.c.workspace == bindparam("at"), jobs.c.name == bindparam("called"))
+_BY_NAME = Statement(select(jobs).where(jobs.c.workspace == bindparam("at"), jobs.c.name == bindparam("called")))
 _BY_IDS = select(jobs).where(jobs.c.id.in_(bindparam("of", expanding=True))).order_by(jobs.c.sequence)
 _BY_NAMES = select(jobs).where(
     jobs.c.workspace == bindparam("at"), jobs.c.name.in_(bindparam("called", expanding=True))
 )
-_BY_ID = select(jobs).where(jobs.c.id == bindparam("one"))
+_ONE = select(jobs).where(jobs.c.id == bindparam("one"))
+_BY_ID, _LOCK = Statement(_ONE), Statement(_ONE, locks=True)
+_BY_RUN = Statement(select(jobs).where(jobs.c.run == bindparam("of")))
 _NAMES = select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(bindparam("of", expanding=True)))
-_STATE = select(jobs.c.state).where(jobs.c.id == bindparam("one"))
+_STATE = Statement(select(jobs.c.state).where(jobs.c.id == bindparam("one")), locks=True)
 _ADD = insert(jobs)
+_ADD_ALL = Statement(_ADD)
 _LIFE = ("state", "phase", "phase_since", "phases", "attempt", "ranks", "retries_left", "cause")
 _TIMES = ("started_at", "ended_at", "suspected_since")
-_CHANGE = (
+_CHANGE = Statement(
     update(jobs)
     .where(jobs.c.id == bindparam("one"))
     .values({"revision": jobs.c.revision + 1, **{name: bindparam(name) for name in (*_LIFE, *_TIMES)}})
 )
-_TIDY = update(jobs).where(jobs.c.id == bindparam("one")).values(tidy=True)
-_EXPLAIN = update(jobs).where(jobs.c.id == bindparam("one")).values(explanation=bindparam("explanation"))
+_UNTIDY = Statement(select(jobs).where(UNTIDY).limit(bindparam("most", type_=Integer)))
+_TIDY = Statement(update(jobs).where(jobs.c.id == bindparam("one")).values(tidy=True))
+_EXPLAIN = Statement(update(jobs).where(jobs.c.id == bindparam("one")).values(explanation=bindparam("told")))
 
 
 def add(unit: Unit, row: JobRow) -> int:
@@ -113,7 +118,7 @@ def add_all(unit: Unit, rows: Sequence[JobRow]) -> None:
     """As `add`, of any number."""
     if not rows:
         return
-    unit.connection.execute(_ADD, [values_of(row) for row in rows])
+    _ADD_ALL.run_all(unit.connection, [values_of(row) for row in rows])
     events.append_all(
         unit.connection,
         [
@@ -183,7 +188,7 @@ def change_all(unit: Unit, changes: Sequence[Change], now: Millis, why: str) -> 
     """As `change`, of any number, each to something else than it was."""
     if not changes:
         return
-    unit.connection.execute(_CHANGE, [{"one": one.after.id, **_life(one.after)} for one in changes])
+    _CHANGE.run_all(unit.connection, [{"one": one.after.id, **_life(one.after)} for one in changes])
     told = [events.values_of(one.after.id, why, now, _moved(one), one.row.workspace) for one in changes]
     events.append_all(unit.connection, told)
     for one in changes:
@@ -229,7 +234,7 @@ def add_note(unit: Unit, row: JobRow, note: str) -> None:
 
 
 def explain(unit: Unit, explanations: Mapping[JobId, str]) -> None:
-    unit.connection.execute(_EXPLAIN, [{"one": job, "explanation": text} for job, text in explanations.items()])
+    _EXPLAIN.run_all(unit.connection, [{"one": job, "told": text} for job, text in explanations.items()])
 
 
 def by_name(connection: Connection, workspace: WorkspaceId, name: str) -> JobRow | None:
@@ -251,18 +256,18 @@ def by_id(connection: Connection, job: str) -> JobRow | None:
 
 def by_run(connection: Connection, run: str) -> JobRow | None:
     """By Mayfly's run id."""
-    return _one(connection, select(jobs).where(jobs.c.run == run), {})
+    return _one(connection, _BY_RUN, {"of": run})
 
 
 def lock_state(unit: Unit, job: str) -> JobState | None:
     """As `lock`; only its state, because a pipeline's row may be large."""
-    found = unit.connection.scalar(dialect.locked(unit.connection, _STATE), {"one": job})
+    found = _STATE.value(unit.connection, {"one": job})
     return None if found is None else JobState(found)
 
 
 def lock(unit: Unit, job: str) -> JobRow | None:
     """As `by_id`, held until the unit ends."""
-    return _one(unit.connection, dialect.locked(unit.connection, _BY_ID), {"one": job})
+    return _one(unit.connection, _LOCK, {"one": job})
 
 
 def lock_all(unit: Unit, ids: Sequence[str]) -> dict[str, JobRow]:
@@ -283,16 +288,27 @@ def page(
     parent: JobId | None = None,
 ) -> list[JobRow]:
     """Newest first, those of a sequence below `before`; the children of one job, else those that are nobody's."""
-    own = jobs.c.parent.is_(None) if parent is None else jobs.c.parent == parent
-    statement = select(jobs).where(jobs.c.workspace == workspace, own).order_by(jobs.c.sequence.desc()).limit(most)
-    if before is not None:
-        statement = statement.where(jobs.c.sequence < before)
-    if which != "all":
-        statement = statement.where(jobs.c.archived == (which == "archived"))
+    given = {"at": workspace, "most": most, "parent": parent, "before": before}
     # of each state by itself: together, the newest of a rare one would be looked for among all others
-    found = [connection.execute(statement.where(jobs.c.state == state)).all() for state in sorted(set(states or ()))]
-    rows = [row for some in found for row in some] if states else connection.execute(statement).all()
+    asked = [{**given, "state": state} for state in sorted(set(states))] if states else [given]
+    statement = _page(parent is not None, before is not None, which, bool(states))
+    rows = [row for one in asked for row in statement.all(connection, one)]
     return [row_of(row) for row in sorted(rows, key=lambda row: -row.sequence)[:most]]
+
+
+@lru_cache(maxsize=24)
+def _page(children: bool, before: bool, which: Which, of_state: bool) -> Statement:
+    """Of those that `page` may need."""
+    own = jobs.c.parent == bindparam("parent") if children else jobs.c.parent.is_(None)
+    wanted = [jobs.c.workspace == bindparam("at"), own]
+    if before:
+        wanted.append(jobs.c.sequence < bindparam("before"))
+    if which != "all":
+        wanted.append(jobs.c.archived.is_(which == "archived"))
+    if of_state:
+        wanted.append(jobs.c.state == bindparam("state"))
+    newest = select(jobs).where(*wanted).order_by(jobs.c.sequence.desc())
+    return Statement(newest.limit(bindparam("most", type_=Integer)))
 
 
 def names_of(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
@@ -320,12 +336,11 @@ def counts(connection: Connection) -> dict[str, int]:
 
 def untidy(connection: Connection, most: int) -> list[JobRow]:
     """Ended jobs whose end has not been followed up."""
-    rows = connection.execute(select(jobs).where(UNTIDY).limit(most))
-    return [row_of(row) for row in rows]
+    return [row_of(row) for row in _UNTIDY.all(connection, {"most": most})]
 
 
 def set_tidy(unit: Unit, ids: Sequence[str]) -> None:
-    unit.connection.execute(_TIDY, [{"one": job} for job in ids])
+    _TIDY.run_all(unit.connection, [{"one": job} for job in ids])
 
 
 def waiting_for(connection: Connection, environment: str, states: Iterable[JobState]) -> list[JobRow]:
@@ -367,8 +382,8 @@ def _life(job: Job) -> dict[str, Any]:
     }
 
 
-def _one(connection: Connection, statement: Select[Any], values: dict[str, Any]) -> JobRow | None:
-    row = connection.execute(statement, values).one_or_none()
+def _one(connection: Connection, statement: Statement, values: dict[str, Any]) -> JobRow | None:
+    row = statement.one(connection, values)
     return None if row is None else row_of(row)
 
 

@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select
 
 from mayfly.store import dialect
+from mayfly.store.statements import Statement
 from mayfly.store.tables import feed, journals
 from mayfly.store.unit import Unit
+
+_POSITION = Statement(
+    select(journals.c.position).where(
+        journals.c.job == bindparam("of"), journals.c.attempt == bindparam("at"), journals.c.rank == bindparam("which")
+    )
+)
+_FEED = Statement(
+    select(feed.c.sequence, feed.c.body)
+    .where(feed.c.job == bindparam("of"))
+    .order_by(feed.c.sequence)
+    .limit(bindparam("most", type_=Integer))
+)
+_ADD = Statement(insert(feed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +36,7 @@ class FeedRow:
 
 def position(connection: Connection, job: str, attempt: int, rank: int) -> int:
     """Bytes of this journal that are kept."""
-    found = connection.scalar(
-        select(journals.c.position).where(journals.c.job == job, journals.c.attempt == attempt, journals.c.rank == rank)
-    )
-    return found or 0
+    return _POSITION.value(connection, {"of": job, "at": attempt, "which": rank}) or 0
 
 
 def advance(unit: Unit, job: str, attempt: int, rank: int, to: int) -> None:
@@ -34,15 +45,12 @@ def advance(unit: Unit, job: str, attempt: int, rank: int, to: int) -> None:
 
 
 def add_feed(unit: Unit, job: str, body: str) -> None:
-    unit.connection.execute(insert(feed).values(job=job, body=body))
+    _ADD.run(unit.connection, {"job": job, "body": body})
 
 
 def feed_of(connection: Connection, job: str, most: int) -> list[FeedRow]:
     """The oldest first."""
-    rows = connection.execute(
-        select(feed.c.sequence, feed.c.body).where(feed.c.job == job).order_by(feed.c.sequence).limit(most)
-    )
-    return [FeedRow(row.sequence, row.body) for row in rows]
+    return [FeedRow(row.sequence, row.body) for row in _FEED.all(connection, {"of": job, "most": most})]
 
 
 def fed(unit: Unit, sequences: Sequence[int]) -> None:

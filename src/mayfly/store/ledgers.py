@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Connection, Row, and_, bindparam, delete, fun
 from mayfly.domain.compute import Amount, LedgerKey, Placement, Quota, Tier
 from mayfly.kit.ids import JobId
 from mayfly.store import dialect
+from mayfly.store.statements import Statement
 from mayfly.store.tables import attempts, capacity, gpus, holds, ledgers
 from mayfly.store.unit import Unit
 
@@ -21,18 +22,20 @@ CAPACITY_FAMILY = "-"
 
 
 _CORES, _MIB = bindparam("more", type_=BigInteger), bindparam("mib", type_=BigInteger)
-# made once, because making such a statement takes several times as long as running it
-_TAKE = (
+_KEY = (
+    ledgers.c.scope == bindparam("at"),
+    ledgers.c.family == bindparam("of"),
+    ledgers.c.tier == bindparam("as"),
+)
+_TAKE = Statement(
     update(ledgers)
     .where(
-        ledgers.c.scope == bindparam("at"),
-        ledgers.c.family == bindparam("of"),
-        ledgers.c.tier == bindparam("as"),
+        *_KEY,
         or_(ledgers.c.limit.is_(None), ledgers.c.held + bindparam("cores", type_=BigInteger) <= ledgers.c.limit),
     )
     .values(held=ledgers.c.held + bindparam("cores", type_=BigInteger))
 )
-_OCCUPY = (
+_OCCUPY = Statement(
     update(capacity)
     .where(
         capacity.c.provider == bindparam("by"),
@@ -41,7 +44,23 @@ _OCCUPY = (
     )
     .values(cores_held=capacity.c.cores_held + _CORES, memory_held=capacity.c.memory_held + _MIB)
 )
-_HOLD = insert(holds)
+_HOLD = Statement(insert(holds))
+_MINE = (holds.c.job == bindparam("who"), holds.c.attempt == bindparam("which"))
+_HELD, _DROP = Statement(select(holds).where(*_MINE), locks=True), Statement(delete(holds).where(*_MINE))
+_GIVE_BACK = Statement(update(ledgers).where(*_KEY).values(held=ledgers.c.held - bindparam("cores", type_=BigInteger)))
+_LEAVE = Statement(
+    update(capacity)
+    .where(capacity.c.provider == bindparam("by"))
+    .values(cores_held=capacity.c.cores_held - _CORES, memory_held=capacity.c.memory_held - _MIB)
+)
+_FREE_GPUS = Statement(
+    update(gpus)
+    .where(gpus.c.job == bindparam("who"), gpus.c.attempt == bindparam("which"))
+    .values(job=None, attempt=None)
+)
+_LIMITED = Statement(select(ledgers).where(ledgers.c.limit.is_not(None)))
+_CAPACITY = Statement(select(capacity).where(capacity.c.provider == bindparam("by")))
+_BUSY_GPUS = Statement(select(gpus.c.uuid).where(gpus.c.provider == bindparam("by"), gpus.c.job.is_not(None)))
 
 
 class Overdrawn(Exception):
@@ -70,12 +89,10 @@ def refresh_default(unit: Unit, key: LedgerKey, limit: int) -> None:
 
 
 def quotas(connection: Connection, scopes: Sequence[str] | None = None) -> dict[LedgerKey, Quota]:
-    statement = select(ledgers).where(ledgers.c.limit.is_not(None))
-    if scopes is not None:
-        statement = statement.where(ledgers.c.scope.in_(scopes))
     return {
         LedgerKey(row.scope, row.family, Tier(row.tier)): Quota(row.limit, row.held)
-        for row in connection.execute(statement)
+        for row in _LIMITED.all(connection)
+        if scopes is None or row.scope in scopes
     }
 
 
@@ -103,11 +120,11 @@ def set_capacity(unit: Unit, provider: str, total: Amount) -> None:
 
 
 def capacity_held(connection: Connection, provider: str) -> Amount:
-    row = connection.execute(select(capacity).where(capacity.c.provider == provider)).one_or_none()
+    row = _CAPACITY.one(connection, {"by": provider})
     if row is None:
         return Amount()
-    busy = connection.scalars(select(gpus.c.uuid).where(gpus.c.provider == provider, gpus.c.job.is_not(None)))
-    return Amount(row.cores_held, row.memory_held, frozenset(busy))
+    busy = _BUSY_GPUS.all(connection, {"by": provider})
+    return Amount(row.cores_held, row.memory_held, frozenset(one.uuid for one in busy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +145,11 @@ def take(unit: Unit, provider: str, takes: Sequence[Take]) -> None:
         quota.update(one.placement.quota)
         held += [_hold(one, key.scope, key.family, key.tier, cores) for key, cores in one.placement.quota.items()]
     for key, cores in sorted(quota.items()):
-        done = connection.execute(_TAKE, {"cores": cores, "at": key.scope, "of": key.family, "as": key.tier.value})
-        if done.rowcount != 1:
+        if _TAKE.run(connection, {"cores": cores, **_named(key)}) != 1:
             raise Overdrawn(f"quota of {key.family} in {key.scope}")
     needs = [one.placement.capacity for one in takes]
     cores, mib = sum(need.cores for need in needs), sum(need.memory_mib for need in needs)
-    if connection.execute(_OCCUPY, {"by": provider, "more": cores, "mib": mib}).rowcount != 1:
+    if _OCCUPY.run(connection, {"by": provider, "more": cores, "mib": mib}) != 1:
         raise Overdrawn(f"capacity of {provider}")
     held += [
         _hold(
@@ -146,7 +162,7 @@ def take(unit: Unit, provider: str, takes: Sequence[Take]) -> None:
         )
         for one in takes
     ]
-    connection.execute(_HOLD, held)
+    _HOLD.run_all(connection, held)
     for one in takes:
         for uuid in sorted(one.placement.capacity.gpus):
             done = connection.execute(
@@ -165,23 +181,17 @@ def _hold(one: Take, scope: str, family: str, tier: Tier, amount: int, memory_mi
 
 def give_back(unit: Unit, job: JobId, attempt: int) -> bool:
     """Return all that the attempt holds; False when it held nothing. Repeating it changes nothing."""
-    connection = unit.connection
-    mine = and_(holds.c.job == job, holds.c.attempt == attempt)
-    rows = connection.execute(dialect.locked(connection, select(holds).where(mine))).all()
+    connection, mine = unit.connection, {"who": job, "which": attempt}
+    rows = _HELD.all(connection, mine)
     for row in sorted(rows, key=_order):
         if row.scope.startswith("capacity:"):
-            connection.execute(
-                update(capacity)
-                .where(capacity.c.provider == row.scope.removeprefix("capacity:"))
-                .values(
-                    cores_held=capacity.c.cores_held - row.amount, memory_held=capacity.c.memory_held - row.memory_mib
-                )
-            )
+            provider = row.scope.removeprefix("capacity:")
+            _LEAVE.run(connection, {"by": provider, "more": row.amount, "mib": row.memory_mib})
         else:
             key = LedgerKey(row.scope, row.family, Tier(row.tier))
-            connection.execute(update(ledgers).where(_is(key)).values(held=ledgers.c.held - row.amount))
-    connection.execute(delete(holds).where(mine))
-    connection.execute(update(gpus).where(gpus.c.job == job, gpus.c.attempt == attempt).values(job=None, attempt=None))
+            _GIVE_BACK.run(connection, {"cores": row.amount, **_named(key)})
+    _DROP.run(connection, mine)
+    _FREE_GPUS.run(connection, mine)
     return bool(rows)
 
 
@@ -227,6 +237,10 @@ def holders(connection: Connection, key: LedgerKey) -> int:
     """How many attempts hold something under this key."""
     mine = and_(holds.c.scope == key.scope, holds.c.family == key.family, holds.c.tier == key.tier.value)
     return connection.scalar(select(func.count()).select_from(holds).where(mine)) or 0
+
+
+def _named(key: LedgerKey) -> dict[str, str]:
+    return {"at": key.scope, "of": key.family, "as": key.tier.value}
 
 
 def _is(key: LedgerKey):

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from mayfly.store import dialect
+from mayfly.store.statements import Statement
 from mayfly.store.tables import logs
 from mayfly.store.unit import Unit
+
+_ORDER = (logs.c.attempt, logs.c.rank, logs.c.file)
+_OF = Statement(select(logs).where(logs.c.job == bindparam("of")).order_by(*_ORDER))
+_SEAL = Statement(
+    update(logs)
+    .where(
+        logs.c.job == bindparam("of"),
+        logs.c.attempt == bindparam("at"),
+        logs.c.rank == bindparam("which"),
+        logs.c.file == bindparam("called"),
+    )
+    .values(size=bindparam("size"), sealed=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +58,15 @@ def seal(unit: Unit, job: str, attempt: int, rank: int, sizes: dict[str, int], n
     """The files are complete with these sizes."""
     for file, size in sizes.items():
         ensure(unit, LogRow(job, attempt, rank, node, file, size, True))
-        unit.connection.execute(
-            update(logs)
-            .where(logs.c.job == job, logs.c.attempt == attempt, logs.c.rank == rank, logs.c.file == file)
-            .values(size=size, sealed=True)
-        )
+        which = {"of": job, "at": attempt, "which": rank, "called": file}
+        _SEAL.run(unit.connection, {**which, "size": size})
 
 
 def of(connection: Connection, job: str, attempt: int | None = None) -> list[LogRow]:
-    statement = select(logs).where(logs.c.job == job).order_by(logs.c.attempt, logs.c.rank, logs.c.file)
-    if attempt is not None:
-        statement = statement.where(logs.c.attempt == attempt)
     return [
         LogRow(row.job, row.attempt, row.rank, row.node, row.file, row.size, row.sealed)
-        for row in connection.execute(statement)
+        for row in _OF.all(connection, {"of": job})
+        if attempt is None or row.attempt == attempt
     ]
 
 

@@ -8,19 +8,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from mayfly.domain.compute import Amount
 from mayfly.domain.node import Assigned, Node, NodeEvent, NodeState, step
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import GroupId, NodeId
-from mayfly.store import codec, dialect, events
+from mayfly.store import codec, events
+from mayfly.store.statements import Statement
 from mayfly.store.tables import nodes
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
-_ADD = insert(nodes)
 PRESENT = tuple(state.value for state in NodeState if state is not NodeState.GONE)
+_ONE = select(nodes).where(nodes.c.id == bindparam("one"))
+_GET, _LOCK, _ADD = Statement(_ONE), Statement(_ONE, locks=True), Statement(insert(nodes))
+_PRESENT = Statement(select(nodes).where(or_(*(nodes.c.state == state for state in PRESENT))))
+_CHANGE = Statement(
+    update(nodes)
+    .where(nodes.c.id == bindparam("one"))
+    .values({name: bindparam(name) for name in ("state", "state_since", "idle_since", "note")})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,8 @@ class NodeRow:
 def add(unit: Unit, rows: Sequence[NodeRow]) -> None:
     if not rows:
         return
-    unit.connection.execute(
-        _ADD,
+    _ADD.run_all(
+        unit.connection,
         [
             {
                 "id": row.id,
@@ -68,20 +76,19 @@ def add(unit: Unit, rows: Sequence[NodeRow]) -> None:
 
 
 def get(connection: Connection, node: str) -> NodeRow | None:
-    row = connection.execute(select(nodes).where(nodes.c.id == node)).one_or_none()
+    row = _GET.one(connection, {"one": node})
     return None if row is None else _row(row)
 
 
 def lock(unit: Unit, node: str) -> NodeRow | None:
     """As `get`, held until the unit ends."""
-    found = dialect.locked(unit.connection, select(nodes).where(nodes.c.id == node))
-    row = unit.connection.execute(found).one_or_none()
+    row = _LOCK.one(unit.connection, {"one": node})
     return None if row is None else _row(row)
 
 
 def present(connection: Connection) -> list[NodeRow]:
     """Every node that is not known to be gone."""
-    return [_row(row) for row in connection.execute(select(nodes).where(nodes.c.state.in_(PRESENT)))]
+    return [_row(row) for row in _PRESENT.all(connection)]
 
 
 def apply(unit: Unit, row: NodeRow, event: NodeEvent, now: Millis) -> NodeRow:
@@ -90,7 +97,7 @@ def apply(unit: Unit, row: NodeRow, event: NodeEvent, now: Millis) -> NodeRow:
     after = step(row.node, event, now)
     if _life(after) == _life(row.node):
         return row
-    unit.connection.execute(update(nodes).where(nodes.c.id == row.id).values(**_life(after)))
+    _CHANGE.run(unit.connection, {"one": row.id, **_life(after)})
     if after.state is not row.state:
         data = {"from": row.state.value, "to": after.state.value} | ({"note": after.note} if after.note else {})
         events.append(unit.connection, row.id, "NodeMoved", now, data)

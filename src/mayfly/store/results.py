@@ -12,17 +12,19 @@ from sqlalchemy import Connection, Row, bindparam, or_, select, text
 from mayfly.domain.tracking import RunRole, TrackedRun
 from mayfly.kit.ids import JobId, RunId
 from mayfly.store import dialect
+from mayfly.store.statements import Statement
 from mayfly.store.tables import labels, metrics, outputs, runs
 from mayfly.store.unit import Unit
 
-_OUTPUTS = (
+_OUTPUTS = Statement(
     select(outputs)
     .where(outputs.c.job == bindparam("of"), outputs.c.attempt == bindparam("at"))
     .order_by(outputs.c.name, outputs.c.rank)
 )
-_LABELS = select(labels.c.key, labels.c.value).where(
-    labels.c.job == bindparam("of"), labels.c.kind == bindparam("which")
+_LABELS = Statement(
+    select(labels.c.key, labels.c.value).where(labels.c.job == bindparam("of"), labels.c.kind == bindparam("which"))
 )
+_RUNS = Statement(select(runs).where(runs.c.job == bindparam("of")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def outputs_of_all(connection: Connection, attempts: Mapping[str, int]) -> dict[
 
 
 def outputs_of(connection: Connection, job: str, attempt: int) -> list[OutputRow]:
-    rows = connection.execute(_OUTPUTS, {"of": job, "at": attempt})
+    rows = _OUTPUTS.all(connection, {"of": job, "at": attempt})
     return [OutputRow(row.rank, row.name, row.tree, row.files, row.bytes) for row in rows]
 
 
@@ -147,7 +149,7 @@ def set_labels(unit: Unit, job: str, kind: str, values: Mapping[str, str]) -> No
 
 
 def labels_of(connection: Connection, job: str, kind: str) -> dict[str, str]:
-    rows = connection.execute(_LABELS, {"of": job, "which": kind})
+    rows = _LABELS.all(connection, {"of": job, "which": kind})
     return {row.key: row.value for row in rows}
 
 
@@ -165,7 +167,7 @@ def find_runs(connection: Connection, ids: Sequence[str]) -> list[TrackedRun]:
 
 def runs_of(connection: Connection, job: str) -> list[TrackedRun]:
     """The job's own first."""
-    found = [_run(row) for row in connection.execute(select(runs).where(runs.c.job == job))]
+    found = [_run(row) for row in _RUNS.all(connection, {"of": job})]
     return sorted(found, key=lambda run: run.role is not RunRole.JOB)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ from mayfly.domain.queue import ClassKey, Explanation, Head, JobClass, RunningGr
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, NodeId
 from mayfly.store import builds, codec, dialect, ledgers
+from mayfly.store.statements import Statement
 from mayfly.store.tables import QUEUED, attempts, capacity, class_waits, gpus, jobs, nodes
 from mayfly.store.tables import ledgers as ledger_rows
 from mayfly.store.unit import Store, Unit
@@ -23,7 +25,9 @@ HEADS = 32
 """How many jobs of a class one pass may start."""
 
 
-_WAIT = select(class_waits).where(class_waits.c.class_key == bindparam("of"))
+_QUESTION = select(class_waits).where(class_waits.c.class_key == bindparam("of"))
+_WAIT, _HELD_WAIT = Statement(_QUESTION), Statement(_QUESTION, locks=True)
+_EVERY_WAIT = Statement(select(class_waits))
 _WAITS = select(class_waits).where(class_waits.c.class_key.in_(bindparam("of", expanding=True)))
 ROOM = (ledger_rows, capacity, gpus, nodes)
 """The tables that `room` reads."""
@@ -58,10 +62,10 @@ def _classes(connection: Connection, counted: bool) -> list[JobClass]:
         numbers = select(jobs.c.class_key, func.count()).where(QUEUED, *ready).group_by(jobs.c.class_key)
         found = [(text, count) for text, count in connection.execute(numbers)]
     else:
-        found = [(text, None) for text in connection.scalars(_KEYS)]
+        found = [(row.key, None) for row in _KEYS.all(connection)]
     classes = []
     for text, count in found:
-        heads = connection.execute(_heads(bool(unmade)), {"of": text, "unmade": unmade}).all()
+        heads = _HEADS.all(connection, {"of": text}) if not unmade else _made(connection, text, unmade)
         if not heads:
             continue
         shown = tuple(Head(JobId(row.id), row.sequence, Millis(row.created_at)) for row in heads[:HEADS])
@@ -78,17 +82,21 @@ def _keys() -> Select[Any]:
     return select(every.c.key).where(every.c.key.is_not(None))
 
 
-_KEYS = _keys()
+_KEYS = Statement(_keys())
+_OF_CLASS = (
+    select(jobs.c.id, jobs.c.sequence, jobs.c.created_at, jobs.c.request)
+    .where(jobs.c.state == JobState.QUEUED.value, jobs.c.class_key == bindparam("of"))
+    .order_by(jobs.c.sequence)
+    .limit(HEADS + 1)
+)
+"""The heads of a class, and one more where there is one."""
+_HEADS = Statement(_OF_CLASS)
+_MADE = _OF_CLASS.where(jobs.c.environment.not_in(bindparam("unmade", expanding=True)))
 
 
-@lru_cache(maxsize=2)
-def _heads(unmade: bool) -> Select[*tuple[Any, ...]]:
-    """Those of a class, and one more where there is one."""
-    ready = [jobs.c.environment.not_in(bindparam("unmade", expanding=True))] if unmade else []
-    of_class = select(jobs.c.id, jobs.c.sequence, jobs.c.created_at, jobs.c.request).where(
-        jobs.c.state == JobState.QUEUED.value, jobs.c.class_key == bindparam("of"), *ready
-    )
-    return of_class.order_by(jobs.c.sequence).limit(HEADS + 1)
+def _made(connection: Connection, text: str, unmade: Sequence[str]) -> Sequence[Any]:
+    """As `_HEADS`, of those whose environments need not be built first."""
+    return connection.execute(_MADE, {"of": text, "unmade": unmade}).all()
 
 
 def _merged(classes: list[JobClass]) -> list[JobClass]:
@@ -103,15 +111,22 @@ def _merged(classes: list[JobClass]) -> list[JobClass]:
     return list(found.values())
 
 
+_LIVE = Statement(
+    select(attempts.c.placement, jobs.c.submitter)
+    .join(jobs, jobs.c.id == attempts.c.job)
+    .where(attempts.c.state == "live")
+)
+_WARM = Statement(
+    select(nodes.c.id, nodes.c.instance_type)
+    .where(nodes.c.state == "ready", nodes.c.idle_since.is_not(None))
+    .order_by(nodes.c.idle_since.desc())
+)
+
+
 def _running(connection: Connection) -> tuple[tuple[RunningGroup, ...], dict[str, float]]:
     groups: dict[tuple[str, str], tuple[Amount, int]] = {}
     recent: dict[str, float] = defaultdict(float)
-    rows = connection.execute(
-        select(attempts.c.placement, jobs.c.submitter)
-        .join(jobs, jobs.c.id == attempts.c.job)
-        .where(attempts.c.state == "live")
-    )
-    held = [(row.submitter, codec.placement_of(row.placement)) for row in rows]
+    held = [(row.submitter, codec.placement_of(row.placement)) for row in _LIVE.all(connection)]
     held += [(row.owner.submitter, row.placement) for row in builds.held(connection) if row.owner and row.placement]
     for submitter, placement in held:
         key = (submitter, placement.instance_type.name)
@@ -124,23 +139,18 @@ def _running(connection: Connection) -> tuple[tuple[RunningGroup, ...], dict[str
 
 def _warm(connection: Connection) -> dict[str, tuple[NodeId, ...]]:
     found: dict[str, list[NodeId]] = defaultdict(list)
-    rows = connection.execute(
-        select(nodes.c.id, nodes.c.instance_type)
-        .where(nodes.c.state == "ready", nodes.c.idle_since.is_not(None))
-        .order_by(nodes.c.idle_since.desc())
-    )
-    for row in rows:
+    for row in _WARM.all(connection):
         found[row.instance_type].append(NodeId(row.id))
     return {size: tuple(ids) for size, ids in found.items()}
 
 
 def waits(connection: Connection) -> dict[ClassKey, tuple[Explanation, Millis]]:
-    rows = connection.execute(select(class_waits))
+    rows = _EVERY_WAIT.all(connection)
     return {codec.class_of(row.class_key): (codec.explanation_of(row.explanation), Millis(row.since)) for row in rows}
 
 
 def wait_of(connection: Connection, class_key: str) -> tuple[Explanation, Millis] | None:
-    row = connection.execute(_WAIT, {"of": class_key}).one_or_none()
+    row = _WAIT.one(connection, {"of": class_key})
     return None if row is None else (codec.explanation_of(row.explanation), Millis(row.since))
 
 
@@ -167,7 +177,7 @@ def joined(unit: Unit, class_key: str) -> Explanation | None:
     row = unit.recall(
         ("wait", class_key),
         (class_waits,),
-        lambda c: c.execute(dialect.locked(c, _WAIT), {"of": class_key}).one_or_none(),
+        lambda c: _HELD_WAIT.one(c, {"of": class_key}),
     )
     return None if row is None else codec.explanation_of(row.explanation)
 
@@ -198,17 +208,24 @@ def behind_builds(connection: Connection, phase: str, most: int = 500) -> list[J
 def not_in_phase(connection: Connection, key: ClassKey, phase: str, most: int = 500) -> list[JobId]:
     """Ids of the waiting jobs of a class whose phase is another."""
     unmade = builds.unmade(connection)
-    rows = connection.scalars(
-        _elsewhere(phase, bool(unmade)), {"of": codec.class_text(key), "most": most, "unmade": unmade}
-    )
-    return [JobId(one) for one in rows]
+    given = {"of": codec.class_text(key), "most": most}
+    if unmade:
+        found = connection.execute(_elsewhere(phase, made=True), {**given, "unmade": unmade}).all()
+    else:
+        found = _anywhere_else(phase).all(connection, given)
+    return [JobId(one.id) for one in found]
 
 
 @lru_cache(maxsize=16)
-def _elsewhere(phase: str, unmade: bool) -> CompoundSelect[Any]:
+def _elsewhere(phase: str, *, made: bool) -> CompoundSelect[Any]:
     """Of each other phase by itself, which the index finds at once, however many are in this one."""
-    ready = [jobs.c.environment.not_in(bindparam("unmade", expanding=True))] if unmade else []
+    ready = [jobs.c.environment.not_in(bindparam("unmade", expanding=True))] if made else []
     of_class = select(jobs.c.id).where(QUEUED, jobs.c.class_key == bindparam("of"), *ready)
     return union_all(*(of_class.where(jobs.c.phase == one.value) for one in Phase if one.value != phase)).limit(
         bindparam("most", type_=Integer)
     )
+
+
+@lru_cache(maxsize=16)
+def _anywhere_else(phase: str) -> Statement:
+    return Statement(_elsewhere(phase, made=False))

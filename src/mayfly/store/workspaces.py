@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import WorkspaceId
 from mayfly.store import dialect
+from mayfly.store.statements import Statement
 from mayfly.store.tables import asset_names, jobs, workspaces
 from mayfly.store.unit import Unit
+
+_GET = Statement(select(workspaces).where(workspaces.c.id == bindparam("one")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ def find(connection: Connection, subscription: str, group: str, name: str) -> Wo
 
 
 def get(connection: Connection, workspace: WorkspaceId) -> Workspace:
-    row = connection.execute(select(workspaces).where(workspaces.c.id == workspace)).one()
+    row = _GET.one(connection, {"one": workspace})
+    assert row is not None
     return _workspace(row)
 
 
