@@ -11,6 +11,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 from azure_uploader import ArtifactStorageInfo, BlobStorageClient, get_content_hash
+from sqlalchemy import event
 
 from mayfly.services import blobs, codes, places
 from mayfly.services.places import Place
@@ -131,6 +132,35 @@ def test_code_is_sent_once(house: House, azure: httpx.Client, tmp_path: Path) ->
     row = codes.find(world, THERE, "first", "1")
     tree = codes.datastores.read_tree(world, row.tree)
     assert row.hash == hash and {one.path: b"".join(world.content.open(one.digest)) for one in tree.entries} == files
+
+
+def test_the_sdks_submission_with_unchanged_code_is_few_statements_and_one_unit(
+    house: House, azure: httpx.Client, tmp_path: Path
+) -> None:
+    """Four calls: two reads, and a unit that looks for the name. What their other tables say is remembered."""
+    folder = tmp_path / "src"
+    folder.mkdir()
+    (folder / "train.py").write_bytes(b"print(1)")
+    hash, address = send(house, azure, folder, "mine")
+    body(azure.put("/codes/mine/versions/1", json={"properties": {"codeUri": address}}))
+    environment = {"properties": {"image": "library/python:latest", "isAnonymous": True}}
+
+    def submit(name: str) -> None:
+        code = body(azure.get("/codes/fresh/versions", params={"hash": hash, "hashVersion": "202208"}))["value"][0][
+            "id"
+        ]
+        assert body(azure.get("/codes/mine/versions/1"))["id"] == code
+        made = body(azure.put("/environments/CliV2AnonymousEnvironment/versions/abc", json=environment))["id"]
+        asked = {"jobType": "Command", "command": "python train.py", "codeId": code, "environmentId": made}
+        assert body(azure.put(f"/jobs/{name}", json={"properties": asked}))["name"] == name
+
+    store, statements = house.stage.world.store, []
+    submit("first")
+    submit("second")
+    commits = store.commits
+    event.listen(store.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    submit("third")
+    assert len(statements) <= 10 and store.commits - commits == 1, statements
 
 
 def test_a_version_of_code_means_one_thing(house: House, azure: httpx.Client, tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def build(
         agents.router(world, tracking, often),
     )
     routes = app.router.routes  # to include the routers would make each of their routes a second time
-    routes.insert(0, Straight(app, often, {SUBMISSION: people.submission(world, stop)}))
+    submissions = ("POST", SUBMISSION, people.submission(world, stop))
+    routes.insert(0, Straight(app, often, (submissions, *azureml.often(here))))
     routes += [route for router in routers for route in router.routes]
     routes += azureml.routes(here)
     guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))

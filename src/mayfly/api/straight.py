@@ -4,7 +4,7 @@ longer than such a call. What is not of a door's usual form goes on to the route
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,25 +15,27 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Message, Receive, Scope, Send
 
 Door = Callable[[Request], Awaitable[Response | None]]
-"""Answers a POST; None: it is not of the usual form."""
+"""Answers a call; None: it is not of the usual form."""
+Alike = tuple[str, re.Pattern[str], Door]
+"""A method, a pattern of addresses whose groups become the request's path parameters, and their door."""
 
 
 class Straight(BaseRoute):
-    """`exact`: by whole address; `alike`: by a pattern, whose groups become the request's path parameters."""
+    """`exact`: POSTs, by whole address."""
 
-    def __init__(self, app: FastAPI, exact: Mapping[str, Door], alike: Mapping[re.Pattern[str], Door]) -> None:
+    def __init__(self, app: FastAPI, exact: Mapping[str, Door], alike: Sequence[Alike]) -> None:
         self._app = app
         self._exact = exact
         self._alike = alike
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http" or scope["method"] != "POST" or scope.get("not_straight"):
+        if scope["type"] != "http" or scope.get("not_straight"):
             return Match.NONE, {}
-        door = self._exact.get(scope["path"])
+        door = self._exact.get(scope["path"]) if scope["method"] == "POST" else None
         if door is not None:
             return Match.FULL, {"door": door}
-        for pattern, door in self._alike.items():
-            found = pattern.fullmatch(scope["path"])
+        for method, pattern, door in self._alike:
+            found = pattern.fullmatch(scope["path"]) if method == scope["method"] else None
             if found is not None:
                 return Match.FULL, {"door": door, "path_params": found.groupdict()}
         return Match.NONE, {}

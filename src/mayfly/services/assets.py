@@ -80,7 +80,7 @@ def _kept(world: World, workspace: WorkspaceId, asset: NewAsset) -> AssetRow | N
     version = asset.version
     if version is None:
         return None
-    there = world.store.read(lambda connection: assets.find(connection, workspace, asset.kind, asset.name, version))
+    there = assets.known(world.store, workspace, asset.kind, asset.name, version)
     if there is None or there.digest != asset.digest:
         return None
     said = (asset.description, dict(asset.tags), dict(asset.properties))
@@ -163,7 +163,8 @@ def find(
     """A version, archived or not; by a label (or neither) an unarchived one. Raises NotFound `AssetNotFound`,
     `AssetVersionNotFound`, `AssetArchived`, `AssetLabelNotFound`, each with what is near."""
     workspace = places.find(world, place)
-    return world.store.read(lambda connection: find_in(connection, workspace.id, kind, name, version, label))
+    known = None if version is None else assets.known(world.store, workspace.id, kind, name, version)
+    return known or world.store.read(lambda connection: find_in(connection, workspace.id, kind, name, version, label))
 
 
 def find_reference(world: World, place: Place, kind: AssetKind, reference: AssetReference) -> AssetRow:

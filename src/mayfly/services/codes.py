@@ -68,7 +68,7 @@ def register(
 def find(world: World, place: Place, name: str, version: str) -> CodeRow:
     """Raises NotFound `AssetNotFound`."""
     workspace = places.find(world, place)
-    found = world.store.read(lambda connection: codes.find(connection, workspace.id, name, version))
+    found = codes.known(world.store, workspace.id, name, version)
     if found is None:
         raise NotFound("AssetNotFound", f"There is no code '{name}' with version {version} here.")
     return found
@@ -85,7 +85,7 @@ def same(world: World, place: Place, hash: str, hash_version: str) -> list[CodeR
     workspace = places.find(world, place)
     if hash_version != HASH_VERSION:
         return []
-    found = world.store.read(lambda connection: codes.by_hash(connection, workspace.id, hash))
+    found = codes.known_by_hash(world.store, workspace.id, hash)
     world.content.missing([Digest(row.tree) for row in found])  # who asks is about to name it
     return found
 

@@ -42,8 +42,9 @@ def of_job(row: JobRow, body: Mapping[str, Any]) -> BodyRow:
 
 
 def keep_with(unit: Unit, row: JobRow, body: Mapping[str, Any]) -> None:
-    """In the unit that keeps the job."""
-    azure_bodies.put(unit, of_job(row, body))
+    """In the unit that keeps the job. Raises Conflict `JobNameTaken`, by one that does not run."""
+    if not azure_bodies.add(unit, of_job(row, body)):
+        raise name_taken(row.name)
 
 
 def keep_job(world: World, who: str, place: Place, name: str, body: Mapping[str, Any]) -> BodyRow:

@@ -12,7 +12,7 @@ from mayfly.kit.clock import Millis
 from mayfly.kit.ids import WorkspaceId
 from mayfly.store import codec, dialect
 from mayfly.store.tables import asset_names, assets
-from mayfly.store.unit import Unit
+from mayfly.store.unit import Store, Unit
 
 Which = Literal["active", "archived", "all"]
 
@@ -92,6 +92,12 @@ def find(connection: Connection, workspace: WorkspaceId, kind: str, name: str, v
     """Archived or not."""
     found = connection.execute(_select(_of(workspace, kind, name), assets.c.version == version)).one_or_none()
     return None if found is None else _row(found)
+
+
+def known(store: Store, workspace: WorkspaceId, kind: str, name: str, version: str) -> AssetRow | None:
+    """As `find`, now."""
+    look = lambda connection: find(connection, workspace, kind, name, version)  # noqa: E731
+    return store.recall(("asset", workspace, kind, name, version), (assets, asset_names), look)
 
 
 def latest(connection: Connection, workspace: WorkspaceId, kind: str, name: str) -> AssetRow | None:

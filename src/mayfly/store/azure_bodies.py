@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, select
+from sqlalchemy import Connection, Row, bindparam, delete, exists, select
 
 from mayfly.kit.clock import Millis
 from mayfly.store import codec, dialect
 from mayfly.store.tables import azure_bodies, jobs
 from mayfly.store.unit import Unit
+
+_KEYS = ("workspace", "collection", "name", "version")
+_ONE = select(azure_bodies).where(*(azure_bodies.c[key] == bindparam(key) for key in _KEYS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +33,19 @@ class BodyRow:
 def put(unit: Unit, row: BodyRow) -> None:
     """Make it, or give the one of that name this body; who made it and when stays."""
     before = find(unit.connection, row.workspace, row.collection, row.name, row.version)
-    values = {
-        "workspace": row.workspace,
-        "collection": row.collection,
-        "name": row.name,
-        "version": row.version,
-        "body": codec.dump(dict(row.body)),
-        "deleted": row.deleted,
-        "created_by": before.created_by if before else row.created_by,
-        "created_at": before.created_at if before else row.created_at,
-    }
-    dialect.insert_or_replace(unit.connection, azure_bodies, values, ["workspace", "collection", "name", "version"])
+    if before is not None:
+        row = replace(row, created_by=before.created_by, created_at=before.created_at)
+    dialect.insert_or_replace(unit.connection, azure_bodies, _values(row), _KEYS)
+
+
+def add(unit: Unit, row: BodyRow) -> bool:
+    """False, and nothing is changed, where there is one of that name."""
+    return dialect.insert_or_leave(unit.connection, azure_bodies, [_values(row)]) > 0
 
 
 def find(connection: Connection, workspace: str, collection: str, name: str, version: str = "") -> BodyRow | None:
-    of = azure_bodies.c
-    one = (of.workspace == workspace, of.collection == collection, of.name == name, of.version == version)
-    found = connection.execute(select(azure_bodies).where(*one)).one_or_none()
+    wanted = {"workspace": workspace, "collection": collection, "name": name, "version": version}
+    found = connection.execute(_ONE, wanted).one_or_none()
     return None if found is None else _row(found)
 
 
@@ -77,6 +76,19 @@ def remove(unit: Unit, workspace: str, collection: str, name: str) -> bool:
     of = azure_bodies.c
     statement = delete(azure_bodies).where(of.workspace == workspace, of.collection == collection, of.name == name)
     return unit.connection.execute(statement).rowcount > 0
+
+
+def _values(row: BodyRow) -> dict[str, Any]:
+    return {
+        "workspace": row.workspace,
+        "collection": row.collection,
+        "name": row.name,
+        "version": row.version,
+        "body": codec.dump(dict(row.body)),
+        "deleted": row.deleted,
+        "created_by": row.created_by,
+        "created_at": row.created_at,
+    }
 
 
 def _row(row: Row[Any]) -> BodyRow:

@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from mayfly.kit.clock import Millis
 from mayfly.store import codec, dialect
 from mayfly.store.tables import codes
-from mayfly.store.unit import Unit
+from mayfly.store.unit import Store, Unit
+
+_ONE = select(codes).where(
+    codes.c.workspace == bindparam("workspace"),
+    codes.c.name == bindparam("name"),
+    codes.c.version == bindparam("version"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,13 @@ def add(unit: Unit, row: CodeRow) -> tuple[CodeRow, bool]:
 
 
 def find(connection: Connection, workspace: str, name: str, version: str) -> CodeRow | None:
-    one = (codes.c.workspace == workspace, codes.c.name == name, codes.c.version == version)
-    found = connection.execute(select(codes).where(*one)).one_or_none()
+    found = connection.execute(_ONE, {"workspace": workspace, "name": name, "version": version}).one_or_none()
     return None if found is None else _row(found)
+
+
+def known(store: Store, workspace: str, name: str, version: str) -> CodeRow | None:
+    """As `find`, now."""
+    return store.recall(("code", workspace, name, version), (codes,), lambda c: find(c, workspace, name, version))
 
 
 def versions(connection: Connection, workspace: str, name: str) -> list[CodeRow]:
@@ -66,6 +76,11 @@ def by_hash(connection: Connection, workspace: str, hash: str) -> list[CodeRow]:
     """Oldest first."""
     statement = select(codes).where(codes.c.workspace == workspace, codes.c.hash == hash)
     return [_row(row) for row in connection.execute(statement.order_by(codes.c.created_at, codes.c.name))]
+
+
+def known_by_hash(store: Store, workspace: str, hash: str) -> list[CodeRow]:
+    """As `by_hash`, now."""
+    return store.recall(("codes", workspace, hash), (codes,), lambda connection: by_hash(connection, workspace, hash))
 
 
 def _row(row: Row[Any]) -> CodeRow:

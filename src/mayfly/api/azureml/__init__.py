@@ -23,6 +23,9 @@ from mayfly.api.azureml import (
     workspaces,
 )
 from mayfly.api.azureml.here import Here
+from mayfly.api.azureml.often import often
+
+__all__ = ["often", "routes"]
 
 
 def routes(here: Here) -> list[BaseRoute]:

@@ -75,16 +75,9 @@ def _versions(routes: APIRouter, here: Here, of: Collection) -> None:
         response: Response,
     ) -> Told:
         place = Place(subscription, group, workspace)
-        said = properties_of(told)
-        row, created = of.register(here.world, user(request), place, name, version, said)
-        if created:
-            verbatim.keep(here.world, user(request), place, of.name, name, told, version)
-        hidden = bool(said.get("isAnonymous") or said.get("isArchived"))
-        if hidden != row.archived and (hidden or not created):
-            assets.archive(here.world, place, of.kind, name, version, archived=hidden)
-            row = replace(row, archived=hidden)
+        found, created = kept(here, of, user(request), place, name, version, told)
         response.status_code = 201 if created else 200
-        return _body(here, of, place, row)
+        return found
 
     @routes.get(one)
     def show(subscription: Name, group: Name, workspace: Name, name: Asked, version: Name) -> Told:
@@ -149,6 +142,19 @@ def _names(routes: APIRouter, here: Here, of: Collection) -> None:
         shown = found[: here.page]
         next_link = here.next(request, shown[-1].name) if len(found) > len(shown) else None
         return page([_name_body(here, of, place, one.name) for one in shown], next_link)
+
+
+def kept(here: Here, of: Collection, who: str, place: Place, name: str, version: str, told: Told) -> tuple[Told, bool]:
+    """The version as it is answered, and whether it is new. Raises as `of.register`."""
+    said = properties_of(told)
+    row, created = of.register(here.world, who, place, name, version, said)
+    if created:
+        verbatim.keep(here.world, who, place, of.name, name, told, version)
+    hidden = bool(said.get("isAnonymous") or said.get("isArchived"))
+    if hidden != row.archived and (hidden or not created):
+        assets.archive(here.world, place, of.kind, name, version, archived=hidden)
+        row = replace(row, archived=hidden)
+    return _body(here, of, place, row), created
 
 
 def _body(here: Here, of: Collection, place: Place, row: AssetRow) -> Told:
@@ -303,8 +309,9 @@ def _component_said(row: AssetRow) -> Told:
     return {"componentSpec": body}
 
 
+ENVIRONMENTS = Collection("environments", AssetKind.ENVIRONMENT, _environment, _environment_said)
 COLLECTIONS = (
-    Collection("environments", AssetKind.ENVIRONMENT, _environment, _environment_said),
+    ENVIRONMENTS,
     Collection("data", AssetKind.DATA, _data, _data_said, "dataUri"),
     Collection("models", AssetKind.MODEL, _model, _model_said, "modelUri"),
     Collection("components", AssetKind.COMPONENT, _component, _component_said),

@@ -34,20 +34,11 @@ def router(here: Here) -> APIRouter:
         hash: str | None = None,
         hashVersion: str = codes.HASH_VERSION,
     ) -> Body:
-        place = Place(subscription, group, workspace)
-
-        def look() -> list[CodeRow]:
-            if hash is None:
-                return codes.versions(here.world, place, name)
-            return codes.same(here.world, place, hash, hashVersion)
-
-        body = lambda row: _body(here, request, place, row)  # noqa: E731
-        return here.paged(request, here.listed(look), lambda row: row.version, body)
+        return page(here, request, Place(subscription, group, workspace), name, hash, hashVersion)
 
     @routes.get(_ONE)
     def show(subscription: Name, group: Name, workspace: Name, name: Name, version: Name, request: Request) -> Body:
-        place = Place(subscription, group, workspace)
-        return _body(here, request, place, codes.find(here.world, place, name, version))
+        return shown(here, request, Place(subscription, group, workspace), name, version)
 
     @routes.put(_ONE)
     def create(
@@ -80,6 +71,23 @@ def router(here: Here) -> APIRouter:
         return wire.pending_upload(address, signature, here.world.ids.new("upload"))
 
     return routes
+
+
+def page(here: Here, request: Request, place: Place, name: str, hash: str | None, hash_version: str) -> Body:
+    """Versions of that name or, where a hash is given, those of any name that have it."""
+
+    def look() -> list[CodeRow]:
+        if hash is None:
+            return codes.versions(here.world, place, name)
+        return codes.same(here.world, place, hash, hash_version)
+
+    body = lambda row: _body(here, request, place, row)  # noqa: E731
+    return here.paged(request, here.listed(look), lambda row: row.version, body)
+
+
+def shown(here: Here, request: Request, place: Place, name: str, version: str) -> Body:
+    """Raises NotFound."""
+    return _body(here, request, place, codes.find(here.world, place, name, version))
 
 
 def _body(here: Here, request: Request, place: Place, row: CodeRow) -> Body:

@@ -45,14 +45,7 @@ def router(here: Here) -> APIRouter:
         request: Request,
         response: Response,
     ) -> Told:
-        place = Place(subscription, group, workspace)
-        here.stop.check_accepting()
-        if _type(told) in RUN:
-            row, kept, created = _submit(here, user(request), place, name, told)
-            found = _body(here, request, place, row, kept)
-        else:
-            created = verbatim.find(here.world, place, "jobs", name) is None
-            found = _waiting(place, verbatim.keep_job(here.world, user(request), place, name, told))
+        found, created = accepted(here, request, Place(subscription, group, workspace), name, told)
         response.status_code = 201 if created else 200
         return found
 
@@ -122,6 +115,16 @@ def _page(here: Here, request: Request, place: Place, which: Which, skip: str) -
 def _asked(said: Told, kind: str, tag: str, properties: str) -> bool:
     matches = kind.lower() in ("", str(said["jobType"]).lower())
     return matches and labelled(said.get("tags") or {}, tag) and labelled(said.get("properties") or {}, properties)
+
+
+def accepted(here: Here, request: Request, place: Place, name: str, told: Told) -> tuple[Told, bool]:
+    """The job as it is answered, and whether it is new. Raises as `submissions.accept`."""
+    here.stop.check_accepting()
+    if _type(told) in RUN:
+        row, kept, created = _submit(here, user(request), place, name, told)
+        return _body(here, request, place, row, kept), created
+    created = verbatim.find(here.world, place, "jobs", name) is None
+    return _waiting(place, verbatim.keep_job(here.world, user(request), place, name, told)), created
 
 
 def show_one(here: Here, request: Request, place: Place, name: str) -> Told:
