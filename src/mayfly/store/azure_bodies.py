@@ -10,11 +10,12 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, select
 
 from mayfly.kit.clock import Millis
 from mayfly.store import codec, dialect
+from mayfly.store.statements import Statement
 from mayfly.store.tables import azure_bodies, jobs
 from mayfly.store.unit import Unit
 
 _KEYS = ("workspace", "collection", "name", "version")
-_ONE = select(azure_bodies).where(*(azure_bodies.c[key] == bindparam(key) for key in _KEYS))
+_ONE = Statement(select(azure_bodies).where(*(azure_bodies.c[key] == bindparam(key) for key in _KEYS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def add(unit: Unit, row: BodyRow) -> bool:
 
 def find(connection: Connection, workspace: str, collection: str, name: str, version: str = "") -> BodyRow | None:
     wanted = {"workspace": workspace, "collection": collection, "name": name, "version": version}
-    found = connection.execute(_ONE, wanted).one_or_none()
+    found = _ONE.one(connection, wanted)
     return None if found is None else _row(found)
 
 

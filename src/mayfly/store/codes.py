@@ -10,14 +10,12 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from mayfly.kit.clock import Millis
 from mayfly.store import codec, dialect
+from mayfly.store.statements import Statement
 from mayfly.store.tables import codes
 from mayfly.store.unit import Store, Unit
 
-_ONE = select(codes).where(
-    codes.c.workspace == bindparam("workspace"),
-    codes.c.name == bindparam("name"),
-    codes.c.version == bindparam("version"),
-)
+_KEYS = ("workspace", "name", "version")
+_ONE = Statement(select(codes).where(*(codes.c[key] == bindparam(key) for key in _KEYS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def add(unit: Unit, row: CodeRow) -> tuple[CodeRow, bool]:
 
 
 def find(connection: Connection, workspace: str, name: str, version: str) -> CodeRow | None:
-    found = connection.execute(_ONE, {"workspace": workspace, "name": name, "version": version}).one_or_none()
+    found = _ONE.one(connection, {"workspace": workspace, "name": name, "version": version})
     return None if found is None else _row(found)
 
 
