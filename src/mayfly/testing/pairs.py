@@ -9,6 +9,9 @@ from typing import Any
 
 from mayfly.testing.embedded import Embedded
 
+_OF_BOTH = ("MAYFLY_KILL_", "CONTAINERS_")
+"""Variables that are set later: where it dies, and where its container engine has its images."""
+
 
 class Pair(Embedded):
     """The state is the first one's home. What died is started again only when nothing is left, or (`restarts`) at once."""
@@ -22,7 +25,7 @@ class Pair(Embedded):
 
     def start(self, *options: str, **environ: str) -> int:
         """Both, one after the other; the first one alone once the other is finished."""
-        self.other.environ |= {name: self.environ[name] for name in self.environ if name.startswith("MAYFLY_KILL_")}
+        self.other.environ |= {name: self.environ[name] for name in self.environ if name.startswith(_OF_BOTH)}
         self.other.environ |= {"MAYFLY_IDLE_SECONDS": self.environ.get("MAYFLY_IDLE_SECONDS", "120")}
         pid = super().start(*options, **environ)
         for one in self._members[1:]:
