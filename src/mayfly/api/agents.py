@@ -73,7 +73,16 @@ def doors(world: World, book: WishBook) -> dict[str, Door]:
         size = await to_thread.run_sync(journals.append, world, node, at.job, at.attempt, at.rank, at.offset, data)
         return _answer(agent.JournalAck(offset=size))
 
+    async def missing(request: Request) -> Response:
+        return await read_body(request, lambda body: content.missing_answer(world, body))
+
+    uploads = CapacityLimiter(MOST_UPLOADS)
+
+    async def blobs(request: Request) -> Response:
+        return await unpack(request, lambda chunks: content.store_pack(world, chunks), uploads)
+
     named = {"hello": hello, "wishes": wishes, "reports": report, "logs": log, "tracking": journal}
+    named |= {"content/missing": missing, "content/blobs": blobs}
     return {f"{PREFIX}/{name}": door for name, door in named.items()}
 
 
@@ -95,16 +104,8 @@ def router(world: World, tracking: TrackingDoor, often: Mapping[str, Door]) -> A
     routes = APIRouter(prefix=PREFIX, include_in_schema=False)
     for path, door in often.items():
         routes.post(path.removeprefix(PREFIX))(door)
-    uploads, calls = CapacityLimiter(MOST_UPLOADS), CapacityLimiter(MOST_CALLS)
+    calls = CapacityLimiter(MOST_CALLS)
     outside = CapacityLimiter(MOST_UPLOADS)  # storage elsewhere may be slow; heartbeats must not wait for it
-
-    @routes.post("/content/missing")
-    async def missing(request: Request) -> Response:
-        return await read_body(request, lambda body: content.missing_answer(world, body))
-
-    @routes.post("/content/blobs")
-    async def blobs(request: Request) -> Response:
-        return await unpack(request, lambda chunks: content.store_pack(world, chunks), uploads)
 
     @routes.post("/content/fetch")
     async def fetch(request: Request) -> Response:

@@ -18,6 +18,7 @@ from mayfly.transfer import packs
 MOST_UPLOADS = 32
 """At once; more wait their turn. An upload lasts as long as its sender takes."""
 _GATHERED = 1 << 19
+_SMALL = 1 << 18
 
 
 async def read_body(request: Request, work: Callable[[bytes], Any]) -> Response:
@@ -36,7 +37,14 @@ async def packed(request: Request, work: Callable[[bytes], Iterator[bytes]]) -> 
 
 async def unpack(request: Request, work: Callable[[Iterable[bytes]], Any], threads: CapacityLimiter) -> Response:
     """Run `work` in a thread over the chunks of the body as they come, in constant memory. It holds one of `threads` for
-    as long as the sender takes, so these must not be the ones that other doors need."""
+    as long as the sender takes, so these must not be the ones that other doors need. A small one is taken whole before."""
+    if 0 < int(request.headers.get("content-length") or 0) <= _SMALL:
+        try:
+            body = await request.body()
+        except ClientDisconnect as error:
+            raise _broken() from error
+        found = await to_thread.run_sync(work, [body], limiter=threads)
+        return Response(json.dumps(found), media_type="application/json")
     loop = asyncio.get_running_loop()
     stream = request.stream()
 
@@ -45,7 +53,7 @@ async def unpack(request: Request, work: Callable[[Iterable[bytes]], Any], threa
             try:
                 chunk = asyncio.run_coroutine_threadsafe(_next(stream), loop).result()
             except ClientDisconnect as error:
-                raise Invalid("UploadBroken", "The upload ended before its end.") from error
+                raise _broken() from error
             if chunk is None:
                 return
             if chunk:
@@ -53,6 +61,10 @@ async def unpack(request: Request, work: Callable[[Iterable[bytes]], Any], threa
 
     found = await to_thread.run_sync(lambda: work(chunks()), limiter=threads)
     return Response(json.dumps(found), media_type="application/json")
+
+
+def _broken() -> Invalid:
+    return Invalid("UploadBroken", "The upload ended before its end.")
 
 
 async def _next(stream: AsyncIterator[bytes]) -> bytes | None:

@@ -103,7 +103,10 @@ class Attempt:
 
     def sample(self, *, last: bool = False) -> None:
         """Report what it uses now, or, when nothing of it runs any more, what it has used."""
-        pids = [] if last else [pid for one in self._processes.supervised for pid in one.members()]
+
+        def pids() -> list[int]:
+            return [] if last else [pid for one in self._processes.supervised for pid in one.members()]
+
         use = self._meter.read(self._processes.limits, pids, disk_now=last)
         self._report(wire.Sample, **use)
 

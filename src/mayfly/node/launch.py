@@ -132,13 +132,15 @@ class Supervised:
         """Ask the supervisor to end its process politely, then firmly."""
         self._signal(signal.SIGTERM)
 
-    def kill(self) -> None:
-        """End the supervisor and everything that it started, now."""
+    def kill(self, *, gathered: bool = False) -> None:
+        """End the supervisor and everything that it started, now. `gathered`: nothing can have left the group that is killed
+        after this, so no other process of the machine is looked at."""
         self._signal(signal.SIGKILL)
         pids = self.pids()
         if self._is_ours(pids, "child"):
             send(pids["child"], signal.SIGKILL)
-        kill_marked(self._mark)
+        if not gathered:
+            kill_marked(self._mark)
         if self._grant >= 0 and self._told is not None:
             os.close(self._grant)
             self._told.close()

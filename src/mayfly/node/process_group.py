@@ -77,8 +77,10 @@ class ProcessGroup:
 
     def kill(self) -> None:
         """Whatever of it lives."""
+        in_group = self.limits is not None and bool(self.limits.folders)
         for one in self.supervised:
-            one.kill()
+            # a sandbox of its own shows its processes no group to leave to
+            one.kill(gathered=in_group and self._around.strategy.remaps)
         group = self._around.machine.group(self._name)
         group.kill()
         group.remove()

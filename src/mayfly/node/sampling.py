@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +29,10 @@ class Meter:
     disk_mib: float = 0.0
     disk_read: float = -_DISK_PERIOD_S
 
-    def read(self, group: Group | None, pids: list[int], *, disk_now: bool = False) -> dict[str, float]:
-        """The fields of a Sample. `pids`: the job's processes, looked at where no group counts."""
+    def read(self, group: Group | None, pids: Callable[[], list[int]], *, disk_now: bool = False) -> dict[str, float]:
+        """The fields of a Sample. `pids`: the job's processes, looked for where no group counts."""
         use = group.use() if group is not None else Use()
-        counted = _count(pids) if use.cpu_s is None or use.memory_mib is None else (0.0, 0.0)
+        counted = _count(pids()) if use.cpu_s is None or use.memory_mib is None else (0.0, 0.0)
         memory = use.memory_mib if use.memory_mib is not None else counted[1]
         self.cpu_s = max(self.cpu_s, use.cpu_s if use.cpu_s is not None else counted[0])
         self.peak_mib = max(self.peak_mib, memory, use.memory_peak_mib or 0.0)

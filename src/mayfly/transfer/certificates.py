@@ -28,18 +28,24 @@ def merged(files: Iterable[Path]) -> bytes:
     """The public authorities and those of `files`, each once. Raises Invalid `BundleUnreadable`."""
     import certifi  # only who wants a bundle pays for finding it
 
-    found: dict[bytes, None] = {}
+    told: list[tuple[Path, int, int]] = []
     for path in (*files, Path(certifi.where())):
         try:
-            told = path.stat()
-            found |= dict.fromkeys(_blocks(path, told.st_mtime_ns, told.st_size))
+            now = path.stat()
+            told.append((path, now.st_mtime_ns, now.st_size))
+            _blocks(*told[-1])
         except OSError as error:
             raise Invalid(
                 "BundleUnreadable",
                 f"The certificates in {path} cannot be read: {error.strerror or error}.",
                 remedy=f"Correct or unset {' or '.join(VARIABLES)}.",
             ) from error
-    return b"\n".join(found) + b"\n"
+    return _together(tuple(told))
+
+
+@lru_cache(16)
+def _together(told: tuple[tuple[Path, int, int], ...]) -> bytes:
+    return b"\n".join(dict.fromkeys(block for one in told for block in _blocks(*one))) + b"\n"
 
 
 @lru_cache(16)
