@@ -21,9 +21,10 @@ def test_agent_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
     code = nodes.server.add_tree({"f": b"x"})
     nodes.server.assign(node, assignment("j", "echo once >> outputs/o; echo out; cat f; exit 3", code=code))
     collected = nodes.server.fact(wire.Collected, "j")
-    nodes.server.discard("j")
     nodes.server.fact(wire.Released, "j")
-    assert marker.exists()
+    nodes.server.wait(marker.exists)
+    nodes.server.discard("j")
+    nodes.server.wait(lambda: not list((nodes.folder(node) / "attempts").iterdir()))
     assert {exited.exits[0].code for exited in nodes.server.facts(wire.Exited, "j")} == {3}
     assert nodes.server.log("j") == "out\nx"
     assert nodes.server.output(collected)["outputs/o"] == b"once\n"

@@ -109,9 +109,8 @@ def test_outputs_that_cannot_be_kept_do_not_cost_the_others(nodes: Nodes, strate
     assert {name for name in files if name.startswith("outputs/")} >= {"outputs/" + "z" * 60 + "\U0001f600" * 40}
     assert collected.code == "OutputsNotCollected"
     assert collected.message.startswith("3 files could not be kept") and "back\\slash" in collected.message
-    nodes.server.discard("j")
     nodes.server.fact(wire.Released, "j")
-    until(lambda: not list((nodes.folder(node) / "trash").iterdir()))  # it is free before
+    until(lambda: not [*(nodes.folder(node) / "attempts").iterdir(), *(nodes.folder(node) / "trash").glob("*")])
 
 
 def test_a_fault_of_the_agent_after_the_start_is_told(nodes: Nodes) -> None:

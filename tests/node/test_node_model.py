@@ -31,7 +31,7 @@ def modelled(code: int, *, stopped: bool) -> list[tuple[str, object]]:
     told: list[wire.AnyReport] = []
 
     def wish(version: int, action: str) -> None:
-        node.hear(Wishes(version, attempts=(Told(fence, action, go=action == "run"),)))
+        node.hear(Wishes(version, attempts=(Told(fence, action, go=action == "run", alone=True),)))
         while node.walk(("j", 1)) or (not stopped and node.work(("j", 1))) or shipped():
             pass
 
@@ -58,8 +58,6 @@ def modelled(code: int, *, stopped: bool) -> list[tuple[str, object]]:
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_job_that_ends_by_itself(nodes: Nodes, code: int) -> None:
     nodes.server.assign(nodes.start(), assignment("j", f"echo line; exit {code}"))
-    nodes.server.fact(wire.Collected, "j")
-    nodes.server.discard("j")
     nodes.server.fact(wire.Released, "j")
     assert facts(nodes.server.reports) == modelled(code, stopped=False)
 
@@ -69,7 +67,5 @@ def test_a_job_that_is_stopped(nodes: Nodes) -> None:
     nodes.server.wait(lambda: "line" in nodes.server.log("j"))
     nodes.server.fact(wire.Started, "j")
     nodes.server.stop_attempt("j")
-    nodes.server.fact(wire.Collected, "j")
-    nodes.server.discard("j")
     nodes.server.fact(wire.Released, "j")
     assert facts(nodes.server.reports) == modelled(0, stopped=True)

@@ -19,9 +19,8 @@ def test_hello_goes_all_the_way(nodes: Nodes) -> None:
     assert files["outputs/x"] == b"42"
     assert files["user_logs/std_log.txt"].decode() == server.log("hello")
     assert collected.logs["user_logs/std_log.txt"] == len(server.log("hello"))
-    server.discard("hello")
     server.fact(wire.Released, "hello")
-    assert not list((nodes.folder(node) / "attempts").iterdir())
+    server.wait(lambda: not list((nodes.folder(node) / "attempts").iterdir()))
     server.wish_node("end")
     assert nodes.watchdog(node).wait(10) == 0
     assert nodes.is_free(node)

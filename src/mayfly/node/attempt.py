@@ -59,6 +59,8 @@ class Attempt:
         self._go: Go | None = None
         self._stop_reason: str | None = None
         self._discard = threading.Event()
+        self._told: threading.Event | None = None
+        """Once nothing of it runs, and that goes with its last word: whether the server has both."""
         self._tool: subprocess.Popen[bytes] | None = None
         self._processes = ProcessGroup(assignment, self.folder, around)
         self._endings: dict[int, Ending] = {}
@@ -124,9 +126,13 @@ class Attempt:
         except Exception as error:  # noqa: BLE001  (a fault of ours must be told, not swallowed with its thread)
             self._failed(f"The node agent failed: {sentence(error)}.")
         self._settled.set()
-        with self._changed:
-            while not self._discard.is_set():
-                self._changed.wait()
+        if self._told is not None:
+            while not self._told.wait(0.5) and not self._discard.is_set():
+                pass
+        else:
+            with self._changed:
+                while not self._discard.is_set():
+                    self._changed.wait()
         self._release()
 
     def _failed(self, why: str) -> None:
@@ -383,13 +389,18 @@ class Attempt:
             write_json(self.folder.record("collected"), known)
             self.sample(last=True)
         passing("collected")
-        self._report(
+        said = self._fact(
             wire.Collected,
             outputs=tuple(msgspec.convert(known["outputs"], list[wire.OutputManifest])),
             logs=known["logs"],
             code=known["code"],
             message=known["message"],
         )
+        if self.assignment.node_count > 1:  # the others may need it yet
+            self._around.reporter.send(said)
+            return
+        self._leave()
+        self._told = self._around.reporter.send(said, self._fact(wire.Released))
 
     def _collect(self) -> dict[str, Any]:
         logs = self._shipper.sizes() if self._shipper else {}
@@ -416,8 +427,8 @@ class Attempt:
             self._checkpoints.stop()
             self._checkpoints = None
 
-    def _release(self) -> None:
-        passing("discarding")
+    def _leave(self) -> None:
+        """Nothing of it runs any more, and what it held of the machine is free; its folder is still there."""
         if self._shipper is not None:
             self._shipper.stop()
         if self.journal is not None:
@@ -425,6 +436,11 @@ class Attempt:
         self._processes.kill()
         self._stop_checkpoints()
         self._mount.end()
+
+    def _release(self) -> None:
+        passing("discarding")
+        if self._told is None:
+            self._leave()
         trash = self._around.node.trash / self.folder.root.name
         self._around.node.trash.mkdir(exist_ok=True, mode=0o700)
         with suppress(OSError):  # nothing of it runs any more; a restarted agent tidies what is left
@@ -433,7 +449,8 @@ class Attempt:
                 self.folder.root.rename(trash)
         self._processes.leave()
         passing("released")
-        self._report(wire.Released)
+        if self._told is None:
+            self._report(wire.Released)
         with suppress(OSError):  # its room is free already; the next need not wait for this
             remove_tree(trash)
         self._gone(self.fence)
@@ -465,8 +482,11 @@ class Attempt:
             raise Discarded
 
     def _report(self, kind: type, **facts: Any) -> None:
+        self._around.reporter.send(self._fact(kind, **facts))
+
+    def _fact(self, kind: type, **facts: Any) -> wire.AnyReport:
         told = {name: _sendable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
-        self._around.reporter.send(kind(fence=self.fence, rank=self.assignment.rank, at=self._around.now(), **told))
+        return kind(fence=self.fence, rank=self.assignment.rank, at=self._around.now(), **told)
 
 
 class Unprepared(MayflyError):

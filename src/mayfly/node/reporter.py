@@ -32,14 +32,17 @@ class Reporter:
     def start(self) -> None:
         self._thread.start()
 
-    def send(self, report: AnyReport) -> threading.Event:
-        """Queue it; the event is set when the server has it (or has refused it for good)."""
+    def send(self, report: AnyReport, *more: AnyReport) -> threading.Event:
+        """Queue them, to be told in one call; the event is set when the server has the last of them (or has refused it for
+        good)."""
         arrived = threading.Event()
         with self._changed:
             if isinstance(report, Sample) and len(self._queue) > _BATCH:
                 arrived.set()
                 return arrived
-            self._queue.append((report, arrived))
+            for one in (report, *more):
+                arrived = threading.Event()
+                self._queue.append((one, arrived))
             self._changed.notify()
         return arrived
 

@@ -25,6 +25,8 @@ class Told:
     rank: int = 0
     go: bool = False
     why: str = ""
+    alone: bool = False
+    """The only rank of its attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Disk:
     fence: wire.Fence
     rank: int
     script: Script
+    alone: bool = False
     records: dict[str, Any] = field(default_factory=dict)
     process: Process = field(default_factory=Process)
     shipped: int = 0
@@ -85,6 +88,8 @@ class Walk:
     told: set[str] = field(default_factory=set)
     stuck: bool = False
     """Its preparation has failed: it waits to be discarded."""
+    left: bool = False
+    """Its last words are on their way, that it holds nothing among them."""
 
 
 @dataclass
@@ -166,7 +171,7 @@ class Node:
                 return
             if told.fence in agent.over:
                 return
-            disk = self.disks[key] = Disk(told.fence, told.rank, self._scripts(told.fence.job, told.rank))
+            disk = self.disks[key] = Disk(told.fence, told.rank, self._scripts(told.fence.job, told.rank), told.alone)
             walk = agent.walks[key] = Walk(disk)
         if told.action == "run" and told.go:
             walk.go = True
@@ -189,7 +194,8 @@ class Node:
             return False
         self.ticks += 1
         walk = agent.walks[key]
-        return self._discard(agent, walk) if walk.discard else self._go_on(agent, walk)
+        arrived = walk.left and not any(one.fence == walk.disk.fence for one in agent.outbox)
+        return self._discard(agent, walk) if walk.discard or arrived else self._go_on(agent, walk)
 
     def _go_on(self, agent: Agent, walk: Walk) -> bool:
         disk, records = walk.disk, walk.disk.records
@@ -264,6 +270,9 @@ class Node:
             return True
         if "collected" not in walk.told:
             self._tell(agent, walk, "collected", wire.Collected)
+            if disk.alone:
+                walk.left = True
+                self._tell(agent, walk, "released", wire.Released)
             return True
         return False
 
@@ -286,7 +295,8 @@ class Node:
             walk.told.add("discarding")
             return True
         self.disks.pop(disk.key, None)
-        agent.outbox.append(wire.Released(fence=disk.fence, rank=disk.rank, at=0))
+        if not walk.left:
+            self._tell(agent, walk, "released", wire.Released)
         agent.over.add(disk.fence)
         del agent.walks[disk.key]
         self._maybe_end()

@@ -290,7 +290,8 @@ class RowServer(Server):
         job = self.rows.jobs[key[0]]
         found = wished(job, rank, holds=holds(job, key[1], EPOCH, present=EPOCH))
         fence = wire.Fence(job=key[0], attempt=key[1], epoch=EPOCH)
-        return Told(fence, found.action.value, rank, found.action is Action.RUN, found.why)
+        alone = len(self.rows.attempts[key].ranks) == 1
+        return Told(fence, found.action.value, rank, found.action is Action.RUN, found.why, alone)
 
     def report(self, name: str, reports: tuple[wire.AnyReport, ...]) -> Wishes:
         self._contacts.hear(name, self._clock.now())

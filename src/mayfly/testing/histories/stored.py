@@ -188,8 +188,11 @@ class StoredServer(Server):
 
 
 def _told(wish: wire.Wish) -> Told:
-    rank = 0 if wish.assignment is None else wish.assignment.rank
-    return Told(wish.fence, wish.action, rank, wish.action == "run" and wish.go is not None, wish.stop_reason)
+    rank, alone = 0, False
+    if wish.assignment is not None:
+        rank, alone = wish.assignment.rank, wish.assignment.node_count == 1
+    granted = wish.action == "run" and wish.go is not None
+    return Told(wish.fence, wish.action, rank, granted, wish.stop_reason, alone)
 
 
 @lru_cache
