@@ -60,7 +60,7 @@ def test_supervisor_killed_at(nodes: Nodes, tmp_path: Path, step: str) -> None:
 def test_when_its_server_dies_the_node_goes_on_with_another(nodes: Nodes) -> None:
     first, other = nodes.server, AgentServer(nodes.state / "servers" / "other.json")
     first.version = 100  # versions of another server's wishes are its own
-    shared = ("wishes", "homes", "reports", "logs", "blobs", "trees")
+    shared = ("wishes", "homes", "reports", "logs", "blobs")
     other.__dict__.update({name: getattr(first, name) for name in shared})
     node = nodes.start()
     first.assign(node, assignment("j", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.25; done; sleep 60"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,8 @@ class Receiver(Protocol):
     """The part of the server that takes outputs."""
 
     def upload(self, scan: Scan, refused: set[str] | None = None) -> None: ...
+
+    def upload_small(self, scans: Sequence[Scan]) -> bool: ...
 
     def publish(self, fence: Fence, rank: int, name: str, tree: str) -> None: ...
 
@@ -73,9 +75,11 @@ def collect(
     unpublished: list[str] = []
     root = artifacts(folder, None, user_logs=True)
     scans = [(DEFAULT, root), *named(assignment, folder, None, lambda output: output.mode != "direct")]
+    small = server.upload_small([scan for _, scan in scans])
     for name, scan in scans:
         check()
-        server.upload(scan)
+        if not small:
+            server.upload(scan)
         found.append(manifest(name, scan))
         skipped += [f"{name}: {path}" for path in scan.skipped]
         lost += [f"{name}: {path}" for path in scan.lost]

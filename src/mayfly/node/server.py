@@ -6,7 +6,7 @@ import http.client
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -146,10 +146,31 @@ class Server:
             body = trees.canonical(scan.tree)
             self._body("PUT", f"/content/trees/{scan.digest}", body, {"Content-Type": "application/json"}, 60)
 
+    def upload_small(self, scans: Sequence[trees.Scan]) -> bool:
+        """As `upload` of each, in one call and without asking what the server lacks; False, and nothing is sure, where they are
+        too large for that, or a file has changed."""
+        files = {digest: path for scan in scans for digest, path in scan.files.items()}
+        sizes = {Digest(entry.digest): entry.size for scan in scans for entry in scan.tree.entries}
+        if len(sizes) > _BATCH_FILES or sum(sizes.values()) > _LITTLE or not files.keys() >= sizes.keys():
+            return False
+        lists = {scan.digest: trees.canonical(scan.tree) for scan in scans}
+        items = [
+            *((digest, sizes[digest], _file_chunks(files[digest], sizes[digest])) for digest in sizes),
+            *((digest, len(data), [data]) for digest, data in lists.items()),
+        ]
+        try:
+            self._pack(items, little=True)
+        except (Broken, Invalid):
+            return False
+        return True
+
     def _send(self, scan: trees.Scan, batch: list[Digest], sizes: dict[str, int]) -> None:
         items = ((digest, sizes[digest], _file_chunks(scan.files[digest], sizes[digest])) for digest in batch)
+        self._pack(items, little=sum(sizes[digest] for digest in batch) <= _LITTLE)
+
+    def _pack(self, items: Iterable[tuple[Digest, int, Iterable[bytes]]], *, little: bool) -> None:
         body: bytes | Iterable[bytes] = packs.write(items)
-        if sum(sizes[digest] for digest in batch) <= _LITTLE:
+        if little:
             body = b"".join(body)
         self._body("POST", "/content/blobs", body, {"Content-Type": packs.MEDIA_TYPE}, 600)
 

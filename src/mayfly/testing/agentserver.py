@@ -70,7 +70,6 @@ class AgentServer:
         self.hellos: list[wire.Hello] = []
         self.logs: dict[tuple[str, int, int, str], bytes] = {}
         self.blobs: dict[str, bytes] = {}
-        self.trees: dict[str, wire.Tree] = {}
         self.journals: dict[tuple[str, int, int], bytes] = {}
         self.tracked: list[tuple[str, str, str, bytes]] = []
         """(method, path, attempt header, body) of calls at the tracking door."""
@@ -149,7 +148,7 @@ class AgentServer:
             entries.append(wire.TreeEntry(path=path, digest=digest, size=len(data), executable=path in executable))
         tree = wire.Tree(entries=tuple(entries))
         digest = trees.digest_of(tree)
-        self.trees[digest] = tree
+        self.blobs[digest] = trees.canonical(tree)
         return digest
 
     def wait(self, condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
@@ -178,7 +177,7 @@ class AgentServer:
     def output(self, collected: wire.Collected, name: str = "default") -> dict[str, bytes]:
         """The files of a collected output."""
         digest = next(output.tree for output in collected.outputs if output.name == name)
-        return {entry.path: self.blobs[entry.digest] for entry in self.trees[digest].entries}
+        return {entry.path: self.blobs[entry.digest] for entry in trees.decode(self.blobs[digest]).entries}
 
     # --- what a node says ---------------------------------------------------------------------------------------------
 
@@ -362,9 +361,9 @@ class _Handler(BaseHTTPRequestHandler):
         if door.startswith("/content/trees/"):
             digest = door.rsplit("/", 1)[1]
             if self.command == "PUT":
-                mine.trees[digest] = trees.decode(body)
+                mine.blobs[digest] = trees.canonical(trees.decode(body))
                 return 200, b"{}"
-            return (200, trees.canonical(mine.trees[digest])) if digest in mine.trees else (404, b"{}")
+            return (200, mine.blobs[digest]) if digest in mine.blobs else (404, b"{}")
         if door == "/content/missing":
             wanted = json.loads(body)["digests"]
             return 200, json.dumps({"missing": [digest for digest in wanted if digest not in mine.blobs]}).encode()
