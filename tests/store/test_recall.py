@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Conflict
@@ -27,7 +27,7 @@ class _Look:
 
 
 def _happen(unit: Unit) -> None:
-    events.append(unit.connection, "thing", "Happened", Millis(1))
+    unit.connection.execute(insert(rows), events.values_of("thing", "Happened", Millis(1)))
 
 
 def test_an_answer_is_never_older_than_what_was_written(store: Store) -> None:

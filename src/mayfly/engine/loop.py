@@ -34,6 +34,8 @@ class Duty:
     after `net_s`). It must be repeatable: it may be killed at any line."""
     net_s: float = 60.0
     """The safety net: how long it waits at the most."""
+    gathers_s: float = 0.0
+    """How long it lets others come after it was woken, when nobody waits for it: many hints are then one look."""
     begin: Callable[[], None] = lambda: None
     """Comes before `work` when another server may have done it meanwhile: what is remembered of the rows may be old."""
 
@@ -118,7 +120,7 @@ class Engine:
         pace = _Pace()
         while not self._stopping.is_set():
             woken.wait(timeout=duty.net_s if pause is None else min(pause, duty.net_s))
-            self._stopping.wait(pace.rest())
+            self._stopping.wait(max(duty.gathers_s, pace.rest()))
             woken.clear()
             if self._stopping.is_set():
                 break

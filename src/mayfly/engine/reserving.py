@@ -85,7 +85,7 @@ def _place(world: World, unit: Unit, starts: Sequence[Start], now: Millis) -> No
         Reserved.__name__,
     )
     unit.passing("attempt reserved")
-    unit.wake("fleet", *(f"node:{node}" for ids in where for node in ids))
+    unit.wake(*(["fleet"] if fresh else []), *(f"node:{node}" for ids in where for node in ids))
 
 
 def _begin_build(world: World, unit: Unit, start: Start) -> None:

@@ -15,21 +15,20 @@ from mayfly.store.unit import Unit
 
 
 def watch(world: World) -> float | None:
-    """One pass; None when no node works."""
+    """One pass; None when there is no node."""
     now = world.clock.now()
 
     def look(connection: Connection) -> tuple[bool, list[tuple[str, int]]]:
-        busy = attempts.busy_nodes(connection)
-        if not busy:
-            return False, []
+        present = nodes.present(connection)
+        busy = attempts.busy_nodes(connection) if present else {}
         silent = []
-        for node in nodes.present(connection):
+        for node in present:
             last = world.contacts.last(node.id, node.node.state_since, now)
             if node.id in busy and suspected(replace(node.node, last_heard=last), now):
                 silent += busy[node.id]
-        return True, silent
+        return bool(present), silent
 
-    working, silent = world.store.read(look)
+    there, silent = world.store.read(look)
     for job, attempt in silent:
 
         def suspect(unit: Unit, job: str = job, attempt: int = attempt) -> None:
@@ -38,4 +37,4 @@ def watch(world: World) -> float | None:
                 move(unit, row, Suspected(attempt), now)
 
         world.store.write(suspect)
-    return 1.0 if working else None
+    return 1.0 if there else None

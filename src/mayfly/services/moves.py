@@ -47,7 +47,7 @@ def release(unit: Unit, rank: RankRow, now: Millis) -> None:
     node = nodes.lock(unit, rank.node)
     if node is not None and not attempts.on_node(unit.connection, rank.node):
         nodes.apply(unit, node, Freed(), now)
-    unit.wake("scheduling", "fleet", f"node:{rank.node}")
+    unit.wake("scheduling", f"node:{rank.node}")
 
 
 def lose(unit: Unit, rank: RankRow, cause: Cause, now: Millis, *, retry: bool) -> None:

@@ -50,7 +50,7 @@ def greet(world: World, node: str, hello: agent.Hello) -> agent.Welcome:
         if nodes.apply(unit, row, NodeHeard(), now) is not row:
             unit.passing("node greeted")
         elif row.hello is not None:
-            events.append(unit.connection, row.id, "NodeReturned", now, {"version": hello.version})
+            events.append(unit, row.id, "NodeReturned", now, {"version": hello.version})
 
     world.store.write(keep)
     world.contacts.hear(node, now)

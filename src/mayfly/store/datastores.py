@@ -94,11 +94,7 @@ def place(
         "attempt": attempt,
         "created_at": now,
     }
-    unit.at_end(_insert, [row])
-
-
-def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    _PLACE.run_all(connection, rows)
+    unit.at_end(_PLACE.run_all, [row])
 
 
 def placed(connection: Connection, workspace: str, datastore: str, path: str) -> list[Placement]:

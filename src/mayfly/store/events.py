@@ -12,6 +12,7 @@ from mayfly.kit.clock import Millis
 from mayfly.store import codec
 from mayfly.store.statements import Statement
 from mayfly.store.tables import events
+from mayfly.store.unit import Unit
 
 _APPEND = Statement(insert(events))
 _OF = Statement(
@@ -31,7 +32,7 @@ class Event:
 
 
 def append(
-    connection: Connection,
+    unit: Unit,
     thing: str,
     type_: str,
     at: Millis,
@@ -39,12 +40,12 @@ def append(
     *,
     workspace: str | None = None,
 ) -> None:
-    _APPEND.run(connection, values_of(thing, type_, at, data, workspace))
+    append_all(unit, [values_of(thing, type_, at, data, workspace)])
 
 
-def append_all(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """In their order; each as `values_of` makes it."""
-    _APPEND.run_all(connection, rows)
+def append_all(unit: Unit, rows: Sequence[dict[str, Any]]) -> None:
+    """In their order, at the unit's end; each as `values_of` makes it."""
+    unit.at_end(_APPEND.run_all, rows)
 
 
 def values_of(

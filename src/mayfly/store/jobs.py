@@ -103,7 +103,7 @@ def add(unit: Unit, row: JobRow) -> int:
     """Insert; its sequence. Raises IntegrityError when the name is taken."""
     result = unit.connection.execute(_ADD, values_of(row))
     events.append(
-        unit.connection,
+        unit,
         row.job.id,
         "JobAccepted",
         row.job.created_at,
@@ -120,7 +120,7 @@ def add_all(unit: Unit, rows: Sequence[JobRow]) -> None:
         return
     _ADD_ALL.run_all(unit.connection, [values_of(row) for row in rows])
     events.append_all(
-        unit.connection,
+        unit,
         [
             events.values_of(row.job.id, "JobAccepted", row.job.created_at, _accepted(row), row.workspace)
             for row in rows
@@ -190,7 +190,7 @@ def change_all(unit: Unit, changes: Sequence[Change], now: Millis, why: str) -> 
         return
     _CHANGE.run_all(unit.connection, [{"one": one.after.id, **_life(one.after)} for one in changes])
     told = [events.values_of(one.after.id, why, now, _moved(one), one.row.workspace) for one in changes]
-    events.append_all(unit.connection, told)
+    events.append_all(unit, told)
     for one in changes:
         unit.wake(*(f"job:{job}" for job in {one.after.id, one.row.parent, one.row.root} if job))
 

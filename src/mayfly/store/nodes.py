@@ -67,7 +67,7 @@ def add(unit: Unit, rows: Sequence[NodeRow]) -> None:
         ],
     )
     events.append_all(
-        unit.connection,
+        unit,
         [
             events.values_of(row.id, "NodeWished", row.created_at, {"instance_type": row.node.instance_type})
             for row in rows
@@ -100,8 +100,9 @@ def apply(unit: Unit, row: NodeRow, event: NodeEvent, now: Millis) -> NodeRow:
     _CHANGE.run(unit.connection, {"one": row.id, **_life(after)})
     if after.state is not row.state:
         data = {"from": row.state.value, "to": after.state.value} | ({"note": after.note} if after.note else {})
-        events.append(unit.connection, row.id, "NodeMoved", now, data)
-    unit.wake("fleet", f"node:{row.id}")
+        events.append(unit, row.id, "NodeMoved", now, data)
+        unit.wake("fleet")
+    unit.wake(f"node:{row.id}")
     return replace(row, node=after)
 
 

@@ -37,8 +37,10 @@ def snapshot(
     connection: Connection, fleet: Fleet, catalogue: dict[str, InstanceType], *, counted: bool = True
 ) -> Snapshot:
     """Not `counted`: of a class with more jobs than its heads it only says that there are more, so that a look takes as long as there
-    are classes, not jobs."""
+    are classes, not jobs; where nobody waits it says nothing else."""
     classes = _merged([*_classes(connection, counted), *builds.waiting(connection)])
+    if not (classes or counted):
+        return Snapshot(fleet, catalogue, (), {}, Amount(), {})
     running, recent = _running(connection)
     return replace(room(connection, fleet, catalogue), classes=tuple(classes), running=running, recent=recent)
 
