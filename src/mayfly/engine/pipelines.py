@@ -172,7 +172,8 @@ class Pipelines:
             elif kind != "command":
                 known.begun(steps.start(world, plan, step, known.children))
         if commands:
-            found, waits = takeovers.begin(world, plan, commands, known.children, known.progress, known.standing)
+            with world.courtesy.in_turns():
+                found, waits = takeovers.begin(world, plan, commands, known.children, known.progress, known.standing)
             known.waits |= waits
             for child in found:
                 known.see(child)

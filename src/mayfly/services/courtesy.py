@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 LONGEST_S = 0.05
 """How long one stands back at the most, so that it goes on beside any number of people."""
+PART = 1 / 4
+"""How much of the time one works at the most while people come."""
 LATELY_S = 0.3
 """Who was served so short a time ago may come again."""
 
@@ -36,6 +38,14 @@ class Courtesy:
     def lately(self) -> bool:
         """Whether somebody is being served, or was a moment ago."""
         return self._served > 0 or time.monotonic() - self._last < LATELY_S
+
+    @contextmanager
+    def in_turns(self) -> Iterator[None]:
+        """Work of a handful of pieces: while people come, as much time again is left to them afterwards as `PART` says."""
+        began = time.thread_time()
+        yield
+        if self.lately:
+            time.sleep(min(LONGEST_S, (time.thread_time() - began) * (1 / PART - 1)))
 
     def stand_back(self) -> None:
         """Before a piece of work of a few milliseconds."""

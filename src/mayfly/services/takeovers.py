@@ -121,6 +121,7 @@ def _ask(
     if isinstance(asked, ChildRow):
         return asked
     parent, submission = asked
+    world.courtesy.stand_back()
     try:
         with components.expanded(world, plan.place, submission) as plain:
             made = submit.candidate(world, plan.row.submitter, plan.place, plain, parent, standing)

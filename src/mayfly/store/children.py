@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, select
+from sqlalchemy import Connection, Row, Select, bindparam, case, or_, select
 
 from mayfly.domain.job import Cause, JobState
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId
 from mayfly.store import codec
 from mayfly.store.jobs import CAME_TO, IF_ELSE, LOOPS, PIPELINE, TERMINAL_NAMES, JobRow, row_of
+from mayfly.store.statements import Statement
 from mayfly.store.tables import jobs
 
 _CAME_TO = {"true": True, "false": False}
@@ -49,25 +50,37 @@ def seen(row: JobRow) -> ChildRow:
 
 def of(connection: Connection, parent: str) -> list[ChildRow]:
     """In the order in which they began."""
-    rows = connection.execute(_select().where(jobs.c.parent == parent).order_by(jobs.c.sequence))
-    return [_child(row) for row in rows]
+    return [_child(row) for row in _OF.all(connection, {"under": parent})]
 
 
 def one(connection: Connection, job: str) -> ChildRow:
-    return _child(connection.execute(_select().where(jobs.c.id == job)).one())
+    found = _ONE.one(connection, {"one": job})
+    assert found is not None, job
+    return _child(found)
 
 
 def ended_since(connection: Connection, time: Millis) -> list[tuple[JobId, ChildRow]]:
     """The children of all jobs that ended then or later, each with its parent, in the order in which they began."""
-    statement = _select().add_columns(jobs.c.sequence).where(jobs.c.ended_at >= time, jobs.c.parent.is_not(None))
-    found = connection.execute(statement).all()  # asked for in order, SQLite would go through all jobs instead
+    found = _ENDED.all(connection, {"since": time})  # asked for in order, SQLite would go through all jobs instead
     return [(JobId(row.parent), _child(row)) for row in sorted(found, key=lambda row: row.sequence)]
 
 
 def _select() -> Select[*tuple[Any, ...]]:
     c = jobs.c
     properties = case((c.type == IF_ELSE, c.properties), else_=None).label("properties")
-    return select(c.id, c.name, c.type, c.step, c.state, c.attempt, c.cause, c.parent, properties)
+    return select(c.id, c.name, c.type, c.step, c.state, c.attempt, c.cause, c.parent, c.sequence, properties)
+
+
+_OF = Statement(_select().where(jobs.c.parent == bindparam("under")).order_by(jobs.c.sequence))
+_ONE = Statement(_select().where(jobs.c.id == bindparam("one")))
+_ENDED = Statement(_select().where(jobs.c.ended_at >= bindparam("since"), jobs.c.parent.is_not(None)))
+_COMPOSITES = Statement(
+    select(jobs.c.id, jobs.c.state)
+    .where(
+        or_(*(jobs.c.type == one for one in (PIPELINE, *LOOPS))), *(jobs.c.state != state for state in TERMINAL_NAMES)
+    )
+    .order_by(jobs.c.sequence)
+)
 
 
 def _child(row: Row[Any]) -> ChildRow:
@@ -84,9 +97,4 @@ def rows_of(connection: Connection, parent: str) -> list[JobRow]:
 
 def composites(connection: Connection) -> list[Composite]:
     """Oldest first."""
-    rows = connection.execute(
-        select(jobs.c.id, jobs.c.state)
-        .where(jobs.c.type.in_([PIPELINE, *LOOPS]), jobs.c.state.not_in(TERMINAL_NAMES))
-        .order_by(jobs.c.sequence)
-    )
-    return [Composite(JobId(row.id), JobState(row.state)) for row in rows]
+    return [Composite(JobId(row.id), JobState(row.state)) for row in _COMPOSITES.all(connection)]

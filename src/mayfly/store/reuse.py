@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, insert, select
 
 from mayfly.domain.job import JobState
 from mayfly.kit.ids import JobId, WorkspaceId
 from mayfly.store import codec, dialect, results
 from mayfly.store.jobs import JobRow, row_of, values_of
 from mayfly.store.results import OutputRow
+from mayfly.store.statements import Statement
 from mayfly.store.tables import events, jobs, outputs
 from mayfly.store.unit import Unit
 
@@ -21,25 +22,23 @@ def same_work(unit: Unit, workspace: WorkspaceId, reuse_key: str) -> list[JobRow
     """Jobs that did or do the same themselves and may yet be used or waited for, newest first. Until the unit ends, nobody
     else is told: who finds none may add the first."""
     dialect.alone(unit.connection, f"{workspace} {reuse_key}")
-    statement = _same(select(jobs), workspace, reuse_key).order_by(jobs.c.sequence.desc()).limit(20)
-    return [row_of(row) for row in unit.connection.execute(statement)]
+    return [row_of(row) for row in _SAME.all(unit.connection, {"at": workspace, "key": reuse_key})]
 
 
-def _same(statement: Select[*tuple[Any, ...]], workspace: Any, reuse_key: Any) -> Select[*tuple[Any, ...]]:
-    return statement.where(
-        jobs.c.workspace == workspace,
-        jobs.c.reuse_key == reuse_key,
-        jobs.c.reused.is_(None),
-        jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELED.value, JobState.CANCEL_REQUESTED.value]),
-    )
+def _same(statement: Select[*tuple[Any, ...]], *more: ColumnElement[bool], most: int) -> Select[*tuple[Any, ...]]:
+    """Newest first."""
+    usable = [jobs.c.state != state.value for state in (JobState.FAILED, JobState.CANCELED, JobState.CANCEL_REQUESTED)]
+    mine = (jobs.c.workspace == bindparam("at"), jobs.c.reuse_key == bindparam("key"), jobs.c.reused.is_(None))
+    return statement.where(*mine, *usable, *more).order_by(jobs.c.sequence.desc()).limit(most)
+
+
+_SAME = Statement(_same(select(jobs), most=20))
+_NEWEST = Statement(_same(select(jobs.c.state), most=1))
 
 
 def was_done(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> bool:
     """Whether the newest of those whose results may be used is Completed. A hint: `same_work` decides."""
-    found = connection.scalar(
-        _same(select(jobs.c.state), workspace, reuse_key).order_by(jobs.c.sequence.desc()).limit(1)
-    )
-    return found == JobState.COMPLETED.value
+    return _NEWEST.value(connection, {"at": workspace, "key": reuse_key}) == JobState.COMPLETED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Original:
 
 def original(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> Original | None:
     """The newest of those that did the same. A hint: `still` decides."""
-    found = connection.execute(_ORIGINAL, {"workspace": workspace, "reuse_key": reuse_key}).all()
+    found = _ORIGINAL.all(connection, {"at": workspace, "key": reuse_key})
     if not found:
         return None
     left = tuple(OutputRow(row.rank, row.output, row.tree, row.files, row.bytes) for row in found if row.tree)
@@ -63,16 +62,14 @@ def original(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> 
 
 def _original() -> Select[*tuple[Any, ...]]:
     c = jobs.c
-    asked = _same(select(c.id, c.name, c.attempt), bindparam("workspace"), bindparam("reuse_key"))
-    newest = asked.where(c.state == JobState.COMPLETED.value).order_by(c.sequence.desc()).limit(1).subquery()
+    newest = _same(select(c.id, c.name, c.attempt), c.state == JobState.COMPLETED.value, most=1).subquery()
     made = outputs.c
     mine = and_(made.job == newest.c.id, made.attempt == newest.c.attempt)
     wanted = (made.name.label("output"), made.rank, made.tree, made.files, made.bytes)
     return select(newest, *wanted).select_from(newest.outerjoin(outputs, mine)).order_by(made.name, made.rank)
 
 
-_ORIGINAL = _original()
-"""Made once: making it costs more than running it."""
+_ORIGINAL = Statement(_original())
 
 
 def still(unit: Unit, originals: Iterable[Original]) -> bool:
