@@ -173,9 +173,10 @@ class Attempt:
             self._processes.abandon()
         self._stop_checkpoints()
         self._exited()
-        self._logs_acknowledged()
-        self._journal_acknowledged()
-        self._collected()
+        self._finish()
+        known = read_json(self.folder.record("collected")) or self._collect()  # while the last lines are on their way
+        self._acknowledged()
+        self._collected(known)
 
     def _assigned(self) -> None:
         self.folder.prepare()
@@ -362,30 +363,26 @@ class Attempt:
             "lost_code": next((ending.lost_code for ending in endings if ending.lost), ""),
         }
 
-    def _logs_acknowledged(self) -> None:
-        shipper = self._shipper
-        if shipper is None:
-            return
-        if self.folder.record("launch").exists() and not self._processes.supervised:
-            for process in plan.processes(self.assignment, self._grant()):
-                self._ship(process.log)
-        shipper.finish()
-        while not shipper.done.wait(0.5):
-            self._check_discard()
-        self._check_discard()
-        passing("logs-acknowledged")
-
-    def _journal_acknowledged(self) -> None:
+    def _finish(self) -> None:
+        """Nothing more is written to logs and journal."""
+        if self._shipper is not None:
+            if self.folder.record("launch").exists() and not self._processes.supervised:
+                for process in plan.processes(self.assignment, self._grant()):
+                    self._ship(process.log)
+            self._shipper.finish()
         if self.journal is not None:
             self.journal.finish()
-            while not self.journal.done.wait(0.5):
-                self._check_discard()
-        passing("journal-acknowledged")
 
-    def _collected(self) -> None:
-        known = read_json(self.folder.record("collected"))
-        if known is None:
-            known = self._collect()
+    def _acknowledged(self) -> None:
+        for name, words in (("logs", self._shipper), ("journal", self.journal)):
+            while words is not None and not words.done.wait(0.5):
+                self._check_discard()
+            self._check_discard()
+            passing(f"{name}-acknowledged")
+
+    def _collected(self, known: dict[str, Any]) -> None:
+        if not self.folder.record("collected").exists():
+            known["logs"] = self._shipper.sizes() if self._shipper else {}
             write_json(self.folder.record("collected"), known)
             self.sample(last=True)
         passing("collected")
@@ -403,7 +400,6 @@ class Attempt:
         self._told = self._around.reporter.send(said, self._fact(wire.Released))
 
     def _collect(self) -> dict[str, Any]:
-        logs = self._shipper.sizes() if self._shipper else {}
         server, told = self._around.server, self._mount.faults()
 
         def attempt() -> Collected:
@@ -414,10 +410,9 @@ class Attempt:
         except (Unavailable, Discarded):
             raise
         except (MayflyError, OSError) as error:
-            return {"outputs": [], "logs": logs, "code": "OutputsNotCollected", "message": sentence(error)}
+            return {"outputs": [], "code": "OutputsNotCollected", "message": sentence(error)}
         return {
             "outputs": [msgspec.to_builtins(output) for output in found.outputs],
-            "logs": logs,
             "code": "OutputsNotCollected" if found.failed else "",
             "message": " ".join(filter(None, [*told, found.note()])),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -11,8 +12,8 @@ from mayfly.node.server import Server, Stopped, persistently
 from mayfly.wire.agent import AnyReport, Exited, PhaseEntered, Sample, Started, Wishes
 
 _BATCH = 100
-_COMPANY_S = 0.1
-"""How long a report that can wait waits for others: what a short job does all at once is told in one call."""
+_COMPANY_S, _LONGEST_S = 0.1, 0.3
+"""How long a report that can wait waits for the next, and for all of them: what a short job does all at once is told in one call."""
 _PATIENT = (PhaseEntered, Started, Exited, Sample)
 """Reports that nobody waits for at the other end; another one soon follows."""
 
@@ -64,7 +65,7 @@ class Reporter:
             with self._changed:
                 while not self._queue and not self._stop.is_set():
                     self._changed.wait()
-                self._changed.wait_for(self._urgent, _COMPANY_S)
+                self._wait_for_company()
                 batch = list(self._queue)[:_BATCH]
             try:
                 self._deliver(batch)
@@ -73,6 +74,13 @@ class Reporter:
             with self._changed:
                 for _ in batch:
                     self._queue.popleft()[1].set()
+
+    def _wait_for_company(self) -> None:
+        until, known = time.monotonic() + _LONGEST_S, -1
+        while known != len(self._queue) and not self._urgent():
+            known = len(self._queue)
+            left = min(_COMPANY_S, until - time.monotonic())
+            self._changed.wait_for(lambda known=known: len(self._queue) != known or self._urgent(), left)
 
     def _urgent(self) -> bool:
         everything_can_wait = all(isinstance(report, _PATIENT) for report, _ in self._queue)
