@@ -93,7 +93,13 @@ def test_cancelling_and_deleting_are_waited_for(azure: httpx.Client) -> None:
     assert begun.status_code == 202
     path = "/" + begun.headers["location"].partition("://")[2].partition("/")[2]
     assert azure.get(path).json()["status"] == "Succeeded"
-    assert azure.get(f"{WS}/jobs/one").json()["properties"]["status"] == "Canceled"
+    canceled = azure.get(f"{WS}/jobs/one").json()["properties"]
+    assert (canceled["status"], canceled["properties"]["mayfly.error"]) == ("Canceled", "Canceled by ann.")
+    told = [azure.get(f"{HISTORY}/runs/one/details").json() for _ in range(2)][
+        1
+    ]  # of a job that has ended the first says that it ends
+    assert told["error"]["error"]["message"] == "Canceled by ann."
+    assert told["warnings"][-1]["message"] == "Canceled by ann."  # which the SDK prints; of no error but a failed job's
     assert azure.delete(f"{WS}/jobs/one").status_code == 202
     assert azure.get(f"{WS}/jobs/one").status_code == 404
     assert azure.put(f"{WS}/jobs/one", json=command(command="echo other")).status_code == 409

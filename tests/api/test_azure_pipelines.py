@@ -9,6 +9,7 @@ import httpx
 import pytest
 from azure_client import WS, signed_in
 
+from mayfly.api.azureml import pipeline as as_written
 from mayfly.services import jobs
 from mayfly.services.places import Place
 from mayfly.store import codec
@@ -126,3 +127,45 @@ def test_a_nested_pipeline_comes_as_a_component_of_the_same_form(house: House, a
         f"/data/v1.0{WS}/dataversion/batchGetResolvedUris", json={"values": [*names, "nonsense", "a://b"]}
     )
     assert (asked.status_code, asked.json()) == (200, {"values": {}})
+
+
+def test_a_pipeline_of_a_job_file_shows_its_steps_in_the_form_that_clients_send(
+    house: House, azure: httpx.Client
+) -> None:
+    """What is shown, read back as a body, says what the file said."""
+    steps = {
+        "first": {
+            "type": "command",
+            "command": "echo ${{inputs.rate}} > ${{outputs.made}}/x",
+            "environment": {"image": "library/python:latest"},
+            "environment_variables": {"A": "b"},
+            "inputs": {"rate": "${{parent.inputs.rate}}"},
+            "outputs": {"made": {"type": "uri_folder", "mode": "rw_mount"}},
+            "limits": {"timeout": 300},
+        },
+        "second": {
+            "component": {
+                "type": "command",
+                "inputs": {"place": {"type": "uri_folder"}},
+                "command": "ls ${{inputs.place}}",
+            }
+            | {"environment": {"image": "library/python:latest"}},
+            "inputs": {"place": "${{parent.jobs.first.outputs.made}}"},
+        },
+    }
+    written = {
+        "type": "pipeline",
+        "inputs": {"rate": 0.5},
+        "settings": {"default_compute": "serverless"},
+        "jobs": steps,
+    }
+    made = house.ask("POST", "jobs", json={"definition": written, "name": "ours"})
+    assert made.status_code == 201, made.text
+    there = WS.replace("/sub/", "/local/").replace("/rg/", "/local/").replace("/workspaces/ws", "/workspaces/default")
+    told = azure.get(f"{there}/jobs/ours").json()["properties"]
+    assert (told["jobType"], told["computeId"], list(told["jobs"])) == ("Pipeline", "serverless", ["first", "second"])
+    back = as_written.steps(told["jobs"])
+    unnamed = {key: value for key, value in steps["first"].items() if key not in ("command", "environment")}
+    assert back["first"] == unnamed | {"component": f"azureml:{there}/components/azureml_anonymous/versions/ours.first"}
+    assert back["second"]["component"].endswith("/azureml_anonymous/versions/ours.second")
+    assert back["second"]["inputs"] == steps["second"]["inputs"]

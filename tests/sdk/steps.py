@@ -126,7 +126,9 @@ def _() -> None:
 def _() -> None:
     name = ml.jobs.create_or_update(command(command="sleep 300", environment=Environment(image=IMAGE))).name
     ml.jobs.begin_cancel(name).result()
-    assert ml.jobs.get(name).status == "Canceled"
+    ended = ml.jobs.get(name)
+    assert ended.status == "Canceled" and ended.properties["mayfly.error"].startswith("Canceled by"), ended
+    assert "Canceled by" in printed(lambda: ml.jobs.stream(name))
 
 
 @step("jobs.get of none")
@@ -165,7 +167,7 @@ def _() -> None:
     ml.models.create_or_update(Model(name="local", path="project/train.py"))
     path = f"azureml://jobs/{kept['job']}/outputs/artifacts/paths/outputs/model.txt"
     assert ml.models.create_or_update(Model(name="trained", path=path)).version == "1"
-    assert ml.models.get("trained", version="1").name == "trained"
+    assert ml.models.get("trained", version="1").job_name == kept["job"]
 
 
 PIPELINE = """

@@ -156,6 +156,12 @@ def _page(found: dict[str, Found]) -> str:
         "Kept and given back as they came, but not run yet: sweep, AutoML, Spark and other job types by these "
         "doors (status Failed, error `JobTypeNotSupported`), and schedules.",
         "",
+        "The SDK itself is silent where one would like a word: `jobs.download(output_name=…)` of an output that the job has not "
+        "brings nothing (the SDK asks for all outputs and drops the others; `jobs.get(name).outputs` lists them), and why a job "
+        "was canceled, by its time limit for instance, is in `properties['mayfly.error']` and among the warnings at the end of "
+        "`jobs.stream`. The steps of a pipeline that came by the command line are shown by `jobs.get`, their components under the "
+        "name `azureml_anonymous` where the file wrote them into the step: such a one is no asset and cannot be fetched.",
+        "",
     ]
     return "\n".join(lines)
 

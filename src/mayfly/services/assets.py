@@ -18,7 +18,7 @@ from mayfly.kit.ids import WorkspaceId
 from mayfly.services import places
 from mayfly.services.places import Place
 from mayfly.services.world import World
-from mayfly.store import assets, codec
+from mayfly.store import assets, codec, jobs
 from mayfly.store.assets import AssetRow, Which
 from mayfly.store.unit import Unit
 from mayfly.wire import assets as wire
@@ -302,6 +302,13 @@ def archive(
         return assets.versions(unit.connection, workspace.id, kind, name, which="all")
 
     return [view(row) for row in world.store.write(change)]
+
+
+def job_of(world: World, row: AssetRow) -> str | None:
+    """The name of the job that made it, or whose output it was registered from."""
+    job = row.job
+    made = None if job is None else world.store.read(lambda connection: jobs.by_id(connection, job))
+    return None if made is None else made.name
 
 
 def view(row: AssetRow) -> wire.AssetView:

@@ -47,6 +47,8 @@ class Found:
     """Of the asset, where it is one."""
     is_mapped: bool = False
     """A local path stands for the address (uri_map)."""
+    job: str | None = None
+    """The id of the job whose output it is."""
 
 
 def find(world: World, place: Place, text: str, *, type: str = "uri_folder") -> Found:
@@ -69,7 +71,7 @@ def find(world: World, place: Place, text: str, *, type: str = "uri_folder") -> 
             return _job_output(world, place, reference, text)
         case RunReference():
             found = artifacts.resolve(world, places.find(world, place), text.strip())
-            return Found(text, found.is_file, str(found.tree))
+            return Found(text, found.is_file, str(found.tree), job=found.job)
         case RemoteReference(address):
             return _remote(world, place, address, type)
         case RegistryReference():
@@ -167,7 +169,7 @@ def _job_output(world: World, place: Place, reference: JobOutputReference, text:
     tree, is_file = found
     declared = {one["name"]: one for one in codec.load(row.work)["outputs"]}
     single = len(tree.entries) == 1 and declared.get(reference.output, {}).get("is_file", False)
-    return Found(text, is_file or (not reference.path and single), datastores.keep_tree(world, tree))
+    return Found(text, is_file or (not reference.path and single), datastores.keep_tree(world, tree), job=row.job.id)
 
 
 def _remote(world: World, place: Place, address: str, type: str) -> Found:

@@ -62,5 +62,5 @@ def _with_content(world: World, place: Place, made: NewAsset, ask: wire.AssetNew
         fault = Fault(error.code, error.message, "/path", error.remedy)
         raise type(error)(error.code, error.message, remedy=error.remedy, pointer="/path", faults=[fault]) from error
     if found.tree:
-        return replace(made, tree=found.tree, is_file=found.is_file, place=found.reference)
+        return replace(made, tree=found.tree, is_file=found.is_file, place=found.reference, job=found.job)
     return replace(made, place=ask.path, is_file=found.is_file)

@@ -189,11 +189,6 @@ def next_version(connection: Connection, workspace: WorkspaceId, kind: str, name
     return found or 1
 
 
-def made_by(connection: Connection, job: str) -> list[AssetRow]:
-    """What a job registered, oldest first."""
-    return [_row(row) for row in connection.execute(_select(assets.c.job == job).order_by(assets.c.sequence))]
-
-
 def _joined():
     return assets.join(
         asset_names,

@@ -170,6 +170,7 @@ def _body(here: Here, of: Collection, place: Place, row: AssetRow) -> Told:
     }
     if of.kind is AssetKind.MODEL:
         now["flavors"] = said.get("flavors") or {}  # clients look into it
+        now["jobName"] = assets.job_of(here.world, row)
     if of.uri and row.tree is not None and _KEPT.match(str(said.get(of.uri))):
         now[of.uri] = _held(here.world, place, row)
     if of.kind is AssetKind.COMPONENT:

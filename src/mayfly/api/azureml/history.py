@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from mayfly.api.azureml.here import HISTORY, WS, Here
-from mayfly.api.azureml.jobs import NOT_YET, find, not_yet, status
+from mayfly.api.azureml.jobs import NOT_YET, find, not_yet, status, why
 from mayfly.api.workspace import Name
 from mayfly.domain import references
 from mayfly.domain.references import JobOutputReference
@@ -64,8 +64,11 @@ def router(here: Here) -> APIRouter:
         ended = row.job.state.terminal
         first = followers.first(who, row.job.id, here.world.clock.now(), ended=ended)
         found = _run(here, row) | {"logFiles": _logs(here, here.base(request), row)}
-        if row.notes:
-            found["warnings"] = [{"source": "Mayfly", "message": note} for note in row.notes]
+        canceled = (
+            why(row) if status(row) == "Canceled" else ""
+        )  # of a failed one the SDK shows the error, of this one none
+        if said := [*row.notes, *([canceled] if canceled else [])]:
+            found["warnings"] = [{"source": "Mayfly", "message": one} for one in said]
         return {**found, "status": "Finalizing"} if ended and first and found["logFiles"] else found
 
     @routes.get(run)
@@ -212,8 +215,7 @@ def _run(here: Here, row: JobRow) -> Told:
         "startTimeUtc": None if job.started_at is None else moment(job.started_at),
         "endTimeUtc": None if job.ended_at is None else moment(job.ended_at),
     }
-    if job.cause is not None and status(row) == "Failed":
-        words = f"{job.cause.message} {job.cause.remedy or ''}".strip()
+    if job.cause is not None and (words := why(row)):
         found["error"] = _error(job.cause.code, words)
     return {key: value for key, value in found.items() if value is not None}
 

@@ -27,6 +27,8 @@ RUN = ("command", PIPELINE)
 """Types of jobs that run by these doors."""
 _UNRUN = ":"
 """No name of a job begins with it."""
+ANONYMOUS = "azureml_anonymous"
+"""The name of a component that is written in a step: it is shown, and no version of it is registered."""
 _OURS = ("mayfly.notes", "mayfly.notRespondingSince", "mayfly.error")
 """Properties that these doors add, and take no notice of when they come back."""
 
@@ -148,6 +150,12 @@ def status(row: JobRow) -> str:
     return row.job.state.value
 
 
+def why(row: JobRow) -> str:
+    """Why it failed or was canceled; '' for what did neither."""
+    cause = row.job.cause if status(row) in ("Failed", "Canceled") else None
+    return "" if cause is None else f"{cause.message} {cause.remedy or ''}".strip()
+
+
 def not_yet(told: BodyRow) -> str:
     kind = str(properties_of(told.body).get("jobType", "of an unknown type"))
     return (
@@ -228,10 +236,12 @@ def _type(body: Mapping[str, Any]) -> str:
 
 def _body(here: Here, request: Request, place: Place, row: JobRow, told: BodyRow | None) -> Told:
     """What was told, with what has become of it."""
-    said = properties_of(told.body) if told is not None else _of_ours(row)
+    said = properties_of(told.body) if told is not None else _of_ours(place, row)
     properties = {**row.properties}
     if row.notes:
         properties["mayfly.notes"] = " ".join(note if note.endswith(".") else f"{note}." for note in row.notes)
+    if error := why(row):
+        properties["mayfly.error"] = error
     if row.job.suspected_since is not None and not row.job.state.terminal:
         properties["mayfly.notRespondingSince"] = moment(row.job.suspected_since)
     now = {
@@ -260,11 +270,13 @@ def _services(here: Here, request: Request, row: JobRow) -> Told:
     }
 
 
-def _of_ours(row: JobRow) -> Told:
+def _of_ours(place: Place, row: JobRow) -> Told:
     """What a body says of a job that came by another door."""
     told = Submission.model_validate_json(row.body)
     if row.type == "command":
         return ours.properties(told)
+    if row.type == PIPELINE:
+        return ours.pipeline(told, lambda version: id_of(place, "components", ANONYMOUS, "versions", version))
     return {"jobType": row.type.capitalize(), "jobs": {}, **ours.interface(told)}
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mayfly.api.azureml.command import camel, mapping
+from mayfly.api.azureml.command import camel, last, mapping
+from mayfly.api.azureml.pipeline import CONTROL
 from mayfly.services.inputs import address_of
 from mayfly.spec.document import escape
 from mayfly.wire.mayfly import Submission
@@ -17,6 +18,10 @@ _MODES = {
     "eval_download": "EvalDownload",
 }
 _DISTRIBUTIONS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mpi": "Mpi"}
+_STEPS_OWN = ("display_name", "description", "tags", "properties", "environment_variables", "resources")
+"""What a step says in bodies as in files."""
+_STEPS = ("command", "pipeline", *CONTROL)
+"""Types of steps that clients take in this form."""
 _IDENTITIES = {
     "aml_token": "AMLToken",
     "user_identity": "UserIdentity",
@@ -43,6 +48,57 @@ def properties(told: Submission) -> dict[str, Any]:
         "limits": _limits(mapping(written, "limits")),
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def pipeline(told: Submission, anonymous: Callable[[str], str]) -> dict[str, Any]:
+    """Of a pipeline. `anonymous`: the id of a component that a step has no name for, by a version."""
+    settings = {key: value for key, value in mapping(told.definition, "settings").items() if value is not None}
+    compute = settings.pop("default_compute", None) or told.definition.get("compute")
+    steps = {
+        name: _step(name, step, anonymous(f"{told.name or told.definition.get('name')}.{name}"))
+        for name, step in mapping(told.definition, "jobs").items()
+    }
+    found = {
+        "jobType": "Pipeline",
+        "computeId": last(compute),
+        "settings": settings,
+        "jobs": {name: step for name, step in steps.items() if step["type"] in _STEPS},
+        **interface(told),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _step(name: str, written: Mapping[str, Any], anonymous: str) -> dict[str, Any]:
+    """In the form that steps have in bodies, half body, half job file."""
+    if written.get("type") in CONTROL:
+        return dict(written)
+    component = written.get("component")
+    inside = component if isinstance(component, Mapping) else {}
+    told = {
+        "name": name,
+        "type": written.get("type") or inside.get("type") or "command",
+        "componentId": component if isinstance(component, str) else anonymous,
+        "computeId": last(written.get("compute")),
+        "inputs": {key: _step_input(value) for key, value in mapping(written, "inputs").items()},
+        "outputs": {key: _step_output(value) for key, value in mapping(written, "outputs").items()},
+        "limits": _limits(mapping(written, "limits")),
+        **{key: written.get(key) for key in _STEPS_OWN},
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _step_input(told: Any) -> dict[str, Any]:
+    if isinstance(told, Mapping) and "value" not in told:
+        found = {"job_input_type": told.get("type", "uri_folder"), "uri": told.get("path"), "mode": _mode(told)}
+        return {key: value for key, value in found.items() if value is not None}
+    return {"job_input_type": "literal", "value": str(told["value"] if isinstance(told, Mapping) else told)}
+
+
+def _step_output(told: Any) -> dict[str, Any]:
+    if isinstance(told, str):
+        return {"value": told, "type": "literal"}
+    given = told if isinstance(told, Mapping) else {}
+    return {"job_output_type": given.get("type", "uri_folder"), "mode": _mode(given) or "ReadWriteMount"}
 
 
 def interface(told: Submission) -> dict[str, Any]:

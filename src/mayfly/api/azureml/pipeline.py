@@ -22,7 +22,7 @@ _SAME = (
     "is_deterministic",
 )
 """What a step says in a job file's own words."""
-_CONTROL = ("if_else", "do_while", "parallel_for")
+CONTROL = ("if_else", "do_while", "parallel_for")
 """Steps that name others and come in a job file's own words."""
 _HOW = ("resources", "limits", "queue_settings", "distribution", "identity")
 """What it says in a body's words, but for how their letters are written."""
@@ -68,7 +68,7 @@ def _settings(told: Any, compute: Any) -> dict[str, Any]:
 
 
 def _step(told: Mapping[str, Any]) -> dict[str, Any]:
-    if told.get("type") in _CONTROL:
+    if told.get("type") in CONTROL:
         found = {key: value for key, value in told.items() if key != "_source"}
         outputs = {key: _output(value) for key, value in _mapping(told, "outputs").items()}
         return {key: value for key, value in {**found, "outputs": outputs}.items() if value not in (None, {}, "")}
