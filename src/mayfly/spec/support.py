@@ -10,6 +10,11 @@ from mayfly.spec.models import CommandFields, DataInput, Environment, Mpi, Ray
 from mayfly.spec.paths import Refers, refers
 
 _LOCAL = "Give a local file or folder instead."
+_NO_MPIRUN = (
+    "Where each process reads its place from RANK, LOCAL_RANK, WORLD_SIZE and MASTER_ADDR, as torch and DeepSpeed do, write "
+    "'type: pytorch'. What asks MPI itself, as mpi4py does, runs on one instance with 'mpirun -np N' in the command."
+)
+"""Variables alone would be no MPI: each of its processes would take itself for the only one."""
 
 
 def unsupported(job: CommandFields) -> Iterator[Fault]:
@@ -19,7 +24,7 @@ def unsupported(job: CommandFields) -> Iterator[Fault]:
     if job.code is not None and refers(job.code) not in (Refers.LOCAL, Refers.BINDING):
         yield _not_yet("CodeReferenceNotSupportedYet", f"Code from {refers(job.code).value}", "/code", _LOCAL)
     if isinstance(job.distribution, Mpi):
-        yield _not_yet("MpiNotSupportedYet", "MPI jobs", "/distribution/type", "pytorch and tensorflow run.")
+        yield _not_yet("MpiNotSupportedYet", "MPI jobs", "/distribution/type", _NO_MPIRUN)
     if isinstance(job.distribution, Ray):
         yield _not_yet("RayNotSupportedYet", "Ray jobs", "/distribution/type", "pytorch and tensorflow run.")
     if isinstance(job.environment, Environment):
