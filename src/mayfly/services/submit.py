@@ -34,7 +34,6 @@ from mayfly.store import reuse as reuse_rows
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 from mayfly.store.workspaces import Workspace
-from mayfly.transfer import trees
 from mayfly.wire.mayfly import Submission
 
 SPOT_RETRIES = 3
@@ -379,15 +378,12 @@ def _tree_bytes(world: World, digest: str) -> int:
             f"The files of this job ({digest[:12]}…) are not on the server.",
             remedy="Submit again; what is missing is then sent.",
         )
-    tree = trees.decode(b"".join(world.content.open(Digest(digest))))
-    return sum(entry.size for entry in tree.entries)
+    return sum(entry.size for entry in world.trees.read(world.content, digest).entries)
 
 
 def _work(world: World, prepared: Understood, submission: Submission) -> dict[str, Any]:
     """What every rank will be told."""
     job, uploads = prepared.job, submission.uploads
-    for digest in uploads.values():
-        _tree_bytes(world, digest)
     if job.code is not None and "/code" not in uploads:
         raise Invalid("UploadMissing", "The code folder was not sent.", pointer="/code")
     return {
