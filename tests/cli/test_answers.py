@@ -85,6 +85,15 @@ def test_control_characters_are_shown_not_obeyed(mayfly: Mayfly, server: Script)
     assert json.loads(as_json)[0]["display_name"] == nasty
 
 
+def test_who_finds_no_jobs_here_hears_where_there_are_some(mayfly: Mayfly, server: Script) -> None:
+    _jobs(server)
+    here = {"subscription": "local", "resource_group": "local", "name": "default", "jobs": {"Running": 1}}
+    server.on("GET /mayfly/v1/workspaces", [here, {**here, "name": "team", "jobs": {"Completed": 2, "Failed": 1}}])
+    said = mayfly("job", "list").out.splitlines()
+    options = "--subscription local -g local -w team"
+    assert said == ["No jobs yet in local/local/default.", f"3 jobs elsewhere: mayfly job list {options}"]
+
+
 def test_place_options_and_variables_choose_the_workspace(
     mayfly: Mayfly, server: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

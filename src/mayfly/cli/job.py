@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import click
 
 from mayfly.cli import report, text
@@ -42,12 +44,14 @@ def list_jobs(
     """List jobs, newest first; the steps of a pipeline only with --parent-job-name."""
     which = "archived" if archived_only else "all" if include_archived else "active"
     most = None if all_results else max_results
-    jobs = list(run.doors().jobs(limit=most, state=status, which=which, parent=parent))
+    doors = run.doors()
+    jobs = list(doors.jobs(limit=most, state=status, which=which, parent=parent))
     now = run.clock.now()
 
     def human() -> list[str]:
         if not jobs:
-            return ["No jobs" + (f" with the status {text.clean(status)}." if status else " yet.")]
+            none = "No jobs" + (f" with the status {text.clean(status)}" if status else " yet")
+            return [f"{none} in {text.clean('/'.join(astuple(run.place)))}.", *_elsewhere(run, doors.workspaces())]
         rows = [
             (
                 job["name"],
@@ -63,6 +67,19 @@ def list_jobs(
         return run.screen.table(_LIST, rows)
 
     run.screen.data(jobs, human)
+
+
+def _elsewhere(run: Run, workspaces: list[View]) -> list[str]:
+    """Which workspaces have jobs: a script that uses Azure's SDK names one, and commands mean another until they are told."""
+    found = []
+    for one in workspaces:
+        names = (one["subscription"], one["resource_group"], one["name"])
+        count = sum(one["jobs"].values())
+        if count and names != astuple(run.place):
+            subscription, group, workspace = (text.clean(name) for name in names)
+            options = f"--subscription {subscription} -g {group} -w {workspace}"
+            found.append(f"{count} {'job' if count == 1 else 'jobs'} elsewhere: mayfly job list {options}")
+    return found
 
 
 @command("show")
