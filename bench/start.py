@@ -2,9 +2,10 @@
 instruction of `mayfly job create`; and what a step of a pipeline costs. Beside them, in turns within one run:
 
 * the floor: bubblewrap and a control group by hand, and as many fsyncs as a durable start needs;
-* `python -c pass`, for what the command line costs.
+* `python -c pass`, for what the command line costs;
+* with `--peers` and an interpreter that has them: HyperQueue, Ray Jobs and Metaflow, right afterwards.
 
-    python bench/start.py [--jobs 20] [--timeline]
+    python bench/start.py [--jobs 20] [--timeline] [--peers PYTHON]
 
 Prints JSON; times in milliseconds. `--timeline` adds when each persisted step was passed, for the start in the middle.
 Reach: at most twice the floor and 40 ms at the median of a quiet machine; a step 80 ms; the command the floor and 200 ms.
@@ -61,15 +62,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--timeline", action="store_true")
+    parser.add_argument("--peers")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mayfly-bench-") as name:
         server = Embedded(Path(name))
         trace = Trace(server.place / "trace") if options.timeline else None
         server.start(**({"MAYFLY_KILL_TRACE": str(server.place / "trace")} if trace else {}))
         try:
-            print(json.dumps(_measure(server, options.jobs, trace), indent=1))
+            result = _measure(server, options.jobs, trace)
         finally:
             server.finish()
+    if options.peers:
+        result["peers"] = _peers(options.peers, options.jobs)
+    print(json.dumps(result, indent=1))
 
 
 def _measure(server: Embedded, jobs: int, trace: Trace | None) -> dict[str, object]:
@@ -166,6 +171,12 @@ def _floor(folder: Path) -> float:
     done = subprocess.run(["/bin/sh", "-c", f'{enter}exec "$@"', "sh", *command], capture_output=True, check=True)
     group.remove()
     return (int(done.stdout) - begin) / 1e6
+
+
+def _peers(interpreter: str, jobs: int) -> dict[str, object]:
+    script = Path(__file__).with_name("start_peers.py")
+    done = subprocess.run([interpreter, str(script), str(jobs)], capture_output=True, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _run(command: list[str]) -> float:

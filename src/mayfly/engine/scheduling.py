@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection
 
 from mayfly.domain.job import Phase
-from mayfly.domain.life import Waiting
+from mayfly.domain.life import Waiting, step
 from mayfly.domain.queue import ClassKey, Explanation
 from mayfly.domain.schedule import PATIENCE_MS, plan
 from mayfly.engine.reserving import reserve
 from mayfly.kit.clock import Millis
 from mayfly.kit.errors import Unavailable
 from mayfly.kit.ids import JobId
-from mayfly.services.moves import move
 from mayfly.services.world import World
 from mayfly.store import jobs, waiting
 from mayfly.store.unit import Unit
@@ -75,10 +74,9 @@ def _tell(world: World, behind: Callable[[Connection], list[JobId]], reason: Pha
         return
 
     def write(unit: Unit) -> None:
-        for job in late:
-            row = jobs.lock(unit, job)
-            if row is not None:
-                move(unit, row, Waiting(reason), now)
+        rows = jobs.lock_all(unit, late).values()
+        moved = [jobs.Change(row, step(row.job, Waiting(reason), now)) for row in rows]
+        jobs.change_all(unit, [one for one in moved if one.after != one.row.job], now, Waiting.__name__)
 
     try:
         world.store.write(write)

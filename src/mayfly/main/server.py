@@ -98,7 +98,7 @@ def serve(home: Home, options: argparse.Namespace) -> None:
     feeder = Feeder(world.mlflow, rows, runs, lambda job: speaker(world, job))
     offers = Offers(world)
     tracking = TrackingDoor(world.mlflow, rows, runs, feeder, offers)
-    server: list[uvicorn.Server] = []
+    server: list[_Announcing] = []
     stop = Stopping(world, lambda: _end(server))
     authority = Authority(home.path / "tls", (socket.gethostname().lower(),), world.clock)
     listener, secure = home.bind(), home.bind("port_tls")
@@ -252,12 +252,28 @@ class _Announcing(uvicorn.Server):
         self._secure = secure
         self._authority = authority
         self._told = False
+        self._wake: Callable[[], object] = lambda: None
 
     def handle_exit(self, sig: int, frame) -> None:
         if self._told:
             super().handle_exit(sig, frame)
+            self._wake()
         self._told = True
         self._stop.finish_soon()
+
+    def end(self) -> None:
+        """Any thread may ask for it."""
+        self.should_exit = True
+        self._wake()
+
+    async def main_loop(self) -> None:
+        """Uvicorn's own looks ten times a second whether it should end, which is half of what a server at rest costs."""
+        loop, woken, ticks = asyncio.get_running_loop(), asyncio.Event(), 0
+        self._wake = lambda: loop.call_soon_threadsafe(woken.set)
+        while not await self.on_tick(ticks):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), 1.0)
+            ticks += 10  # of uvicorn's: once a second it sets its date
 
     async def startup(self, sockets=None) -> None:
         await super().startup(sockets)
@@ -286,9 +302,9 @@ def _config(app) -> uvicorn.Config:
     )
 
 
-def _end(server: list[uvicorn.Server]) -> None:
+def _end(server: list[_Announcing]) -> None:
     if server:
-        server[0].should_exit = True
+        server[0].end()
     else:
         os.kill(os.getpid(), signal.SIGTERM)
 

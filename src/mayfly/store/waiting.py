@@ -114,9 +114,10 @@ def _merged(classes: list[JobClass]) -> list[JobClass]:
 
 
 _LIVE = Statement(
-    select(attempts.c.placement, jobs.c.submitter)
+    select(attempts.c.placement, jobs.c.submitter, func.count().label("many"))
     .join(jobs, jobs.c.id == attempts.c.job)
     .where(attempts.c.state == "live")
+    .group_by(attempts.c.placement, jobs.c.submitter)
 )
 _WARM = Statement(
     select(nodes.c.id, nodes.c.instance_type)
@@ -128,13 +129,15 @@ _WARM = Statement(
 def _running(connection: Connection) -> tuple[tuple[RunningGroup, ...], dict[str, float]]:
     groups: dict[tuple[str, str], tuple[Amount, int]] = {}
     recent: dict[str, float] = defaultdict(float)
-    held = [(row.submitter, codec.placement_of(row.placement)) for row in _LIVE.all(connection)]
-    held += [(row.owner.submitter, row.placement) for row in builds.held(connection) if row.owner and row.placement]
-    for submitter, placement in held:
+    held = [(row.submitter, codec.placement_of(row.placement), row.many) for row in _LIVE.all(connection)]
+    held += [(row.owner.submitter, row.placement, 1) for row in builds.held(connection) if row.owner and row.placement]
+    for submitter, placement, many in held:
         key = (submitter, placement.instance_type.name)
         amount, count = groups.get(key, (Amount(), 0))
-        groups[key] = (amount.plus(placement.capacity), count + 1)
-        recent[submitter] += placement.capacity.cores
+        one = placement.capacity
+        every = Amount(one.cores * many, one.memory_mib * many, one.gpus)
+        groups[key] = (amount.plus(every), count + many)
+        recent[submitter] += one.cores * many
     running = tuple(RunningGroup(who, size, amount, count) for (who, size), (amount, count) in sorted(groups.items()))
     return running, dict(recent)
 
