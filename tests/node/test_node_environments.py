@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import threading
 import time
 import zipfile
@@ -20,19 +19,8 @@ from mayfly.kit.errors import Broken
 from mayfly.node import sandbox
 from mayfly.node.environments import Environments
 from mayfly.testing.nodes import Nodes, assignment, until
-from mayfly.testing.wheels import wheel
+from mayfly.testing.wheels import offline, pinned, plan, wheel
 from mayfly.wire import agent as wire
-
-VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
-
-
-def pinned(*wheels: Path) -> str:
-    """A lock of these."""
-    lines = []
-    for place in wheels:
-        name, version = place.name.split("-")[:2]
-        lines.append(f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(place.read_bytes()).hexdigest()}\n")
-    return "".join(lines)
 
 
 class Index:
@@ -64,15 +52,6 @@ class Index:
         self.go.set()
         self._http.shutdown()
         self._http.server_close()
-
-
-def plan(lock: str) -> wire.EnvironmentPlan:
-    digest = hashlib.sha256(lock.encode()).hexdigest()
-    return wire.EnvironmentPlan(digest=digest, name="tiny", python=sys.executable, python_version=VERSION, lock=lock)
-
-
-def offline(folder: Path) -> dict[str, str]:
-    return {"UV_FIND_LINKS": str(folder), "UV_NO_INDEX": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}
 
 
 LAYERS = (("bubblewrap", ""), ("namespaces", "bubblewrap"), ("none above", "overlay"))

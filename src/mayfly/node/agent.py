@@ -16,6 +16,7 @@ from pathlib import Path
 from mayfly import __version__
 from mayfly.kit.errors import Broken, Unavailable
 from mayfly.node import limits, sampling, sandbox
+from mayfly.node.ahead import Ahead
 from mayfly.node.attempt import Attempt
 from mayfly.node.checkpoints import Pace
 from mayfly.node.environments import Environments
@@ -74,15 +75,18 @@ class Agent:
         self._reporter = Reporter(self._server, self._hear)
         self._gateway = Gateway(self._server, folder.root / "gateway.json", self._whose)
         strategy = sandbox.probe(forbidden=settings.forbidden, cache=folder.cache)
+        environments = Environments(folder.cache, overlays=strategy.overlays)
+        nursery, machine = Nursery(folder.root), limits.probe()
         self._around = Workplace(
             node=folder,
             server=self._server,
             reporter=self._reporter,
-            environments=Environments(folder.cache, overlays=strategy.overlays),
+            environments=environments,
             images=Images(folder.cache, overlays=strategy.overlays),
             strategy=strategy,
-            machine=limits.probe(),
-            nursery=Nursery(folder.root),
+            machine=machine,
+            nursery=nursery,
+            ahead=Ahead(folder, nursery, environments, machine, strategy, settings.forbidden),
             now=now,
             tracking_uri=lambda: self._gateway.url,
             address=lambda: self._address,
@@ -100,6 +104,7 @@ class Agent:
         with suppress(OSError):
             remove_tree(self._folder.trash)
         sweep(self._folder)
+        self._around.ahead.tidy()
         self._around.nursery.open()
         adopted = self._adopt()
         self._gateway.start()  # it knows them by now: their processes may be calling
@@ -112,6 +117,7 @@ class Agent:
         self._reporter.drain(10.0)
         self._gateway.stop()
         self._reporter.stop()
+        self._around.ahead.close()
         self._around.environments.close()
         self._around.nursery.close()
         return DONE
@@ -223,6 +229,8 @@ class Agent:
             self._attempts.pop((fence.job, fence.attempt), None)
             self._over.add(fence)
             self._maybe_end()
+            if not self._attempts:
+                self._around.ahead.rest()
 
     def _maybe_end(self) -> None:
         if self._node_wish in ("end", "drain") and not self._attempts:
@@ -256,6 +264,7 @@ class Agent:
                     self._node_wish = "end"
                     self._maybe_end()
                 attempts = [attempt for attempt in self._attempts.values() if attempt.running]
+            self._around.ahead.look()
             for attempt in attempts:
                 with suppress(OSError):  # it ended just now
                     attempt.sample()

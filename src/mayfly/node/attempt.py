@@ -277,7 +277,8 @@ class Attempt:
             self._ship(process.log)
         self._processes.prepare(ready, go, self._mount)
         if first:
-            write_json(self.folder.record("launch"), {"processes": len(processes), "uid": self._processes.uid})
+            known = {"processes": len(processes), "uid": self._processes.uid, "group": self._processes.group}
+            write_json(self.folder.record("launch"), known)
         passing("launched")
         self._processes.start()
         self._opens(True)
@@ -319,11 +320,13 @@ class Attempt:
 
     def _started(self) -> None:
         passing("started")
+        own = self._processes.taken or self.assignment.environment.image is not None
         self._report(
             wire.Started,
             pids=tuple(pid for _, pid in sorted(self._pids.items())),
-            isolation=self._around.strategy.name if self.assignment.environment.image is None else "namespaces",
+            isolation="namespaces" if own else self._around.strategy.name,
             limits=self._around.machine.holding,
+            note=self._processes.start_note,
         )
 
     def _receive_stop(self) -> None:

@@ -6,11 +6,14 @@ user namespaces. Only the standard library, of which nothing more can be loaded 
 order:
 `--link <target> <path>`, `--read <source> <path>`, `--write <source> <path>`, `--device <source> <path>`,
 `--overlay <options, places below /old> <path>`, `--base <options> <path>` (over a folder of the old root),
-`--open <path>` (an empty folder that everybody may write), `--shm <bytes>`, `--user <uid>` (0: stay who we are),
+`--empty <path>` (a folder), `--open <path>` (one that everybody may write), `--shm <bytes>`, `--user <uid>` (0: stay who we are),
 `--folder <path>`.
+
+What is made ahead of its job does not know yet what else it will show: then the first process of the sandbox stays where the
+machine's files can be seen, hears of the rest later, and mounts it; the command's own process sees nothing but what was mounted.
 """
 
-# ruff: noqa: PTH101, PTH102, PTH103, PTH112, PTH120, PTH211
+# ruff: noqa: PTH101, PTH102, PTH103, PTH112, PTH114, PTH120, PTH211
 # (pathlib would cost a third of the time that this takes to start)
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+_MOVE, _SLAVE, _SHARED = 8192, 1 << 19, 1 << 20
 _DETACH = 2
 _PDEATHSIG, _DUMPABLE, _NO_NEW_PRIVS = 1, 4, 38
 _KEPT_FLAGS = _NOSUID | _NODEV | _NOEXEC | 0x400 | 0x800 | 0x200000
@@ -66,6 +70,8 @@ class Root:
     def __init__(self) -> None:
         self._made: dict[str, tuple[bool, bool]] = {}
         """What was mounted on purpose: whether it may be written, and whether it holds devices."""
+        self._stage = ""
+        """Where what comes later is made whole before it is shown; '' while nobody looks yet."""
 
     def mount(self, kind: str, path: str, flags: int, data: str | None = None) -> None:
         """A file system of its own."""
@@ -83,19 +89,44 @@ class Root:
     def show(self, source: str, path: str, *, writable: bool, devices: bool = False) -> None:
         """Bind `source` of the old root to `path` of the new one."""
         source, target = "/old" + source, "/new" + path
+        if self._stage:
+            _refuse_links(target)
         if os.path.isdir(source):
             os.makedirs(target, 0o755, exist_ok=True)
         else:
             os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
             if not os.path.lexists(target):
                 os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        mount(source, target, None, _BIND | _REC)
-        narrow(target, writable, devices)
-        self._made[target] = (writable, devices)
+        if not self._stage:
+            mount(source, target, None, _BIND | _REC)
+            narrow(target, writable, devices)
+            self._made[target] = (writable, devices)
+            return
+        staged = f"{self._stage}/{len(self._made)}"
+        if os.path.isdir(source):
+            os.mkdir(staged)
+        else:
+            os.close(os.open(staged, os.O_CREAT | os.O_WRONLY, 0o644))
+        mount(source, staged, None, _BIND | _REC)
+        narrow(staged, writable, devices)
+        self._made[staged] = (writable, devices)
+        self._narrow_below(staged + "/")
+        mount(staged, target, None, _MOVE)
+
+    def share(self) -> None:
+        """From now on, what is shown is seen by who left with a copy of our mounts too, and that with the rights that it was
+        mounted with: they do not follow it."""
+        os.mkdir("/stage")
+        mount("tmpfs", "/stage", "tmpfs", _NOSUID | _NODEV, "mode=0700")
+        mount("none", "/new", None, _REC | _SHARED)
+        self._stage = "/stage"
 
     def narrow_below(self) -> None:
         """What came along with the folders that were shown: a remount reaches one mount only, and /sys has many."""
-        for place in mounts("/new/"):
+        self._narrow_below("/new/")
+
+    def _narrow_below(self, start: str) -> None:
+        for place in mounts(start):
             above = os.path.dirname(place)
             while above not in self._made and above != "/":
                 above = os.path.dirname(above)
@@ -105,6 +136,14 @@ class Root:
                 narrow(place, *self._made[above])
             except OSError:
                 mount("tmpfs", place, "tmpfs", _NOSUID | _NODEV | _RDONLY)
+
+
+def _refuse_links(path: str) -> None:
+    """Somebody was in the new root already, and a link of theirs could lead us to the old one."""
+    while path != "/":
+        if os.path.islink(path):
+            raise OSError(f"{path} is a link")
+        path = os.path.dirname(path)
 
 
 def narrow(target: str, writable: bool, devices: bool) -> None:
@@ -130,8 +169,8 @@ def mounts(start: str) -> list[str]:
     return list(found)
 
 
-def build(told: Sequence[Sequence[str]]) -> None:
-    """Make the new root and go there. Runs as the first process of the new PID namespace."""
+def build(told: Sequence[Sequence[str]]) -> Root:
+    """Make the new root. Runs as the first process of the new PID namespace."""
     before = os.umask(0o022)
     mount("none", "/", None, _REC | _PRIVATE)
     mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=0755")
@@ -162,11 +201,39 @@ def build(told: Sequence[Sequence[str]]) -> None:
     for kind, *rest in told:
         _apply(root, kind, rest)
     root.narrow_below()
+    os.umask(before)
+    return root
+
+
+def settle() -> None:
+    """Go to the new root; the old one is gone for us."""
     os.chdir("/new")
     pivot_root("/new", "/new")
     check(_libc.umount2(b".", _DETACH), "umount")
     os.chdir("/")
-    os.umask(before)
+
+
+def part() -> None:
+    """A mount namespace of our own, which hears what is mounted in the one that we came from."""
+    check(_libc.unshare(_NEWNS), "unshare")
+    mount("none", "/", None, _REC | _SLAVE)
+
+
+def add(root: Root, later: int) -> None:
+    """Show what we are told on `later`, up to its end, and answer; then the old root is gone for us too."""
+    heard = b""
+    while part := os.read(later, 1 << 16):
+        heard += part
+    if heard:
+        told, _, _ = read_arguments([os.fsdecode(one) for one in heard.split(b"\0")])
+        before = os.umask(0o022)
+        for kind, *rest in told:
+            _apply(root, kind, rest)
+        os.umask(before)
+        os.chdir("/new")
+        check(_libc.umount2(b"/old", _DETACH), "umount")
+        os.write(later, b"\n")
+    os.close(later)
 
 
 def _apply(root: Root, kind: str, rest: list[str]) -> None:
@@ -174,6 +241,8 @@ def _apply(root: Root, kind: str, rest: list[str]) -> None:
         os.symlink(rest[0], "/new" + rest[1])
     elif kind in ("--read", "--write", "--device"):
         root.show(rest[0], rest[1], writable=kind != "--read", devices=kind == "--device")
+    elif kind == "--empty":
+        os.makedirs("/new" + rest[0], 0o755, exist_ok=True)
     elif kind == "--open":
         os.makedirs("/new" + rest[0], exist_ok=True)
         os.chmod("/new" + rest[0], 0o1777)
@@ -221,7 +290,7 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[list[str]], int, str]
     place = 0
     while place < len(arguments):
         kind = arguments[place]
-        count = 1 if kind in ("--open", "--shm", "--user", "--folder") else 2
+        count = 1 if kind in ("--empty", "--open", "--shm", "--user", "--folder") else 2
         rest = list(arguments[place + 1 : place + 1 + count])
         if kind == "--user":
             uid = int(rest[0])
@@ -233,9 +302,10 @@ def read_arguments(arguments: Sequence[str]) -> tuple[list[list[str]], int, str]
     return told, uid, folder
 
 
-def enter(arguments: Sequence[str], run: Callable[[], None]) -> int:
+def enter(arguments: Sequence[str], run: Callable[[], None], later: int = -1) -> int:
     """Call `run`, which becomes the command, in the sandbox; the command's exit status, 125 where there is no sandbox:
-    then standard error says why."""
+    then standard error says why. `later`: a socket on which the rest of what to show is told (`--link`, `--read`, `--write` and
+    `--device`, with a zero between the words), and answered with a line once it is seen."""
     told, uid, folder = read_arguments(arguments)
     me, group = os.geteuid(), os.getegid()
     check(_libc.unshare(_NEWNS | _NEWPID | _NEWIPC | _NEWUTS | (0 if me == 0 else _NEWUSER)), "unshare")
@@ -246,12 +316,22 @@ def enter(arguments: Sequence[str], run: Callable[[], None]) -> int:
         return wait_for(first)
     try:
         _libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        build(told)
+        root = build(told)
+        if later < 0:
+            settle()
+        else:
+            root.share()
         _libc.prctl(_DUMPABLE, 0, 0, 0, 0)  # the job looks at nothing of this process, even as the same user
         child = os.fork()
         if child == 0:
+            if later >= 0:
+                os.close(later)
+                part()
+                settle()
             become(uid, folder)
             run()
+        if later >= 0:
+            add(root, later)
         os._exit(wait_for(child))
     except Exception as error:  # noqa: BLE001  (whatever it was must be told before the process is gone)
         os.write(2, f"The sandbox could not be made: {error!r}\n".encode())

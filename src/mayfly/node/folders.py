@@ -117,6 +117,11 @@ class AttemptFolder:
     def process(self, index: int) -> Path:
         return self.root / f"process-{index}.json"
 
+    @property
+    def taken(self) -> Path:
+        """The process file of the one process, where it is an interpreter that was made ahead."""
+        return self.root / "taken.json"
+
     def pids(self, index: int) -> Path:
         return self.root / f"pids-{index}.json"
 

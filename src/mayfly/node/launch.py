@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from mayfly.node.disk import read_json
@@ -49,6 +50,8 @@ class Supervised:
         """Where it waits for its grant; -1: there is none that does."""
         self._process: tuple[int, int] | None = None
         """The supervisor that was made here: its pid and when it began."""
+        self.taken = False
+        """Whether it was made ahead."""
 
     @property
     def ever_began(self) -> bool:
@@ -59,19 +62,29 @@ class Supervised:
         """Have a supervisor make the sandbox and wait there for `start`; where one has begun already, nothing happens. It
         holds `keep` and the lock that tells the world that it lives, and ends by itself when we do before the start."""
         while self._process is None and (lock := self._unbegun()) >= 0:
-            told, tells = os.pipe2(os.O_CLOEXEC)
-            granted, grant = os.pipe2(os.O_CLOEXEC)
-            try:
-                with open(self._folder.root / f"supervisor-{self.index}.err", "ab") as complaints:
-                    file = self._folder.process(self.index)
-                    self._process = nursery.fork(file, tells, complaints.fileno(), granted, lock, *keep)
-                self._told, self._grant = open(told, "rb"), grant  # noqa: SIM115
-            except OSError:
-                os.close(told)
-                os.close(grant)
-            finally:
-                for descriptor in (tells, granted, lock):
-                    os.close(descriptor)
+            self._make(nursery.fork, self._folder.process(self.index), lock, keep)
+            self.taken = False
+
+    def take(self, hand: Callable[..., tuple[int, int]], keep: tuple[int, ...]) -> bool:
+        """As `prepare`, by handing it to what was made ahead. False when that did not work: then nothing has happened."""
+        if self._process is None and (lock := self._unbegun()) >= 0:
+            self._make(hand, self._folder.taken, lock, keep)
+            self.taken = self._process is not None
+        return self.taken
+
+    def _make(self, fork: Callable[..., tuple[int, int]], file: Path, lock: int, keep: tuple[int, ...]) -> None:
+        told, tells = os.pipe2(os.O_CLOEXEC)
+        granted, grant = os.pipe2(os.O_CLOEXEC)
+        try:
+            with open(self._folder.root / f"supervisor-{self.index}.err", "ab") as complaints:
+                self._process = fork(file, tells, complaints.fileno(), granted, lock, *keep)
+            self._told, self._grant = open(told, "rb"), grant  # noqa: SIM115
+        except OSError:
+            os.close(told)
+            os.close(grant)
+        finally:
+            for descriptor in (tells, granted, lock):
+                os.close(descriptor)
 
     def start(self, nursery: Nursery, keep: tuple[int, ...]) -> None:
         """Let the process run, once: when this returns, a supervisor of it has begun, this one or one that another agent, or

@@ -155,33 +155,37 @@ def output_paths(assignment: Assignment, folder: AttemptFolder) -> dict[str, str
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the variables of a process depend on besides the assignment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a process is."""
 
-    folder: AttemptFolder
     venv: str
     """'' in an image: its Python is its own."""
     path: tuple[Path, ...]
     """Searched before the system's own."""
+    home: str
     tmp: str
+    user: str
+    node_variables: Mapping[str, str]
+    """The agent's own environment, of which little is handed on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings(Place):
+    """What the variables of a process depend on besides the assignment."""
+
     tracking_uri: str
     go: Go
-    user: str
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     cores: int
     """Real cores of this machine."""
-    node_variables: Mapping[str, str]
-    """The agent's own environment, of which little is handed on."""
     cloud: Mapping[str, str] = field(default_factory=dict)
     """How Azure's clients find this server (`node.cloud`)."""
 
 
-def variables(assignment: Assignment, process: Process, around: Surroundings) -> dict[str, str]:
-    """The whole environment of a process. What the job itself sets wins."""
-    tracking, workspace, peers = assignment.tracking, assignment.workspace, around.go.peers
-    master = peers[0]
+def standing(around: Place, cores: int) -> dict[str, str]:
+    """The variables that tell nothing of the job but where it is and how large."""
     found = {
         name: around.node_variables[name]
         for name in (_HANDED_ON if around.venv else _HANDED_INTO_IMAGES)
@@ -189,16 +193,27 @@ def variables(assignment: Assignment, process: Process, around: Surroundings) ->
     }
     if around.venv:
         found["VIRTUAL_ENV"] = around.venv
-    threads = str(max(1, min(assignment.limits.cores, around.cores)))
-    found |= dict.fromkeys(_THREADS, threads)
-    found |= {
+    found |= dict.fromkeys(_THREADS, str(max(1, cores)))
+    return found | {
         "PATH": os.pathsep.join([*(str(place) for place in around.path), SYSTEM_PATH]),
-        "HOME": str(around.folder.home),
+        "HOME": around.home,
         "TMPDIR": around.tmp,
         "USER": around.user,
         "LOGNAME": around.user,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "900",
+    }
+
+
+def variables(assignment: Assignment, process: Process, around: Surroundings) -> dict[str, str]:
+    """The whole environment of a process. What the job itself sets wins."""
+    tracking, workspace, peers = assignment.tracking, assignment.workspace, around.go.peers
+    master = peers[0]
+    found = standing(around, min(assignment.limits.cores, around.cores))
+    found |= {
         "AZUREML_RUN_ID": assignment.name,
         "AZUREML_NODE_COUNT": str(assignment.node_count),
         "AZUREML_CR_NODE_RANK": str(assignment.rank),
@@ -213,9 +228,6 @@ def variables(assignment: Assignment, process: Process, around: Surroundings) ->
         "AZUREML_MLFLOW_RUN_ID": tracking.run,  # MLflow's client takes the other one away on first use
         # By name only: MLflow's own id of the experiment is made on first use, and its client refuses a pair that differs.
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "900",
     }
     for key, name in (
         ("subscription", "AZUREML_ARM_SUBSCRIPTION"),
@@ -227,10 +239,7 @@ def variables(assignment: Assignment, process: Process, around: Surroundings) ->
     found |= {f"AZUREML_PARAMETER_{name}": value for name, value in assignment.literals.items()}
     found |= {f"AZURE_ML_INPUT_{name}": value for name, value in around.inputs.items()}
     found |= {f"AZURE_ML_OUTPUT_{name}": value for name, value in around.outputs.items()}
-    if assignment.limits.gpus:
-        found["CUDA_VISIBLE_DEVICES"] = ",".join(assignment.limits.gpus)
-    else:
-        found["CUDA_VISIBLE_DEVICES"] = ""
+    found["CUDA_VISIBLE_DEVICES"] = ",".join(assignment.limits.gpus)
     found |= around.cloud
     found |= assignment.environment.variables
     found |= process.variables

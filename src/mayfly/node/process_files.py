@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mayfly.node import cloud, images, plan
-from mayfly.node.disk import write_json
+from mayfly.node.ahead import Interpreter
+from mayfly.node.disk import read_json, write_json
 from mayfly.node.folders import AttemptFolder
 from mayfly.node.inputs import COPIED
 from mayfly.node.limits import Group
 from mayfly.node.materialise import Materialised
+from mayfly.node.opening import Opening
 from mayfly.node.processes import boot_id
-from mayfly.node.sandbox import Enclosure, Overlay, Room, write_etc
+from mayfly.node.sandbox import Enclosure, Overlay, Room, later, write_etc
 from mayfly.node.supervisor import MARKER
 from mayfly.node.workplace import USER, Workplace
 from mayfly.wire.agent import Assignment, Go
@@ -38,9 +40,9 @@ def write_process_files(
     command = plan.command(assignment, {**assignment.literals, **ready.inputs}, outputs)
     for process in processes:
         surroundings = plan.Surroundings(
-            folder=folder,
             venv=ready.venv if ready.image else ready.venv or str(folder.venv),
             path=tuple(Path(place) for place in ready.path),
+            home=str(folder.home),
             tmp=enclosure.tmp,
             tracking_uri=around.tracking_uri(),
             go=go,
@@ -74,6 +76,38 @@ def write_process_files(
         write_json(folder.process(process.index), spec)
 
 
+def write_taken_file(
+    assignment: Assignment, folder: AttemptFolder, ready: Materialised, taken: Interpreter, opening: Opening
+) -> str:
+    """For a process that becomes one that was made ahead: as `process-0.json`, but for where its home and its code are, and what is still to be
+    shown. Why it cannot be; '' when it can."""
+    spec = read_json(folder.process(0)) or {}
+    environment = spec["environment"] | {
+        "HOME": str(taken.home),
+        "PWD": str(taken.code),
+        "SHLVL": "0",
+        "_": taken.program,
+    }
+    if why := taken.objection(opening, environment):
+        return why
+    readable = [(Path(source), Path(seen)) for source, seen in ready.readable]
+    readable = [pair for pair in readable if pair[1] not in taken.shown]
+    for path in cloud.files(folder):
+        readable += [(path, path), (path, taken.root / path.name)]
+    writable = [(path, path) for path in (folder.code, folder.outputs, *_downloads(assignment, folder))]
+    writable.append((folder.code, taken.code))
+    spec |= {
+        "argv": [opening.program, *opening.own, *opening.rest],
+        "environment": environment,
+        "entered": later(readable, writable),
+        "folder": str(taken.code),
+        "waits": False,
+        "depth": 2,
+    }
+    write_json(folder.taken, spec)
+    return ""
+
+
 def marker(node: str, assignment: Assignment, index: int) -> str:
     """What every process of this one bears in its environment, so that it can be found without a parent."""
     fence = assignment.fence
@@ -86,7 +120,7 @@ def _enclose(
     user = uid or os.getuid()
     image = Path(ready.image) if ready.image else None
     write_etc(folder.etc, user, user, USER, folder.home, image)
-    downloads = [folder.inputs / data.name for data in assignment.inputs if data.mode in COPIED]
+    downloads = _downloads(assignment, folder)
     if uid and not folder.record("launch").exists():  # later on it would follow the job's own doings
         folder.own(uid, downloads)
     overlay = Overlay(*map(Path, ready.overlay)) if ready.overlay else None
@@ -109,6 +143,10 @@ def _enclose(
             image=image,
         )
     )
+
+
+def _downloads(assignment: Assignment, folder: AttemptFolder) -> list[Path]:
+    return [folder.inputs / data.name for data in assignment.inputs if data.mode in COPIED]
 
 
 def _shell(ready: Materialised) -> str:

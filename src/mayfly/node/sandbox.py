@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -105,6 +105,8 @@ class Room:
     uid: int = 0
     """The user it runs as when the agent is root; 0: the agent's own user."""
     overlay: Overlay | None = None
+    empty: tuple[Path, ...] = ()
+    """Where something may be shown later, in a sandbox of our own system calls."""
     image: Path | None = None
     """The root folder of an image, seen in place of the machine's own system. An overlay's lower folder is then this."""
 
@@ -178,7 +180,7 @@ def probe(
         Strategy("namespaces", True, root, tools),
         Strategy("uid", False, True, {}),
     ):
-        if strategy.name not in forbidden and _works(strategy, root, cache):
+        if strategy.name not in forbidden and works(strategy, root, cache):
             overlays = "overlay" not in forbidden and cache is not None and _overlays(strategy, root, cache)
             return replace(strategy, overlays=overlays)
     return Strategy("none", False, False)
@@ -208,7 +210,8 @@ def _overlays(strategy: Strategy, root: bool, cache: Path) -> bool:
         remove_tree(scratch)
 
 
-def _works(strategy: Strategy, root: bool, cache: Path | None) -> bool:
+def works(strategy: Strategy, root: bool, cache: Path | None) -> bool:
+    """Tried by running `true` in it. `root`: whether the agent is."""
     if sys.platform != "linux":
         return False
     needed = {"bubblewrap": ["bwrap", *(["setpriv", "unshare"] if root else [])]}.get(strategy.name, [])
@@ -381,6 +384,14 @@ def _told(mounts: Sequence[tuple[str, str, str]]) -> list[str]:
     return found
 
 
+def later(readable: Iterable[tuple[Path, Path]], writable: Iterable[tuple[Path, Path]]) -> tuple[str, ...]:
+    """What a sandbox that stands already is told (`enter.add`) to show this as well."""
+    kinds = (("--read", readable), ("--write", writable))
+    return tuple(
+        word for kind, pairs in kinds for source, seen in pairs for word in (kind, str(source.resolve()), str(seen))
+    )
+
+
 def _entered(system: Sequence[str], room: Room, last: Sequence[str] = ()) -> Enclosure:
     told = [*system]
     for name in ("passwd", "group"):
@@ -391,6 +402,7 @@ def _entered(system: Sequence[str], room: Room, last: Sequence[str] = ()) -> Enc
         told += ["--read", str(source.resolve()), str(seen)]
     for place in room.writable:
         told += ["--write", str(place.resolve()), str(place)]
+    told += [word for place in room.empty for word in ("--empty", str(place))]
     told += last
     told += ["--shm", str(room.shm_mib << 20), "--user", str(room.uid)]
     if room.gpus:

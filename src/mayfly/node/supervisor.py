@@ -12,6 +12,10 @@ pid and when it began.
 A supervisor first makes the sandbox, in which what will be the command waits. A byte is the grant: it begins, says so
 durably, and lets that become the command. If the other end is closed before, nothing ever began.
 
+A supervisor whose process file says `ahead` makes a sandbox and an interpreter in it that no job is known for yet
+(`node/ahead.py`). It says on its standard output what that interpreter says of itself, and has it stand still. What it hears its
+grant on is a socket then: one message as the nursery gets them, with the process file of the job that it now becomes the supervisor of.
+
 The process file (JSON): argv, environment, entered (what `enter.py` is told of the sandbox; empty: there is none, or the argv
 makes it), waits (whether the argv brings a launcher that waits inside), folder, log, record, pids, timeout_s, grace_s,
 drop_uid, depth (processes between the first one and the job's own), cgroups (files to write the process's pid into), oom
@@ -60,6 +64,13 @@ _GATE_FD = 8
 """Where it hears that it may become the command."""
 _NEVER_RAN = b"!"
 """Said there when it could not."""
+_LATER_FD = 10
+"""Where a sandbox that was made ahead hears what else it shows."""
+_LONGEST_REPORT = 1 << 20
+_IMPORTS_S = 120.0
+"""How long an interpreter that is made ahead may take to be ready."""
+_TAKING_S = 5.0
+"""How long it may take to become a job's."""
 
 
 def passing(point: str) -> None:
@@ -187,7 +198,7 @@ def oom_kills(path: str) -> int:
     return 0
 
 
-def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, parent: int) -> None:
+def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, later: int, parent: int) -> None:
     """Become the job's process. Never returns; an error is written to the log and ends with status 127."""
     try:
         os.setsid()
@@ -200,11 +211,14 @@ def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, parent: in
         os.dup2(nothing, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for number, descriptor in enumerate((gate, ready)):
-            os.dup2(descriptor, 100 + number)
+        for number, descriptor in enumerate((gate, ready, later)):
+            if descriptor >= 0:
+                os.dup2(descriptor, 100 + number)
         os.dup2(100, _GATE_FD)
         os.dup2(101, _READY_FD)
-        os.closerange(_READY_FD + 1, 4096)
+        if later >= 0:
+            os.dup2(102, _LATER_FD)
+        os.closerange(_READY_FD + 1 + (later >= 0), 4096)
         os.closerange(3, _GATE_FD)
         if spec["drop_uid"]:
             os.setgroups([])
@@ -216,6 +230,8 @@ def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, parent: in
         os.chdir(spec["folder"])
         if spec["entered"]:
             bear(spec["environment"])
+            if later >= 0:
+                os._exit(enter(spec["entered"], lambda: become_interpreter(spec), _LATER_FD))
             os._exit(enter(spec["entered"], lambda: become_command(spec)))
         if spec["waits"]:
             os.execve(spec["argv"][0], spec["argv"], spec["environment"])
@@ -234,6 +250,15 @@ def bear(environment: dict[str, str]) -> None:
     if len(mark) <= end - start:
         ctypes.memset(start, 0, end - start)
         ctypes.memmove(start, mark, len(mark))
+
+
+def become_interpreter(spec: dict[str, Any]) -> None:
+    """Of a job that nobody knows yet; it waits by itself (`node/foreword.py`). Never returns."""
+    try:
+        os.execve(spec["program"], spec["argv"], spec["environment"])
+    except (OSError, ValueError) as error:
+        os.write(2, f"The interpreter could not be started: {error}\n".encode())
+    os._exit(127)
 
 
 def become_command(spec: dict[str, Any]) -> None:
@@ -256,6 +281,8 @@ class Supervision:
         self.spec = spec
         self.child = 0
         self.inner = 0
+        self.ahead = 0
+        """What was made ahead of its job."""
         self.started = False
         self.stopped = False
         self.timed_out = False
@@ -271,18 +298,27 @@ class Supervision:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         prctl(_SUBREAPER, 1)
-        oom_before = oom_kills(spec["oom"])
         log = open_log(spec["log"])
         ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
-        gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
-        parent = os.getpid()
+        parent, later, later_end = os.getpid(), -1, -1
+        if spec.get("ahead"):
+            gate_write, gate_read = (end.detach() for end in socket.socketpair())
+            later, later_end = (end.detach() for end in socket.socketpair())
+        else:
+            gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
         self.child = os.fork()
         if self.child == 0:
-            exec_child(spec, log, gate_read, ready_write, parent)
+            exec_child(spec, log, gate_read, ready_write, later_end, parent)
         os.close(gate_read)
         os.close(ready_write)
-        passing("supervisor:prepared")
-        if not os.read(granted, 1):
+        if spec.get("ahead"):
+            os.close(later_end)
+            granted = self._await_job(granted, gate_write, ready_read, later)
+            spec = self.spec
+        else:
+            passing("supervisor:prepared")
+        oom_before = oom_kills(spec["oom"])
+        if granted < 0 or not os.read(granted, 1) or (self.ahead and _is_over(self.ahead)):
             self._kill_tree()
             return
         self.begin = time.monotonic()
@@ -315,6 +351,61 @@ class Supervision:
         os.fsync(log)
         write_durably(spec["record"], record)
         passing("supervisor:recorded")
+
+    def _await_job(self, asked: int, gate: int, ready: int, later: int) -> int:
+        """Have an interpreter ready for a job; then become the supervisor of that one, whose process then stands before the
+        gate as any other does. Where its grant comes; -1 when there will be none: whoever asked is gone, or the interpreter."""
+        with socket.socket(fileno=os.dup(asked)) as asks:
+            report = self._report(gate, asked)
+            if not report:
+                return -1
+            inner = self.ahead = self._find_inner()
+            _signal(inner, signal.SIGSTOP)
+            os.write(1, report)
+            message, descriptors, _flags, _address = socket.recv_fds(asks, 4096, _MOST_KEPT)
+            if not message or _state(inner) != "T" or len(descendants(self.child)) != self.spec["depth"]:
+                return -1
+            told, complaints, granted = descriptors[:3]
+            with open(message.decode(), encoding="utf-8") as file:
+                job = json.load(file)
+            with socket.socket(fileno=later) as sandbox, socket.socket(fileno=os.dup(gate)) as interpreter:
+                sandbox.settimeout(_TAKING_S)
+                sandbox.sendall("\0".join(job["entered"]).encode("utf-8", "surrogateescape"))
+                sandbox.shutdown(socket.SHUT_WR)
+                if not sandbox.recv(1):
+                    return -1
+                _signal(inner, signal.SIGCONT)  # not before: nothing of it may be at work where mounts are made
+                interpreter.settimeout(_TAKING_S)
+                words = [f"{MARKER}={job['environment'][MARKER]}", job["folder"], str(len(job["argv"])), *job["argv"]]
+                words += [f"{name}={value}" for name, value in job["environment"].items()]
+                text = "\0".join(words).encode("utf-8", "surrogateescape")
+                interpreter.sendall(b"%d\n%b" % (len(text), text))
+                interpreter.settimeout(None)
+            if not _readable(ready, asked, _TAKING_S):
+                return -1
+            os.replace(self.spec["log"], job["log"])
+            self.spec = job
+            passing("supervisor:prepared")
+            asks.send(f"{os.getpid()} {start_time(os.getpid())}".encode())
+        os.dup2(told, 1)
+        os.dup2(complaints, 2)
+        os.close(told)
+        os.close(complaints)
+        os.close(asked)
+        return granted
+
+    def _report(self, gate: int, asked: int) -> bytes:
+        """The line that an interpreter says of itself once it is ready; b'' when it will not be."""
+        end, heard = time.monotonic() + _IMPORTS_S, b""
+        while len(heard) <= _LONGEST_REPORT and time.monotonic() < end:
+            if _readable(gate, asked, 1.0):
+                part = os.read(gate, 1 << 16)
+                heard += part
+                if not part or heard.endswith(b"\n"):
+                    return heard if part else b""
+            elif _gone(asked) or _is_over(self._find_inner()):
+                return b""
+        return b""
 
     def _wait(self, wake: int, ready: int, pids: dict[str, Any]) -> tuple[int, Any]:
         poller = select.poll()
@@ -416,6 +507,21 @@ class Supervision:
             time.sleep(0.002)
 
 
+def _readable(descriptor: int, asked: int, patience_s: float) -> bool:
+    """Whether something came before whoever asks was gone, and before the patience ended."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    poller.register(asked, select.POLLRDHUP)
+    return any(found == descriptor and event & select.POLLIN for found, event in poller.poll(patience_s * 1000))
+
+
+def _gone(asked: int) -> bool:
+    """Whether the other end was closed."""
+    poller = select.poll()
+    poller.register(asked, select.POLLRDHUP)
+    return bool(poller.poll(0))
+
+
 def _reap() -> None:
     """Take in the dead that the job left to us: in a container, nobody else may."""
     try:
@@ -432,6 +538,10 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def _is_over(pid: int) -> bool:
+    return _state(pid) in ("Z", "X", "")
 
 
 def _state(pid: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mayfly.node.ahead import Ahead
 from mayfly.node.checkpoints import Pace
 from mayfly.node.environments import Environments
 from mayfly.node.folders import NodeFolder
@@ -33,6 +34,7 @@ class Workplace:
     strategy: Strategy
     machine: Machine
     nursery: Nursery
+    ahead: Ahead
     now: Callable[[], int]
     tracking_uri: Callable[[], str]
     address: Callable[[], str]

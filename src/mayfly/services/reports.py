@@ -113,6 +113,8 @@ def _ready(unit: Unit, row: JobRow, rank: RankRow, report: agent.Ready, now: Mil
 
 def _started(unit: Unit, row: JobRow, rank: RankRow, report: agent.Started, now: Millis) -> None:
     attempts.note(unit, rank, isolation=report.isolation, limits=report.limits)
+    if report.note:
+        jobs.add_note(unit, row, report.note)
     _moved(unit, row, report, now)
     unit.passing("rank started")
 

@@ -134,6 +134,12 @@ class AgentServer:
         old = self.wishes[job, attempt, rank]
         self._wish(self.homes[job, attempt, rank], Wish(fence=old.fence, action="discard"), rank)
 
+    def grant(self, job: str, attempt: int = 1) -> None:
+        """What `granting` held back."""
+        with self.changed:
+            for fence in {wish.fence for key, wish in self.wishes.items() if key[:2] == (job, attempt)}:
+                self._grant(fence)
+
     def wish_node(self, wish: str) -> None:
         with self.changed:
             self.node_wish = wish

@@ -266,6 +266,8 @@ class Started(Report, tag="started", frozen=True, kw_only=True):
     pids: tuple[int, ...]
     isolation: str
     limits: tuple[str, ...] = ()
+    note: str = ""
+    """Whether its start was prepared, where there is something to say of it."""
 
 
 class ProcessExit(Struct, frozen=True, kw_only=True):
