@@ -9,13 +9,16 @@ from typing import Any
 from sqlalchemy import event
 
 from mayfly.domain.job import Phase
+from mayfly.engine.pipelines import Pipelines
 from mayfly.engine.scheduling import schedule
 from mayfly.services import batches, submissions
 from mayfly.services import jobs as services
 from mayfly.services.views import accepted_view
-from mayfly.store import codec, dialect, jobs, waiting
+from mayfly.store import children, codec, dialect, jobs, waiting
 from mayfly.store.jobs import JobRow
+from mayfly.testing.agent import parts_of
 from mayfly.testing.world import HERE, Scene
+from mayfly.wire.mayfly import Submission
 
 
 class Counted:
@@ -114,3 +117,32 @@ def test_a_class_that_waits_no_longer_lets_nobody_wait_unseen(stage: Scene) -> N
     with counted(stage) as cost:
         _four(stage)
     assert cost.woken == [{"scheduling"}]
+
+
+def test_from_one_step_to_the_next(stage: Scene) -> None:
+    """The end with all that the node gives back, the controller's pass and the scheduler's; the next step has the same node."""
+    world, command = stage.world, {"command": "true", "environment": {"image": "library/python:latest"}}
+    steps = {"a": command, "b": {**command, "depends_on": ["a"]}, "c": {**command, "depends_on": ["b"]}}
+    definition = {"type": "pipeline", "settings": {"force_rerun": True}, "jobs": steps}
+    pipeline, _ = submissions.accept(world, "ann", HERE, Submission(definition=definition))
+    duty = Pipelines(world)
+    duty.work()
+    stage.turn()
+    (part,) = parts_of(world, _last_step(stage, pipeline), 1)
+    part.prepare()
+    for _ in ("b", "c"):
+        commits = world.store.commits
+        with counted(stage) as cost:
+            part.tell(part.started(), part.exited(0), part.collected(), part.released())
+            duty.work()
+            schedule(world)
+        assert cost.statements <= (84 if dialect.is_sqlite(world.store.engine) else 110)
+        if dialect.is_sqlite(world.store.engine):
+            assert world.store.commits - commits == 3
+        before, (part,) = part.agent.node, parts_of(world, _last_step(stage, pipeline), 1)
+        assert part.agent.node == before
+        part.tell(part.ready())
+
+
+def _last_step(stage: Scene, pipeline: JobRow) -> str:
+    return stage.world.store.read(lambda connection: children.of(connection, pipeline.job.id))[-1].id
