@@ -113,6 +113,7 @@ LEDGERS = "tests/store/test_ledgers.py"
 UNITS = "tests/store/test_units.py"
 CONTRACTS = "tests/drivers/test_contracts.py"
 TREES = "tests/unit/test_transfer_trees.py"
+AHEAD = "tests/node/test_node_ahead.py"
 YAML = "tests/unit/test_spec_document.py"
 DURABILITY = "tests/store/test_durability.py"
 ORDER = "tests/node/test_node_order.py"
@@ -839,6 +840,33 @@ MUTANTS = (
         "if one.token == token), None)",
         "), None)",
         ("tests/node/test_node_gateway.py::test_no_token_no_door",),
+        slow=True,
+    ),
+    Mutant(
+        "a prepared start is for one kind of job",
+        "strangers",
+        f"{_SRC}/node/ahead.py",
+        "        if wanted is not None and one.wanted.kind == wanted.kind:\n",
+        "        if wanted is not None:\n",
+        (f"{AHEAD}::test_where_something_is_odd_a_start_is_as_always",),
+        slow=True,
+    ),
+    Mutant(
+        "a prepared job has its own variables, and no others",
+        "strangers",
+        f"{_SRC}/node/foreword.py",
+        "            del os.environb[name]\n",
+        "            pass\n",
+        (f"{AHEAD}::test_a_prepared_start_is_like_any_other",),
+        slow=True,
+    ),
+    Mutant(
+        "what an import looked at is as the job has it",
+        "strangers",
+        f"{_SRC}/node/ahead.py",
+        "        if seen := sorted(self.asked & (own.keys() | (self.variables.keys() - environment.keys()))):\n",
+        "        if seen := None:\n",
+        (f"{AHEAD}::test_where_something_is_odd_a_start_is_as_always",),
         slow=True,
     ),
     Mutant(
