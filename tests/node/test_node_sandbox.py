@@ -163,9 +163,11 @@ def test_nothing_is_started_between_a_supervisor_and_the_shell(nodes: Nodes, tmp
     node = _start(nodes, strategy, tmp_path)
     if not node:
         return
-    nodes.server.assign(node, assignment("j", "echo $$"))
-    nodes.server.fact(wire.Collected, "j")
+    nodes.server.assign(node, assignment("j", "echo $$; until [ -e go ]; do sleep 0.01; done"))
+    nodes.server.fact(wire.Started, "j")
     (told,) = (nodes.folder(node) / "attempts").glob("j-*/process*.json")
     assert json.loads(told.read_text())["argv"][1] == "-c"
+    (told.parent / "code" / "go").touch()
+    nodes.server.fact(wire.Collected, "j")
     if strategy == "namespaces":
         assert nodes.server.log("j") == "2\n"
