@@ -25,6 +25,7 @@ from typing import Any
 from mayfly.testing.embedded import WORKSPACE, Embedded
 from mayfly.testing.nodes import until
 from mayfly.transfer.http import Session
+from start import spread
 
 LOG = "user_logs/std_log.txt"
 
@@ -76,7 +77,7 @@ def _measure(server: Embedded, jobs: int, packages: list[str], imports: list[str
         "question": "accepted to the line after the imports, warm node; prepared, and not",
         "imports": imports,
         "jobs": jobs,
-        "milliseconds": {kind: _spread(values) for kind, values in found.items()},
+        "milliseconds": {kind: spread(values) for kind, values in found.items()},
         "plain_to_prepared": round(middle["plain"] / middle["prepared"], 1),
         "memory_of_one_that_waits_mib": round(statistics.median(memory), 1),
         "machine": {"system": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
@@ -112,15 +113,6 @@ def _private_mib(pid: int) -> float:
     """What nobody else has of its memory."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    return {
-        "min": round(ordered[0], 1),
-        "median": round(statistics.median(ordered), 1),
-        "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 1),
-    }
 
 
 if __name__ == "__main__":

@@ -190,14 +190,14 @@ def _result(found: dict[str, list[float]]) -> dict[str, object]:
     return {
         "question": "accepted to the job's first line, warm node; the same from the command; a step of a pipeline",
         "jobs": len(found["start"]),
-        "milliseconds": {kind: _spread(values) for kind, values in found.items()},
+        "milliseconds": {kind: spread(values) for kind, values in found.items()},
         "start_to_floor": round(middle["start"] / middle["floor"], 2),
         "command_beyond_floor_and_pass": round(middle["command"] - middle["floor"] - middle["python_pass"], 1),
         "machine": {"system": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
     }
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def spread(values: list[float]) -> dict[str, float]:
     ordered = sorted(values)
     return {
         "min": round(ordered[0], 1),

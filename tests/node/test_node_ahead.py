@@ -121,6 +121,11 @@ def bytes_of(place: Path) -> bytes:
         return b""
 
 
+def groups(jobs: Jobs) -> set[str]:
+    """Control groups of what was made ahead."""
+    return {place.name for root in limits.probe().roots.values() for place in root.glob(f"{jobs.node}-ahead-*")}
+
+
 def state(pid: int) -> str:
     return (bytes_of(Path(f"/proc/{pid}/stat")).rpartition(b") ")[2][:1]).decode()
 
@@ -273,8 +278,20 @@ def test_what_was_prepared_may_die_at_any_time(jobs: Jobs) -> None:
     assert server.fact(wire.Started, name).note.endswith("what was prepared ended before its start.")
     assert jobs.end(name).exits[0].code == 0
     assert jobs.log(name).startswith(f"False token-of-{name}-0 ")
+    server.granting = False
     made = jobs.wait()
-    kill(jobs.nodes.agent_pid(jobs.node))  # it dies with its agent
+    jobs.begin("die-again", "python die.py", job)
+    server.fact(wire.Ready, "die-again")
+    until(lambda: f"{jobs.node}/die-again/1/" in jobs.marks(made))
+    kill(jobs.nodes.agent_pid(jobs.node))  # it waits for its grant, and dies with its agent
+    until(lambda: not alive(made))
+    server.granting = True
+    server.grant("die-again")
+    assert jobs.end("die-again").exits[0].code == 0
+    until(lambda: not groups(jobs))
+    jobs.run("die-before", "python die.py", job)
+    jobs.wait()
+    kill(jobs.nodes.agent_pid(jobs.node))
     until(lambda: not jobs.made())
     assert jobs.run("die-last", "python die.py", job).note == ""
     assert not list((jobs.nodes.folder(jobs.node) / "ahead").iterdir())

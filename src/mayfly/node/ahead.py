@@ -34,7 +34,7 @@ from mayfly.node.layer import lay
 from mayfly.node.limits import Machine
 from mayfly.node.nursery import Nursery
 from mayfly.node.opening import Opening, opening
-from mayfly.node.processes import is_running
+from mayfly.node.processes import wait_ended
 from mayfly.node.sandbox import Overlay, Room, Strategy, works, write_etc
 from mayfly.node.supervisor import MARKER, ROOM
 from mayfly.transfer.removal import remove_tree
@@ -53,6 +53,7 @@ SPARE_MIB, SPARE_SHARE = 1024, 0.15
 """What the machine has left of its memory beside one, at least; else it goes."""
 _KINDS = 64
 _TAKING_S = 15.0
+_ENDING_S = 5.0
 _FOREWORD = Path(__file__).with_name("foreword.py")
 _MODULE = "_mayfly_ahead"
 _PAD = "x" * 4000
@@ -302,9 +303,7 @@ class Interpreter:
     def end(self) -> None:
         """Nothing of it runs after this, unless it was handed over: then that is a job's."""
         self._close()
-        deadline = time.monotonic() + 5.0
-        while is_running(*self._process) and time.monotonic() < deadline:
-            time.sleep(0.002)
+        wait_ended(*self._process, _ENDING_S)
         group = self._machine.group(self.name)
         group.kill()
         if not self.lent:

@@ -277,8 +277,7 @@ class Attempt:
             self._ship(process.log)
         self._processes.prepare(ready, go, self._mount)
         if first:
-            known = {"processes": len(processes), "uid": self._processes.uid, "group": self._processes.group}
-            write_json(self.folder.record("launch"), known)
+            write_json(self.folder.record("launch"), {"processes": len(processes), "uid": self._processes.uid})
         passing("launched")
         self._processes.start()
         self._opens(True)

@@ -110,7 +110,7 @@ class AttemptFolder:
         return self.root / "etc"
 
     def record(self, name: str) -> Path:
-        """A step's own file: 'assignment', 'materialised', 'ready', 'go', 'launch', 'stop', 'orphaned', 'exited',
+        """A step's own file: 'assignment', 'materialised', 'ready', 'group', 'go', 'launch', 'stop', 'orphaned', 'exited',
         'collected'."""
         return self.root / f"{name}.json"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mayfly.node import plan, uids
 from mayfly.node.ahead import Interpreter, Wanted, unprepared, wanted
-from mayfly.node.disk import read_json
+from mayfly.node.disk import read_json, write_json
 from mayfly.node.folders import AttemptFolder
 from mayfly.node.inputs import remount
 from mayfly.node.launch import Supervised
@@ -31,7 +31,7 @@ class ProcessGroup:
         self._uid_lock = -1
         self._prepared: Go | None = None
         """The grant that their sandboxes were made for."""
-        self.group: str = (read_json(folder.record("launch")) or {}).get("group", "")
+        self._group: str = (read_json(folder.record("group")) or {}).get("group", "")
         """The name of its control groups, where it is not its own."""
         self.start_note = ""
         """Whether its start was prepared, where there is something to say."""
@@ -40,7 +40,7 @@ class ProcessGroup:
     @property
     def _name(self) -> str:
         fence = self._assignment.fence
-        return self.group or f"{self._around.node.node}-{fence.job}-{fence.attempt}"
+        return self._group or f"{self._around.node.node}-{fence.job}-{fence.attempt}"
 
     @property
     def _kept(self) -> tuple[int, ...]:
@@ -64,9 +64,11 @@ class ProcessGroup:
             ahead, self.start_note = self._around.ahead.take(asked)
         if ahead is not None:
             self.leave()
-            self.uid, self._uid_lock, self.group = ahead.uid, ahead.uid_lock, ahead.name
+            self.uid, self._uid_lock, self._group = ahead.uid, ahead.uid_lock, ahead.name
             ahead.lent = True
         try:
+            if ahead is not None:  # or an agent that comes after us would not know of the group
+                write_json(self._folder.record("group"), {"group": self._group})
             limits = self._enter(processes)
             if self._folder.record("launch").exists() and all(one.ever_began for one in self.supervised):
                 return

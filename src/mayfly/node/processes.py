@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -50,6 +51,21 @@ def is_running(pid: int, started: int) -> bool:
         return int(fields[19]) == started and fields[0] not in (b"Z", b"X")
     except (OSError, ValueError, IndexError):
         return False
+
+
+def wait_ended(pid: int, started: int, patience_s: float) -> None:
+    """Sleep until that process has ended, or patience does."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if is_running(pid, started):
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            poller.poll(patience_s * 1000)
+    finally:
+        os.close(descriptor)
 
 
 def send(pid: int, number: int) -> None:
