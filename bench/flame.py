@@ -1,7 +1,7 @@
 """Where does the processor's time go from `POST job` to the job's own first line? A picture of the server's and the nodes' functions,
 looked at two hundred times a second while starts go on, and not while jobs end.
 
-    python bench/flame.py docs/start.svg [--jobs 40]
+    python bench/flame.py docs/pictures/start.svg [--jobs 40]
 
 Needs py-spy (a tool of its own, not one of Mayfly's packages) on PATH. Who waits is not in the picture, only who computes.
 """

@@ -64,10 +64,10 @@ def router(here: Here) -> APIRouter:
         ended = row.job.state.terminal
         first = followers.first(who, row.job.id, here.world.clock.now(), ended=ended)
         found = _run(here, row) | {"logFiles": _logs(here, here.base(request), row)}
-        canceled = (
-            why(row) if status(row) == "Canceled" else ""
-        )  # of a failed one the SDK shows the error, of this one none
-        if said := [*row.notes, *([canceled] if canceled else [])]:
+        said = [*row.notes]
+        if status(row) == "Canceled" and (reason := why(row)):
+            said.append(reason)  # the SDK shows the error of a failed job only
+        if said:
             found["warnings"] = [{"source": "Mayfly", "message": one} for one in said]
         return {**found, "status": "Finalizing"} if ended and first and found["logFiles"] else found
 
