@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -200,6 +202,21 @@ def test_a_chain_that_was_done_is_kept_in_few_units(stage: Scene) -> None:
     last = data.find(stage.world, HERE, f"azureml://jobs/{flow.child('s39').name}/outputs/o")
     assert last.tree == stage.upload(x=b"same")
     assert codec.load(flow.child("s39").work)["inputs"][0]["address"].endswith(f"{flow.child('s38').name}/outputs/o")
+
+
+def test_a_step_costs_the_same_however_many_stand_beside_it(stage: Scene) -> None:
+    step = {**READER, "command": "true", "inputs": {}}
+    Flow(stage, {"type": "pipeline", "jobs": {"s0": step}}).run("s0")
+    looks = []
+    for wide in (50, 400):
+        jobs = {f"s{number}": step for number in range(wide)}
+        submissions.accept(stage.world, "me", HERE, Submission(definition={"type": "pipeline", "jobs": jobs}))
+        duty, calls = Pipelines(stage.world), Counter[str]()
+        sys.setprofile(lambda frame, _what, _that, seen=calls: seen.update((frame.f_code.co_name,)))
+        duty.work()
+        sys.setprofile(None)
+        looks.append(calls["kind"] / wide)
+    assert looks[1] == pytest.approx(looks[0], rel=0.05)
 
 
 def test_a_step_whose_place_is_taken_stops_what_was_foreseen_after_it(stage: Scene) -> None:

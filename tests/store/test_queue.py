@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from mayfly.domain.job import Job, JobState
 from mayfly.domain.queue import ClassKey, Explanation, Snapshot
 from mayfly.kit.clock import Millis
 from mayfly.kit.ids import JobId, RunId, WorkspaceId
-from mayfly.store import codec, dialect, jobs, waiting, workspaces
+from mayfly.store import codec, dialect, jobs, reuse, waiting, workspaces
 from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Store
 from mayfly.store.workspaces import Workspace
@@ -166,6 +167,7 @@ def test_rare_ones_are_found_by_an_index_however_many_others_there_are(store: St
     event.listen(store.engine, "before_cursor_execute", note)
     store.read(lambda c: jobs.page(c, KEEP, 10, None, ["Failed", "Canceled"]))
     store.read(lambda c: waiting.not_in_phase(c, key(ResourceRequest()), "quota"))
+    store.read(lambda c: reuse.original(c, KEEP, "what it does"))
     event.remove(store.engine, "before_cursor_execute", note)
     plans = []
     with store.engine.connect() as connection:
@@ -175,4 +177,5 @@ def test_rare_ones_are_found_by_an_index_however_many_others_there_are(store: St
             if "FROM jobs" in statement:
                 plans += [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     looks = [plan for plan in plans if "jobs" in plan]
-    assert looks and all("ix_jobs_state" in plan or "ix_jobs_waiting" in plan for plan in looks), looks
+    found = [next(iter(re.findall(r"ix_jobs_\w+", plan)), plan) for plan in looks]
+    assert set(found) == {"ix_jobs_state", "ix_jobs_waiting", "ix_jobs_reuse"} and found[-1] == "ix_jobs_reuse"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import structlog
@@ -162,21 +163,25 @@ class Pipelines:
             for name in ready:
                 known.begun(loops.start(world, plan, name, list(known.children.values())))
             return
-        commands = [step for step in ready if plan.level.kind(step) == "command"]
+        commands = deque[str]()
         for step in ready:
             kind = plan.level.kind(step)
-            if kind == jobs.IF_ELSE:
+            if kind == "command":
+                commands.append(step)
+            elif kind == jobs.IF_ELSE:
                 known.begun(choices.settle(world, plan, step, known.children))
             elif kind in jobs.LOOPS:
                 known.begun(loops.begin(world, plan, step, known.children))
-            elif kind != "command":
+            else:
                 known.begun(steps.start(world, plan, step, known.children))
-        if commands:
+        going_on = True
+        while commands and going_on:
             with world.courtesy.in_turns():
                 found, waits = takeovers.begin(world, plan, commands, known.children, known.progress, known.standing)
             known.waits |= waits
             for child in found:
                 known.see(child)
+            going_on = bool(found) and not any(child.state in (JobState.FAILED, JobState.CANCELED) for child in found)
 
     def _end(self, job: JobId, known: _Known, cause: Cause | None) -> JobId | None:
         """Its parent, when that is one that was looked at."""

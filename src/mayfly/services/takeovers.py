@@ -3,8 +3,8 @@ one unit, with what can begin then because of them; the others begin one by one.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections import ChainMap, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import IntegrityError
@@ -78,29 +78,34 @@ class _Hit:
 def begin(
     world: World,
     plan: Plan,
-    ready: Iterable[str],
-    children: Mapping[str, ChildRow],
+    ready: deque[str],
+    children: dict[str, ChildRow],
     progress: Progress,
     standing: dict[str, Found],
 ) -> tuple[list[ChildRow], bool]:
-    """Begin command steps; the children that they are now, and whether some could not begin yet: as `steps.start`. Of many
-    that have their results there may be more to begin at once. `standing`: what such steps have, as in `inputs.sources`; what
-    they have now is kept there."""
-    todo, first, there = deque(ready), set(ready), dict(children)
+    """Begin command steps, as many as are kept in one unit; they are taken from `ready`. The children that they are now, and
+    whether some could not begin yet: as `steps.start`. Of many that have their results there may be more to begin at once.
+    `standing`: what such steps have, as in `inputs.sources`; what they have now is kept there. A call costs what it takes from
+    `ready`, however many are left there or have begun."""
+    first, later = set[str](), deque[str]()
     hits: dict[str, _Hit] = {}
-    left, done = dict(standing), dict[str, Original | None]()
+    seen, stands, done = dict[str, ChildRow](), dict[str, Found](), dict[str, Original | None]()
+    there, left = ChainMap(seen, children), ChainMap(stands, standing)
     singly: list[ChildRow | None] = []
-    while todo and len(hits) < (BESIDE_OTHERS if world.courtesy.lately else TOGETHER):
-        name = todo.popleft()
+    while (ready or later) and len(hits) < (BESIDE_OTHERS if world.courtesy.lately else TOGETHER):
+        if ready:
+            first.add(name := ready.popleft())
+        else:
+            name = later.popleft()
         world.courtesy.stand_back()
         asked = _ask(world, plan, name, there, left)
         if isinstance(asked, ChildRow):
             singly.append(asked)
         elif (original := asked.original(world, done)) is not None and isinstance(asked.made, Candidate):
             hit = hits[name] = _Hit(asked, asked.made, original)
-            there[name] = hit.seen()
-            left |= hit.stands()
-            todo.extend(one for one in progress.after(name, hits) if plan.level.kind(one) == "command")
+            seen[name] = hit.seen()
+            stands |= hit.stands()
+            later.extend(one for one in progress.after(name, hits) if plan.level.kind(one) == "command")
         elif name in first:  # the others' turn comes when what they wait for is there
             singly.append(_alone(world, plan, _ask(world, plan, name, children, {}) if left else asked))
     if hits:
@@ -110,7 +115,7 @@ def begin(
         together = []
         singly += [_alone(world, plan, _ask(world, plan, name, children, {})) for name in hits if name in first]
     else:
-        standing |= left
+        standing |= stands
     return [*(one for one in singly if one is not None), *together], None in singly
 
 

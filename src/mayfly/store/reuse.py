@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, insert, select
+from sqlalchemy import Connection, Select, and_, bindparam, insert, select
 
 from mayfly.domain.job import JobState
 from mayfly.kit.ids import JobId, WorkspaceId
@@ -25,15 +25,21 @@ def same_work(unit: Unit, workspace: WorkspaceId, reuse_key: str) -> list[JobRow
     return [row_of(row) for row in _SAME.all(unit.connection, {"at": workspace, "key": reuse_key})]
 
 
-def _same(statement: Select[*tuple[Any, ...]], *more: ColumnElement[bool], most: int) -> Select[*tuple[Any, ...]]:
-    """Newest first."""
-    usable = [jobs.c.state != state.value for state in (JobState.FAILED, JobState.CANCELED, JobState.CANCEL_REQUESTED)]
+_UNUSABLE = (JobState.FAILED, JobState.CANCELED, JobState.CANCEL_REQUESTED)
+_NOT_DONE = tuple(state for state in JobState if state is not JobState.COMPLETED)
+
+
+def _same(
+    statement: Select[*tuple[Any, ...]], most: int, without: Sequence[JobState] = _UNUSABLE
+) -> Select[*tuple[Any, ...]]:
+    """Newest first. Which states they are not in: asked for one state, SQLite goes through all jobs of the workspace in it."""
     mine = (jobs.c.workspace == bindparam("at"), jobs.c.reuse_key == bindparam("key"), jobs.c.reused.is_(None))
-    return statement.where(*mine, *usable, *more).order_by(jobs.c.sequence.desc()).limit(most)
+    usable = (jobs.c.state != state.value for state in without)
+    return statement.where(*mine, *usable).order_by(jobs.c.sequence.desc()).limit(most)
 
 
-_SAME = Statement(_same(select(jobs), most=20))
-_NEWEST = Statement(_same(select(jobs.c.state), most=1))
+_SAME = Statement(_same(select(jobs), 20))
+_NEWEST = Statement(_same(select(jobs.c.state), 1))
 
 
 def was_done(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> bool:
@@ -62,7 +68,7 @@ def original(connection: Connection, workspace: WorkspaceId, reuse_key: str) -> 
 
 def _original() -> Select[*tuple[Any, ...]]:
     c = jobs.c
-    newest = _same(select(c.id, c.name, c.attempt), c.state == JobState.COMPLETED.value, most=1).subquery()
+    newest = _same(select(c.id, c.name, c.attempt), 1, _NOT_DONE).subquery()
     made = outputs.c
     mine = and_(made.job == newest.c.id, made.attempt == newest.c.attempt)
     wanted = (made.name.label("output"), made.rank, made.tree, made.files, made.bytes)
