@@ -136,7 +136,7 @@ def test_from_one_step_to_the_next(stage: Scene) -> None:
             part.tell(part.started(), part.exited(0), part.collected(), part.released())
             duty.work()
             schedule(world)
-        assert cost.statements <= (84 if dialect.is_sqlite(world.store.engine) else 110)
+        assert cost.statements <= (67 if dialect.is_sqlite(world.store.engine) else 95)
         if dialect.is_sqlite(world.store.engine):
             assert world.store.commits - commits == 3
         before, (part,) = part.agent.node, parts_of(world, _last_step(stage, pipeline), 1)

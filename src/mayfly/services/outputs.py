@@ -164,12 +164,9 @@ def _check_asset(world: World, workspace: Workspace, name: str, target: Target) 
 # --- what has been collected ------------------------------------------------------------------------------------------
 
 
-def collected(world: World, unit: Unit, rank: RankRow, report: agent.Collected, now: Millis) -> None:
-    """In the unit that applies the report, after the job has moved: the outputs lie where they belong, and when this
-    made the job Completed its assets are there too. Called once for each rank of a fence."""
-    row = jobs.by_id(unit.connection, rank.job)
-    if row is None:
-        return
+def collected(world: World, unit: Unit, row: JobRow, rank: RankRow, report: agent.Collected, now: Millis) -> None:
+    """In the unit that applies the report: the outputs lie where they belong, and when this made the job (`row`, after it has moved)
+    Completed its assets are there too. Called once for each rank of a fence."""
     kept = _targets(row)
     for output in report.outputs:
         target = kept.get(output.name)

@@ -188,7 +188,17 @@ def change_all(unit: Unit, changes: Sequence[Change], now: Millis, why: str) -> 
     """As `change`, of any number, each to something else than it was."""
     if not changes:
         return
-    _CHANGE.run_all(unit.connection, [{"one": one.after.id, **_life(one.after)} for one in changes])
+    keep_all(unit, [one.after for one in changes])
+    tell_all(unit, changes, now, why)
+
+
+def keep_all(unit: Unit, lives: Sequence[Job]) -> None:
+    """Write what `step` returned. Who does not `change` them tells each step of it by `tell_all`."""
+    _CHANGE.run_all(unit.connection, [{"one": job.id, **_life(job)} for job in lives])
+
+
+def tell_all(unit: Unit, changes: Sequence[Change], now: Millis, why: str) -> None:
+    """The events of changes, of which the last of each job is kept in this unit."""
     told = [events.values_of(one.after.id, why, now, _moved(one), one.row.workspace) for one in changes]
     events.append_all(unit, told)
     for one in changes:

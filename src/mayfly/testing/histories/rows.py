@@ -336,7 +336,7 @@ class RowServer(Server):
         self.rows.jobs[name] = life.step(self.rows.jobs[name], event, self._clock.now())
 
     def _release(self, key: Key, index: int, rank: Rank) -> None:
-        """As `services.moves.release`."""
+        """As `services.moves.Course.release`."""
         if rank.released:
             return
         rows, attempt = self.rows, self.rows.attempts[key]
