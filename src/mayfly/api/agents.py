@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Annotated, TypeVar
 
@@ -12,10 +13,12 @@ import msgspec
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from mayfly.api import problems
 from mayfly.api.bodies import MOST_UPLOADS, packed, read_body, tree_response, unpack
 from mayfly.api.straight import Door
-from mayfly.kit.errors import Forbidden, Invalid
+from mayfly.kit.errors import Forbidden, Invalid, MayflyError, Unavailable
 from mayfly.services import content, inputs, journals, logs, nodes, outputs, reports
 from mayfly.services.attempts import context_of
 from mayfly.services.nodes import WishBook
@@ -24,7 +27,10 @@ from mayfly.services.world import World
 from mayfly.wire import agent
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
+Result = TypeVar("Result")
 LONGEST_POLL_S = 5.0
+MOST_AT_ONCE = 32
+"""Calls of nodes that are worked on at once; more wait their turn."""
 MOST_CALLS = 64
 """Calls of jobs to the tracking server at once; more wait their turn. They last as long as MLflow takes, tens of seconds
 while it starts, and heartbeats must not wait for them."""
@@ -35,27 +41,31 @@ PREFIX = "/agent/v1"
 
 def doors(world: World, book: WishBook) -> dict[str, Door]:
     """What a node calls all the time, by address."""
-    answers = _Answers(world)
+    answers, threads = _Answers(world), _Threads()
 
     async def hello(request: Request) -> Response:
         told = _decode(await request.body(), agent.Hello)
         node = _node(request, told.node)
         answers.forget(node)
-        return _answer(await to_thread.run_sync(nodes.greet, world, node, told))
+        return _answer(await threads.run(lambda: nodes.greet(world, node, told)))
 
     async def wishes(request: Request) -> Response:
         ask = _decode(await request.body(), agent.WishesAsk)
         node = _node(request, ask.node)
-        return _answer(await _wishes(world, book, answers, node, ask))
+        return _answer(await _wishes(world, book, answers, threads, node, ask))
 
     async def report(request: Request) -> Response:
         told = _decode(await request.body(), agent.Reports)
         node = _node(request, told.node)
         world.contacts.hear(node, world.clock.now())
-        with answers.giving(node):
+
+        def applied() -> agent.Wishes:
             if told.reports:
-                await to_thread.run_sync(reports.apply, world, node, told.reports)
-            wishes = await to_thread.run_sync(book.read, node)
+                reports.apply(world, node, told.reports)
+            return book.read(node)
+
+        with answers.giving(node):
+            wishes = await threads.run(applied)
             answers.told(node, wishes)
         return _answer(wishes)
 
@@ -63,14 +73,16 @@ def doors(world: World, book: WishBook) -> dict[str, Door]:
         at = _query(request, _LogPart)
         data = await request.body()
         node = request.scope["principal"].subject
-        size = await to_thread.run_sync(logs.append, world, node, at.job, at.attempt, at.rank, at.file, at.offset, data)
+        size = await threads.run(
+            lambda: logs.append(world, node, at.job, at.attempt, at.rank, at.file, at.offset, data)
+        )
         return _answer(agent.LogAck(offset=size))
 
     async def journal(request: Request) -> Response:
         at = _query(request, _JournalPart)
         data = await request.body()
         node = request.scope["principal"].subject
-        size = await to_thread.run_sync(journals.append, world, node, at.job, at.attempt, at.rank, at.offset, data)
+        size = await threads.run(lambda: journals.append(world, node, at.job, at.attempt, at.rank, at.offset, data))
         return _answer(agent.JournalAck(offset=size))
 
     async def missing(request: Request) -> Response:
@@ -84,6 +96,41 @@ def doors(world: World, book: WishBook) -> dict[str, Door]:
     named = {"hello": hello, "wishes": wishes, "reports": report, "logs": log, "tracking": journal}
     named |= {"content/missing": missing, "content/blobs": blobs}
     return {f"{PREFIX}/{name}": door for name, door in named.items()}
+
+
+class AtOnce:
+    """(ASGI) What nodes call all the time, behind a guard of its own and past everything that other doors need around them, which
+    takes longer than such a call."""
+
+    def __init__(self, often: Mapping[str, Door], trouble: Callable[[Unavailable], None]) -> None:
+        """`often`: as `doors` gives them. `trouble` is told what cannot be served now."""
+        self._often = often
+        self._trouble = trouble
+
+    def takes(self, scope: Scope) -> bool:
+        return scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._often
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._often[scope["path"]](Request(scope, receive))
+        except MayflyError as error:
+            if isinstance(error, Unavailable):
+                self._trouble(error)
+            answer = problems.response(error, scope["path"])
+        except problems.UNREADABLE as error:
+            answer = problems.response(problems.unreadable(error), scope["path"])
+        if answer is not None:
+            await answer(scope, receive, send)
+
+
+class _Threads:
+    """For calls of nodes: no heartbeat waits for what people ask for."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="nodes")
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
 class _JournalPart(msgspec.Struct):
@@ -100,7 +147,7 @@ class _LogPart(_JournalPart):
 
 
 def router(world: World, tracking: TrackingDoor, often: Mapping[str, Door]) -> APIRouter:
-    """`often`: as `doors` gives them."""
+    """`often`: as `doors` gives them; here they only say which methods they have, `AtOnce` has taken what they answer."""
     routes = APIRouter(prefix=PREFIX, include_in_schema=False)
     for path, door in often.items():
         routes.post(path.removeprefix(PREFIX))(door)
@@ -209,18 +256,28 @@ def _answered(node: str) -> str:
     return f"answered:{node}"
 
 
-async def _wishes(world: World, book: WishBook, answers: _Answers, node: str, ask: agent.WishesAsk) -> agent.Wishes:
-    """A long poll: answered at once when the wishes are newer than `seen`, else when something may have changed."""
+async def _wishes(
+    world: World, book: WishBook, answers: _Answers, threads: _Threads, node: str, ask: agent.WishesAsk
+) -> agent.Wishes:
+    """A long poll: answered at once when the wishes are newer than `seen`, else when something may have changed. A node that calls
+    is suspected no more."""
+
+    def read() -> agent.Wishes:
+        wishes = book.read(node)
+        if book.suspected(node):
+            nodes.heard(world, node)
+        return wishes
+
     woken, listener = world.wakeups.on_loop([f"node:{node}", "nodes", _answered(node)])
     try:
-        await to_thread.run_sync(nodes.heard, world, node)
+        world.contacts.hear(node, world.clock.now())
         loop = asyncio.get_running_loop()
         until = loop.time() + max(0.0, min(ask.wait_s, LONGEST_POLL_S))
         while True:
             woken.clear()
             left = until - loop.time()
             if left <= 0 or not answers.underway(node):
-                found = await to_thread.run_sync(book.read, node)
+                found = book.known(node) or await threads.run(read)
                 if left <= 0 or not (found.version == ask.seen or answers.knows(node, found.version)):
                     return found
             with suppress(TimeoutError):

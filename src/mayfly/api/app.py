@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mayfly.api import (
     agents,
@@ -29,6 +29,7 @@ from mayfly.api.blob import BlobDoor
 from mayfly.api.doors import Guard
 from mayfly.api.straight import Straight
 from mayfly.api.workspace import IN_WORKSPACE
+from mayfly.kit.errors import Unavailable
 from mayfly.services import attempts
 from mayfly.services.accesstokens import AccessTokens
 from mayfly.services.nodes import WishBook
@@ -55,7 +56,11 @@ def build(
     """The doors of one server, behind their guard. `secure_url` and `url`: where its TLS listener and its plain one are
     found on this machine. `page`: how much collections shaped as Azure's show at a time."""
     app = FastAPI(title="Mayfly", version=world.version, docs_url=None, redoc_url=None)
-    problems.install(app, lambda trouble: world.troubles.tell(trouble, world.clock.now()))
+
+    def trouble(error: Unavailable) -> None:
+        world.troubles.tell(error, world.clock.now())
+
+    problems.install(app, trouble)
     document.install(app)
     often = agents.doors(world, WishBook(world))
     access = AccessTokens(world.tokens)
@@ -73,11 +78,22 @@ def build(
     )
     routes = app.router.routes  # to include the routers would make each of their routes a second time
     submissions = ("POST", SUBMISSION, people.submission(world, stop))
-    routes.insert(0, Straight(app, often, (submissions, *azureml.often(here))))
+    routes.insert(0, Straight(app, (submissions, *azureml.often(here))))
     routes += [route for router in routers for route in router.routes]
     routes += azureml.routes(here)
-    guard = Guard(_noting(app, world), world.tokens, access, world.clock, lambda one: attempts.live(world, one))
-    return Metadata(BlobDoor(world, guard), here.base)
+
+    def guarded(inside: ASGIApp) -> Guard:
+        return Guard(inside, world.tokens, access, world.clock, lambda one: attempts.live(world, one))
+
+    nodes = agents.AtOnce(often, trouble)
+    return _first(nodes, guarded(nodes), Metadata(BlobDoor(world, guarded(_noting(app, world))), here.base))
+
+
+def _first(nodes: agents.AtOnce, guarded: ASGIApp, others: ASGIApp) -> ASGIApp:
+    async def first(scope: Scope, receive: Receive, send: Send) -> None:
+        await (guarded if nodes.takes(scope) else others)(scope, receive, send)
+
+    return first
 
 
 def _noting(app: ASGIApp, world: World) -> ASGIApp:

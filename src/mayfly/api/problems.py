@@ -100,6 +100,18 @@ class _Answer(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode()
 
 
+UNREADABLE = (RecursionError, UnicodeEncodeError)
+"""What reading a body may raise that is no JSON for us."""
+
+
+def unreadable(error: Exception) -> Invalid:
+    """What to say of one of these."""
+    if isinstance(error, RecursionError):
+        return Invalid("RequestInvalid", "The body is nested too deeply.")
+    why = "The request holds half a character (a surrogate without its other half), which is no text."
+    return Invalid("TextInvalid", why, remedy="Send text as UTF-8.")
+
+
 def install(app: FastAPI, trouble: Callable[[Unavailable], None]) -> None:
     """`trouble` is told what cannot be served now."""
 
@@ -122,13 +134,9 @@ def install(app: FastAPI, trouble: Callable[[Unavailable], None]) -> None:
         return response(wrong, request.url.path)
 
     @app.exception_handler(RecursionError)
-    async def too_deep(_request: Request, _error: RecursionError) -> JSONResponse:
-        return response(Invalid("RequestInvalid", "The body is nested too deeply."))
-
     @app.exception_handler(UnicodeEncodeError)
-    async def no_text(request: Request, _error: UnicodeEncodeError) -> JSONResponse:
-        why = "The request holds half a character (a surrogate without its other half), which is no text."
-        return response(Invalid("TextInvalid", why, remedy="Send text as UTF-8."), request.url.path)
+    async def misread(request: Request, error: Exception) -> JSONResponse:
+        return response(unreadable(error), request.url.path)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:

@@ -4,7 +4,7 @@ longer than such a call. What is not of a door's usual form goes on to the route
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,19 +21,13 @@ Alike = tuple[str, re.Pattern[str], Door]
 
 
 class Straight(BaseRoute):
-    """`exact`: POSTs, by whole address."""
-
-    def __init__(self, app: FastAPI, exact: Mapping[str, Door], alike: Sequence[Alike]) -> None:
+    def __init__(self, app: FastAPI, alike: Sequence[Alike]) -> None:
         self._app = app
-        self._exact = exact
         self._alike = alike
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http" or scope.get("not_straight"):
             return Match.NONE, {}
-        door = self._exact.get(scope["path"]) if scope["method"] == "POST" else None
-        if door is not None:
-            return Match.FULL, {"door": door}
         for method, pattern, door in self._alike:
             found = pattern.fullmatch(scope["path"]) if method == scope["method"] else None
             if found is not None:

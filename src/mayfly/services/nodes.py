@@ -22,6 +22,7 @@ from mayfly.services.wakeups import Listener
 from mayfly.services.world import World
 from mayfly.store import attempts, events, jobs, nodes, schema
 from mayfly.store.attempts import RankRow
+from mayfly.store.jobs import JobRow
 from mayfly.store.unit import Unit
 from mayfly.wire import agent
 
@@ -98,6 +99,7 @@ class _Page:
     wishes: agent.Wishes | None = None
     found: frozenset[tuple[str, int, int]] = frozenset()
     read_at: int = 0
+    suspected: bool = False
 
     def stands(self, found: frozenset[tuple[str, int, int]], now: Millis) -> bool:
         fresh = 0 <= now - self.read_at < _FRESH_MS
@@ -123,7 +125,7 @@ class WishBook:
             if page.wishes is not None and page.stands(found, now):
                 return page.wishes
             page.changed.clear()
-            wishes = world.store.read(lambda connection: _wishes(world, connection, node, found))
+            wishes, page.suspected = world.store.read(lambda connection: _wishes(world, connection, node, found))
             if wishes.unknown:
                 self._forget(node)
             digest = hashlib.sha256(msgspec.json.encode(wishes)).digest()
@@ -133,6 +135,22 @@ class WishBook:
             page.found, page.read_at = found, now
             page.wishes = msgspec.structs.replace(wishes, version=page.version)
             return page.wishes
+
+    def known(self, node: str) -> agent.Wishes | None:
+        """As `read`, where nothing has to be looked for or waited for, and nothing is suspected of the node; else None."""
+        page = self._page(node)
+        if not page.lock.acquire(blocking=False):
+            return None
+        try:
+            stands = page.stands(self._world.contacts.found_on(node), self._world.clock.now())
+            return page.wishes if stands and not page.suspected else None
+        finally:
+            page.lock.release()
+
+    def suspected(self, node: str) -> bool:
+        """Whether, when the rows were last read, one of its jobs did not respond."""
+        page = self._pages.get(node)
+        return page is not None and page.suspected
 
     def _page(self, node: str) -> _Page:
         with self._lock:
@@ -149,12 +167,16 @@ class WishBook:
             page.listener.close()
 
 
-def _wishes(world: World, connection: Connection, node: str, found: frozenset[tuple[str, int, int]]) -> agent.Wishes:
+def _wishes(
+    world: World, connection: Connection, node: str, found: frozenset[tuple[str, int, int]]
+) -> tuple[agent.Wishes, bool]:
+    """And whether one of its jobs does not respond."""
     row = nodes.get(connection, node)
     if row is None or row.state is NodeState.GONE:
-        return agent.Wishes(version=0, unknown=True, node="end")
+        return agent.Wishes(version=0, unknown=True, node="end"), False
     ranks = attempts.on_node(connection, node)
-    told = [_wish(world, connection, rank) for rank in ranks]
+    rows = [jobs.by_id(connection, rank.job) for rank in ranks]
+    told = [_wish(world, connection, row, rank) for row, rank in zip(rows, ranks, strict=True)]
     wishes = [wish for wish in told if wish is not None]
     wished = {(one.fence.job, one.fence.attempt, one.fence.epoch) for one in wishes}
     mine = {(rank.job, rank.attempt) for rank in ranks}
@@ -164,11 +186,11 @@ def _wishes(world: World, connection: Connection, node: str, found: frozenset[tu
             wishes.append(agent.Wish(fence=fence, action="discard"))
     # one that waits for its environment is not told yet: a node that knew nothing of it would end with it
     wanted = "keep" if None in told else _WISHED.get(row.state, "keep")
-    return agent.Wishes(version=0, node=wanted, attempts=tuple(wishes))
+    suspected = any(row is not None and row.job.suspected_since is not None for row in rows)
+    return agent.Wishes(version=0, node=wanted, attempts=tuple(wishes)), suspected
 
 
-def _wish(world: World, connection: Connection, rank: RankRow) -> agent.Wish | None:
-    row = jobs.by_id(connection, rank.job)
+def _wish(world: World, connection: Connection, row: JobRow | None, rank: RankRow) -> agent.Wish | None:
     attempt = attempts.get(connection, rank.job, rank.attempt)
     if row is None or attempt is None:
         return None

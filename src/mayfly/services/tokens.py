@@ -63,7 +63,7 @@ class Tokens:
 
     def _mac(self, principal: Principal) -> str:
         text = f"{principal.kind}\x00{principal.subject}".encode()
-        return _encode(hmac.new(self._secret, text, hashlib.sha256).digest())
+        return _encode(hmac.digest(self._secret, text, "sha256"))
 
 
 def _encode(data: bytes) -> str:
