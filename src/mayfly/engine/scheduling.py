@@ -42,15 +42,16 @@ def schedule(world: World) -> float | None:
             if disturbed >= _ROUNDS:
                 return 1.0
             continue  # somebody else took what this plan was made with: plan again
-        more = any(one.waiting > len(one.heads) for one in view.classes)
-        if not (placed and more):
+        unseen = {one.key for one in view.classes if one.waiting > len(one.heads)}
+        more = any(made.waits[key].missing == "turn" for key in unseen if key in made.waits)
+        if not (placed and more):  # those behind a head that had no place have none either
             return PATIENCE_MS / 1000 / 3 if made.waits else None
 
 
 def _keep_waits(world: World, waits: Mapping[ClassKey, Explanation], now: Millis) -> None:
     """Write a class's explanation only when its reason has changed, and the phase of its jobs with it. What is kept is true of
     those who join the class later, too: they wake nobody."""
-    kept: dict[ClassKey, tuple[Explanation, Millis]] = world.store.read(waiting.waits)
+    kept: dict[ClassKey, tuple[Explanation, Millis]] = world.store.recall("waits", waiting.WAITS, waiting.waits)
     changed = {key: why for key, why in waits.items() if key not in kept or kept[key][0] != why}
     ended = [key for key in kept if key not in waits]
     if changed or ended:

@@ -214,7 +214,7 @@ def _duties(
         Duty("resolving", ("environments",), resolving.work),
         Duty("feeding", ("tracking",), feeder.work),
         Duty("pipelines", ("pipelines", "ended"), pipelines.work, begin=pipelines.forget),
-        Duty("ending", ("ended",), Ending(world, feeder).work, gathers_s=0.2),
+        Duty("ending", ("ended",), Ending(world, feeder).work, gathers_s=0.5),
     )
     if not options.automatic:
         return duties

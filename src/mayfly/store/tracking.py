@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
+from sqlalchemy import Connection
+
 from mayfly.domain.tracking import MetricValue, Tracked, TrackedRun
 from mayfly.kit.ids import JobId
 from mayfly.ports.tracking import FeedPiece
@@ -13,6 +15,11 @@ from mayfly.store import curves, jobs, journals, results
 from mayfly.store.results import MetricRow
 from mayfly.store.turns import Turns
 from mayfly.store.unit import Store, Unit
+
+
+def anything_of(connection: Connection, job: str) -> bool:
+    """Whether MLflow knows a run of the job, or has still to hear of one."""
+    return bool(results.runs_of(connection, job) or journals.feed_of(connection, job, 1))
 
 
 class StoredTracking:

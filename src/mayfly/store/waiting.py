@@ -29,6 +29,8 @@ _QUESTION = select(class_waits).where(class_waits.c.class_key == bindparam("of")
 _WAIT, _HELD_WAIT = Statement(_QUESTION), Statement(_QUESTION, locks=True)
 _EVERY_WAIT = Statement(select(class_waits))
 _WAITS = select(class_waits).where(class_waits.c.class_key.in_(bindparam("of", expanding=True)))
+WAITS = (class_waits,)
+"""The tables that `waits` reads."""
 ROOM = (ledger_rows, capacity, gpus, nodes)
 """The tables that `room` reads."""
 
