@@ -180,6 +180,14 @@ MUTANTS = (
         (f"{UNITS}::test_one_failing_caller_undoes_only_its_own",),
     ),
     Mutant(
+        "nobody goes before who is in line",
+        "accept",
+        f"{_SRC}/store/unit.py",
+        "(self._closed or self._in_line)",
+        "self._closed",
+        (f"{UNITS}::test_nobody_goes_before_who_is_in_line",),
+    ),
+    Mutant(
         "what was written is read anew",
         "accept",
         f"{_SRC}/store/unit.py",

@@ -152,6 +152,40 @@ def test_writers_that_wait_share_one_commit(store: Store) -> None:
     assert len(_wait_for_a_gate(store)) <= 2
 
 
+def test_who_is_alone_does_its_own_work(store: Store) -> None:
+    here = threading.get_ident()
+    assert [store.write(lambda _unit: threading.get_ident()), store.join(_where, None)] == [here, here]
+
+
+def _where(_unit: Unit, items: Sequence[None]) -> list[int]:
+    return [threading.get_ident() for _ in items]
+
+
+def test_nobody_goes_before_who_is_in_line(database_url: str) -> None:
+    """Whoever has just written by itself, too."""
+    store = Store(database_url, lambda topics: None)
+    if dialect.is_sqlite(store.engine):
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(100):  # there is a moment, as others' work is taken up, in which nobody writes
+                _write_between(store, pool)
+    store.close()
+
+
+def _write_between(store: Store, pool: ThreadPoolExecutor) -> None:
+    inside, gate, order = threading.Event(), threading.Event(), list[str]()
+
+    def both() -> None:
+        store.write(lambda _unit: inside.set() or gate.wait(20))
+        store.write(lambda _unit: order.append("last"))
+
+    running = pool.submit(both)
+    assert inside.wait(20)
+    waiting = store.submit(lambda _unit: order.append("first"))
+    gate.set()
+    assert running.result(20) is waiting.result(20) is None
+    assert order == ["first", "last"]
+
+
 def _wait_for_a_gate(store: Store) -> list[Connection]:
     commits: list[Connection] = []
     event.listen(store.engine, "commit", commits.append)

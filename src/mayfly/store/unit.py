@@ -1,6 +1,6 @@
 """Units of work: what one caller writes is committed whole or not at all, and is durable when `write` returns.
 
-On SQLite one writer thread groups callers into one commit, so one fsync serves many; each caller has a savepoint, so one
+On SQLite those who come together are grouped into one commit, so one fsync serves many; each caller has a savepoint, so one
 failure undoes only its own. On PostgreSQL every unit is a transaction. Wake-ups that a unit asks for are sent after its
 commit: they are hints, the rows are the truth.
 """
@@ -128,7 +128,9 @@ class Store:
         """Run `work` in a unit and return what it returned, after the commit is durable. What `work` raises is raised
         here and nothing of it is kept. `work` may run again (PostgreSQL retries a serialization failure), so it must
         not touch anything but its unit. `patient`: it may wait a moment for others that are on their way (`company`)."""
-        return self.submit(work, patient=patient).result()
+        if self._writer is None:
+            return self._transaction(work)
+        return self._writer.do(_Wanted(work, None, Future(), patient))
 
     def submit(self, work: Callable[[Unit], Result], *, patient: bool = False) -> Future[Result]:
         """As `write`, without waiting."""
@@ -147,9 +149,7 @@ class Store:
         fails for several is done for each by itself."""
         if self._writer is None:
             return self._transaction(lambda unit: work(unit, [item])[0], work)
-        future: Future[Result] = Future()
-        self._writer.put(_Wanted(work, item, future, patient=True, joint=True))
-        return future.result()
+        return self._writer.do(_Wanted(work, item, Future(), patient=True, joint=True))
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` on a consistent view of what is committed."""
@@ -231,7 +231,8 @@ class _Done:
 
 
 class _Writer:
-    """The one thread that writes to SQLite."""
+    """Writes to SQLite, one at a time. Who waits and is alone does its work itself, because to hand it on and to be told takes
+    longer than most work; what comes meanwhile, and what nobody waits for, is one thread's."""
 
     MOST = 256
     LONGEST_S, GAP_S = 0.1, 0.03
@@ -253,6 +254,10 @@ class _Writer:
         self._queue: queue.SimpleQueue[_Wanted | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closed = False
+        self._in_line = 0
+        """How many the thread has still to do: nobody goes before them."""
+        self._turn = threading.Lock()
+        """Who has it has the connection."""
         # Here, so that the first connection turns WAL on alone, and what is wrong with the file is raised to who asks.
         self._connection = engine.connect().execution_options(mayfly_begin="IMMEDIATE")
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -260,9 +265,21 @@ class _Writer:
 
     def put(self, wanted: _Wanted) -> None:
         with self._door:
-            if self._closed:
-                raise Unavailable("ServerStopping", "The server is stopping.", remedy="Try again in a moment.")
-            self._queue.put(wanted)
+            self._line_up(wanted)
+
+    def do(self, wanted: _Wanted) -> Any:
+        """As `put`, for who waits for it: what comes of it."""
+        alone = not wanted.patient or self._expected() <= 1
+        with self._door:
+            mine = alone and not (self._closed or self._in_line) and self._turn.acquire(blocking=False)
+            if not mine:
+                self._line_up(wanted)
+        if mine:
+            try:
+                self._commit([wanted])
+            finally:
+                self._turn.release()
+        return wanted.future.result()
 
     def close(self) -> None:
         with self._door:
@@ -270,18 +287,28 @@ class _Writer:
             self._queue.put(None)
         self._thread.join(timeout=30)
 
+    def _line_up(self, wanted: _Wanted) -> None:
+        if self._closed:
+            raise Unavailable("ServerStopping", "The server is stopping.", remedy="Try again in a moment.")
+        self._in_line += 1
+        self._queue.put(wanted)
+
     def _run(self) -> None:
         while True:
-            batch, last = self._batch()
-            if batch:
-                self._commit(self._connection, batch)
-            if last:
-                self._connection.close()
-                return
+            first = self._queue.get()
+            with self._turn:
+                batch, last = self._batch(first)
+                if batch:
+                    self._commit(batch)
+                if last:
+                    self._connection.close()
+                    return
+            with self._door:
+                self._in_line -= len(batch)
 
-    def _batch(self) -> tuple[list[_Wanted], bool]:
-        item = self._queue.get()
-        batch, patient, until = [], True, time.monotonic() + self.LONGEST_S
+    def _batch(self, item: _Wanted | None) -> tuple[list[_Wanted], bool]:
+        batch: list[_Wanted] = []
+        patient, until = True, time.monotonic() + self.LONGEST_S
         while item is not None:
             batch.append(item)
             patient = patient and item.patient
@@ -304,8 +331,8 @@ class _Writer:
             with suppress(queue.Empty):
                 return self._queue.get(timeout=0.001)
 
-    def _commit(self, connection: Connection, batch: list[_Wanted]) -> None:
-        done: list[_Done] = []
+    def _commit(self, batch: list[_Wanted]) -> None:
+        connection, done = self._connection, list[_Done]()
         try:
             with connection.begin():
                 for alike in _joined(batch):

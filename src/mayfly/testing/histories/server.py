@@ -37,9 +37,11 @@ class Mortal:
             self._left -= 1
         if dies and not self._after:
             raise Died
-        yield
-        if dies:
-            raise Died
+        try:
+            yield
+        finally:
+            if dies:
+                raise Died
 
 
 class Server(ABC):

@@ -61,6 +61,11 @@ class _MortalStore(Store):
         self._mortal = mortal
         self.writes = 0
 
+    def write(self, work: Callable[[Unit], Result], *, patient: bool = False) -> Result:
+        self.writes += 1
+        with self._mortal.unit():
+            return super().write(work, patient=patient)
+
     def submit(self, work: Callable[[Unit], Result], *, patient: bool = False) -> Future[Result]:
         self.writes += 1
         with self._mortal.unit():
