@@ -1,5 +1,7 @@
 import hashlib
+import os
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,9 +20,11 @@ class Server:
         self.blobs: dict[str, bytes] = {}
         self.trees: dict[str, bytes] = {}
         self.packs: list[list[str]] = []
+        self.asked = 0
         self.breaks = breaks
 
     def missing(self, digests: Sequence[Digest]) -> list[Digest]:
+        self.asked += len(digests)
         return [digest for digest in digests if digest not in self.blobs and digest not in self.trees]
 
     def store(self, items: Iterable[tuple[Digest, int, Iterable[bytes]]]) -> int:
@@ -39,7 +43,8 @@ class Server:
     def put_tree(self, digest: Digest, canonical: bytes) -> None:
         tree = trees.decode(canonical)
         assert trees.digest_of(tree) == digest
-        assert all(entry.digest in self.blobs for entry in tree.entries)
+        if not all(entry.digest in self.blobs for entry in tree.entries):
+            raise Invalid("BlobsMissing", "some files of the tree are not here")
         self.trees[digest] = canonical
 
 
@@ -81,6 +86,28 @@ def test_what_a_job_points_to_is_sent_once(tmp_path: Path) -> None:
     changed = snapshot.prepare(job, server, cache=cache, working_folder=tmp_path)
     assert [len(pack) for pack in server.packs] == [1]
     assert changed.uploads["/code"] != made.uploads["/code"]
+
+
+def test_only_what_has_changed_is_asked_for_and_all_of_it_where_a_server_lacks_the_rest(tmp_path: Path) -> None:
+    job, cache = jobfile.read(project(tmp_path)), tmp_path / "cache.json"
+    long_ago = time.time() - 100
+    for number in range(20):
+        path = tmp_path / "src" / f"{number}.py"
+        path.write_text(f"{number}")
+        os.utime(path, (long_ago, long_ago))
+    while time.time() - path.stat().st_ctime < 2.1:  # what is younger is not remembered
+        time.sleep(0.05)
+    server = Server()
+    snapshot.prepare(job, server, cache=cache)
+    assert server.asked > 20
+    (tmp_path / "src" / "0.py").write_text("changed")
+    server.asked = 0
+    made = snapshot.prepare(job, server, cache=cache)
+    assert server.asked < 10 and made.uploads["/code"] in server.trees
+    other = Server()
+    (tmp_path / "src" / "0.py").write_text("changed again")
+    made = snapshot.prepare(job, other, cache=cache)
+    assert made.uploads["/code"] in other.trees
 
 
 def test_a_broken_upload_is_taken_up_again(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mayfly.kit.errors import Broken, Invalid
 from mayfly.kit.ids import Digest
 from mayfly.transfer import trees
-from mayfly.transfer.stats import Stamp, StatCache
+from mayfly.transfer.stats import StatCache
 from mayfly.wire.agent import Tree, TreeEntry
 
 DIGEST = "a" * 64
@@ -226,7 +226,7 @@ def test_a_file_written_a_moment_ago_is_always_read(tmp_path: Path) -> None:
     trees.scan(tmp_path / "code", cache=cache)
     cache.save()
     again = StatCache(tmp_path / "cache.json")
-    assert again.get(str(tmp_path / "code" / "a"), Stamp.of((tmp_path / "code" / "a").stat())) is None
+    assert again.get(str(tmp_path / "code" / "a"), (tmp_path / "code" / "a").stat()) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 1, "files": {"a": [1]}}', "\x00"])

@@ -126,7 +126,20 @@ def _send(scan: Scan, doors: ContentDoors, what: str, progress: Progress, lackin
     if not doors.missing([scan.digest]):
         return  # a tree is kept only where all its contents are
     lacking()
-    digests, blobs = list(scan.files), []
+    fresh = [digest for digest in scan.files if scan.read is None or digest in scan.read]
+    try:  # what was sent with an earlier tree is probably there: asking costs as much for it as for what is new
+        _send_some(fresh, scan, doors, what, progress)
+        doors.put_tree(scan.digest, trees.canonical(scan.tree))
+    except MayflyError as error:
+        if error.code != "BlobsMissing" or len(fresh) == len(scan.files):
+            raise
+        _send_some(list(scan.files), scan, doors, what, progress)
+        doors.put_tree(scan.digest, trees.canonical(scan.tree))
+
+
+def _send_some(digests: list[Digest], scan: Scan, doors: ContentDoors, what: str, progress: Progress) -> None:
+    """Those of them that the server lacks."""
+    blobs = list[Digest]()
     for start in range(0, len(digests), ASKED_AT_ONCE):
         blobs += doors.missing(digests[start : start + ASKED_AT_ONCE])
     sizes = {Digest(entry.digest): entry.size for entry in scan.tree.entries}
@@ -139,7 +152,6 @@ def _send(scan: Scan, doors: ContentDoors, what: str, progress: Progress, lackin
 
     for batch in _batches(blobs, sizes):
         doors.store((digest, sizes[digest], _chunks(scan.files[digest], sent)) for digest in batch)
-    doors.put_tree(scan.digest, trees.canonical(scan.tree))
 
 
 def _batches(digests: list[Digest], sizes: dict[Digest, int]) -> Iterator[list[Digest]]:

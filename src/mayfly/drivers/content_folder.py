@@ -46,7 +46,7 @@ class ContentFolder:
 
     def missing(self, digests: Iterable[Digest]) -> list[Digest]:
         every = list(digests)
-        found = [one for one in every if one in self._settling or not self._touched(self._path(one))]
+        found = [one for one in every if one in self._settling or not self._touched(self._place(one))]
         if self._shared:
             self._settle_young(set(every).difference(found))
         return found
@@ -143,10 +143,10 @@ class ContentFolder:
         if young:
             self._settle(self._folder, [*young, self._folder])
 
-    def _touched(self, path: Path) -> bool:
+    def _touched(self, path: str) -> bool:
         """Whether it is here. Its time is set anew only when that is old, so that asking for thousands stays quick."""
         try:
-            if path.stat().st_mtime > time.time() - _FRESH_S:
+            if os.stat(path).st_mtime > time.time() - _FRESH_S:  # noqa: PTH116 (a Path for each would take longer)
                 return True
             with self._removing.now():
                 os.utime(path)
@@ -155,9 +155,12 @@ class ContentFolder:
         return True
 
     def _path(self, digest: str) -> Path:
+        return Path(self._place(digest))
+
+    def _place(self, digest: str) -> str:
         if len(digest) != 64 or not _HEX.issuperset(digest):
             raise Invalid("DigestInvalid", "A digest is 64 lower-case hexadecimal characters.")
-        return self._folder / digest[:2] / digest[2:]
+        return f"{self._folder}/{digest[:2]}/{digest[2:]}"
 
 
 class _Alone:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -17,19 +16,8 @@ _LIMIT = 200_000
 _VERSION = 1
 
 
-class Stamp(NamedTuple):
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, stat: os.stat_result) -> Stamp:
-        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-
-
 Known = tuple[int, int, int, int, Digest]
-"""A stamp and the digest."""
+"""Size, time of the last change of the content and of the file, both in nanoseconds, inode, and the digest."""
 
 
 class _Kept(msgspec.Struct):
@@ -38,7 +26,7 @@ class _Kept(msgspec.Struct):
 
 
 class StatCache:
-    """Absolute path → (stamp, digest), in one JSON file.
+    """Absolute path → what it was and its digest, in one JSON file.
 
     Only a hint: a missing, damaged or unwritable file is an empty one. Processes may share the file, the last `save`
     wins. Not for several threads at once.
@@ -47,28 +35,31 @@ class StatCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known = _load(path)
-        self._fresh: dict[str, Known] = {}
-        self._learned = False
+        self._used: list[str] = []
+        self._learned: dict[str, Known] = {}
         self._opened_ns = self._file_system_now()
 
-    def get(self, path: str, stamp: Stamp) -> Digest | None:
+    def get(self, path: str, now: os.stat_result) -> Digest | None:
         known = self._known.get(path)
-        if known is None or known[:4] != stamp:
+        if known is None:
             return None
-        self._fresh[path] = known
-        return known[4]
+        size, mtime, ctime, inode, digest = known
+        if mtime != now.st_mtime_ns or size != now.st_size or ctime != now.st_ctime_ns or inode != now.st_ino:
+            return None
+        self._used.append(path)
+        return digest
 
-    def put(self, path: str, stamp: Stamp, digest: Digest) -> None:
-        if stamp.mtime_ns < self._opened_ns - _SLACK_NS and stamp.ctime_ns < self._opened_ns - _SLACK_NS:
-            self._fresh[path] = (stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.inode, digest)
-            self._learned = True
+    def put(self, path: str, now: os.stat_result, digest: Digest) -> None:
+        if max(now.st_mtime_ns, now.st_ctime_ns) < self._opened_ns - _SLACK_NS:
+            self._learned[path] = (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, digest)
 
     def save(self) -> None:
         """Write what is known, the newest uses last; the oldest fall out beyond a limit. Nothing new: nothing is
         written."""
         if not self._learned:
             return
-        merged = {key: value for key, value in self._known.items() if key not in self._fresh} | self._fresh
+        used = {path: self._known[path] for path in self._used} | self._learned
+        merged = {path: known for path, known in self._known.items() if path not in used} | used
         part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
         try:
             part.write_bytes(msgspec.json.encode(_Kept(_VERSION, dict(list(merged.items())[-_LIMIT:]))))

@@ -10,6 +10,8 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +19,7 @@ import msgspec
 
 from mayfly.kit.errors import Broken, Invalid
 from mayfly.kit.ids import Digest
-from mayfly.transfer.stats import Stamp, StatCache
+from mayfly.transfer.stats import StatCache
 from mayfly.wire.agent import Tree, TreeEntry
 
 CHUNK = 1 << 20
@@ -42,7 +44,7 @@ Ignored = Callable[[str, bool], bool]
 """(path relative to the folder, whether it is a folder) → leave it out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scan:
     tree: Tree
     files: dict[Digest, str] = field(default_factory=dict)
@@ -53,8 +55,10 @@ class Scan:
     """Relative paths left out because they are no files: sockets, pipes, devices, and links under `skip`."""
     lost: tuple[str, ...] = ()
     """Under `skip`: files that could not be read or carried, each with the reason."""
+    read: frozenset[Digest] | None = field(default=None, compare=False)
+    """Contents that were read for this scan; the others are as they were at an earlier one. None: all of them were."""
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         return digest_of(self.tree)
 
@@ -103,8 +107,13 @@ def check(tree: Tree) -> None:
             parent = parent.rpartition("/")[0]
 
 
+def _sound(path: str) -> bool:
+    """Whether it is plain to see that nothing is wrong with it."""
+    return path.count("/") <= DEEPEST and _PLAIN.match(path) is not None
+
+
 def _check_path(path: str) -> None:
-    if _PLAIN.match(path) and path.count("/") <= DEEPEST:
+    if _sound(path):
         return
     if not path or path.startswith("/") or "\\" in path or "\x00" in path:
         raise Invalid("TreeInvalid", f"{path!r} is not a relative path with '/' between its parts.")
@@ -135,30 +144,20 @@ def scan(
     Raises Invalid `LinkLeavesFolder`, `LinkBroken`, `LinkLoop`, `FileUnreadable`, `FileChanged`, `FileNameInvalid`.
     """
     root = Path(os.path.realpath(folder))
-    walk = _Walk(root, ignored or (lambda _path, _is_folder: False), links, [], [])
-    entries: list[TreeEntry] = []
-    files: dict[Digest, str] = {}
-    for relative, path in walk.files(str(root), "", (str(root),)):
-        try:
-            digest, size, executable = hash_file(path, cache)
-        except Invalid as error:
-            walk.give_up(relative, error)
-            continue
-        entries.append(TreeEntry(path=relative, digest=digest, size=size, executable=executable))
-        files.setdefault(digest, path)
-        if len(entries) % _TOLD_EVERY == 0:
-            seen(len(entries))
-    entries.sort(key=lambda entry: entry.path)
-    size = sum(entry.size for entry in entries)
-    return Scan(Tree(entries=tuple(entries)), files, size, tuple(sorted(walk.skipped)), tuple(sorted(walk.lost)))
+    walk = _Walk(root, ignored or (lambda _path, _is_folder: False), links, cache, seen)
+    walk.enter(str(root), "", (str(root),))
+    entries = sorted(walk.entries, key=attrgetter("path"))
+    size = sum([entry.size for entry in entries])
+    skipped, lost = tuple(sorted(walk.skipped)), tuple(sorted(walk.lost))
+    return Scan(Tree(entries=tuple(entries)), walk.files, size, skipped, lost, frozenset(walk.read))
 
 
 def tree_of_file(path: Path, *, cache: StatCache | None = None) -> Scan:
     """A tree of one entry under the file's own name. Raises as `scan` does."""
-    name = _checked_name(path.name, path.name)
+    _check_name(path.name)
     digest, size, executable = hash_file(str(path), cache)
     return Scan(
-        Tree(entries=(TreeEntry(path=name, digest=digest, size=size, executable=executable),)),
+        Tree(entries=(TreeEntry(path=path.name, digest=digest, size=size, executable=executable),)),
         {digest: str(path)},
         size,
     )
@@ -170,29 +169,41 @@ def hash_file(path: str, cache: StatCache | None = None) -> tuple[Digest, int, b
     try:
         if cache is not None:
             seen = os.stat(path)  # noqa: PTH116 (a Path for each file would double the time)
-            if (known := cache.get(path, Stamp.of(seen))) is not None:
+            if (known := cache.get(path, seen)) is not None:
                 return known, seen.st_size, _executable(seen)
-        with open(path, "rb") as file:
-            before = os.fstat(file.fileno())
-            digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
-            after = os.fstat(file.fileno())
+        return _read(path, cache)
     except OSError as error:
         raise Invalid(
             "FileUnreadable",
             f"'{path}' cannot be read: {error.strerror or error}.",
             remedy="Make it readable, or leave it out with a line in .amlignore.",
         ) from error
+
+
+def _read(path: str, cache: StatCache | None) -> tuple[Digest, int, bool]:
+    """As `hash_file`, of one that is not known. Raises OSError."""
+    with open(path, "rb") as file:
+        before = os.fstat(file.fileno())
+        digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
+        after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Invalid(
             "FileChanged", f"'{path}' changed while it was read.", remedy="Try again when nothing writes to it."
         )
     if cache is not None:
-        cache.put(path, Stamp.of(before), digest)
+        cache.put(path, before, digest)
     return digest, before.st_size, _executable(before)
 
 
+_HAS_MODES, _X = os.name != "nt", stat.S_IXUSR
+
+
 def _executable(found: os.stat_result) -> bool:
-    return bool(found.st_mode & stat.S_IXUSR) and os.name != "nt"
+    return _HAS_MODES and found.st_mode & _X != 0
+
+
+_BY_FOLDER = os.scandir in os.supports_fd
+"""Whether files can be looked at from the folder that they lie in, which is quicker the longer its path is."""
 
 
 @dataclass(slots=True)
@@ -200,8 +211,13 @@ class _Walk:
     root: Path
     ignored: Ignored
     links: Links
-    skipped: list[str]
-    lost: list[str]
+    cache: StatCache | None
+    seen: Callable[[int], None]
+    entries: list[TreeEntry] = field(default_factory=list)
+    files: dict[Digest, str] = field(default_factory=dict)
+    read: set[Digest] = field(default_factory=set)
+    skipped: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     def give_up(self, relative: str, error: Invalid) -> None:
         """Raises the error, but under `skip`, where one file must not cost the others."""
@@ -209,7 +225,7 @@ class _Walk:
             raise error
         self.lost.append(f"'{relative}' ({error.message})")
 
-    def files(self, folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    def enter(self, folder: str, prefix: str, above: tuple[str, ...]) -> None:
         """`above`: the real paths of the folders we are in, to see a loop. Paths are texts here: making a `Path` of each
         costs more than looking at the file."""
         if len(above) > DEEPEST:
@@ -217,32 +233,78 @@ class _Walk:
             self.give_up(prefix[:60] + "…", Invalid("FileNameInvalid", deep, remedy="Move it up."))
             return
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            there = self._list(folder, prefix)
         except OSError as error:
             why = Invalid("FileUnreadable", f"'{folder}' cannot be read: {error.strerror or error}.")
             self.give_up(prefix, why)
             return
-        for entry in entries:
-            relative = prefix + entry.name
-            target: str | None = entry.path
-            if entry.is_symlink():
-                target = self._follow(Path(entry.path), relative, above)
-            if target is None:
-                continue
-            if entry.is_dir():
-                if not self.ignored(relative, True):
-                    yield from self.files(target, relative + "/", (*above, os.path.realpath(target)))
-            elif self.ignored(relative, False):
-                continue
-            elif entry.is_file():
-                try:
-                    _checked_name(relative, relative)
-                except Invalid as error:
-                    self.give_up(relative, error)
-                else:
-                    yield relative, target
+        entries, files, plain = self.entries, self.files, _PLAIN.match
+        before, base = len(entries), folder + os.sep
+        known = self.cache.get if self.cache is not None else _unknown
+        sound = _sound(prefix + "a")
+        for name, entry, found in there:  # this runs for each file, and mostly finds that nothing has changed
+            path = base + name
+            if found is None:
+                self._judge(entry, prefix + name, path, above)
+            elif sound and plain(name) and (digest := known(path, found)) is not None:
+                size, executable = found.st_size, _HAS_MODES and found.st_mode & _X != 0
+                entries.append(TreeEntry(path=prefix + name, digest=digest, size=size, executable=executable))
+                files.setdefault(digest, path)
             else:
-                self.skipped.append(relative)
+                self._take(prefix + name, path)
+        if len(entries) // _TOLD_EVERY > before // _TOLD_EVERY:
+            self.seen(len(entries))
+
+    def _list(self, folder: str, prefix: str) -> list[tuple[str, os.DirEntry[str], os.stat_result | None]]:
+        """What lies in a folder, by name; plain files as they are now, without those that are left out. Raises OSError."""
+        there: list[tuple[str, os.DirEntry[str], os.stat_result | None]] = []
+        ignored = self.ignored
+        at: int | str = os.open(folder, os.O_RDONLY) if _BY_FOLDER else folder
+        try:
+            with os.scandir(at) as entries:
+                for entry in entries:
+                    name, found = entry.name, None
+                    if entry.is_file(follow_symlinks=False):
+                        if ignored(prefix + name, False):
+                            continue
+                        try:
+                            found = entry.stat() if _BY_FOLDER else os.stat(entry.path)  # noqa: PTH116
+                        except OSError:
+                            pass  # who reads it will say what is wrong
+                    there.append((name, entry, found))
+        finally:
+            if isinstance(at, int):
+                os.close(at)
+        there.sort(key=itemgetter(0))
+        return there
+
+    def _judge(self, entry: os.DirEntry[str], relative: str, path: str, above: tuple[str, ...]) -> None:
+        """What is no plain file, or could not be looked at."""
+        target: str | None = path
+        if entry.is_symlink():
+            target = self._follow(Path(path), relative, above)
+        if target is None:
+            return
+        if entry.is_dir(follow_symlinks=False) or os.path.isdir(target):  # noqa: PTH112
+            if not self.ignored(relative, True):
+                self.enter(target, relative + "/", (*above, os.path.realpath(target)))
+        elif self.ignored(relative, False):
+            return
+        elif os.path.isfile(target) or entry.is_file(follow_symlinks=False):  # noqa: PTH113
+            self._take(relative, target)
+        else:
+            self.skipped.append(relative)
+
+    def _take(self, relative: str, path: str) -> None:
+        try:
+            _check_name(relative)
+            digest, size, executable = hash_file(path, self.cache)
+        except Invalid as error:
+            self.give_up(relative, error)
+            return
+        self.entries.append(TreeEntry(path=relative, digest=digest, size=size, executable=executable))
+        self.files.setdefault(digest, path)
+        self.read.add(digest)
 
     def _follow(self, link: Path, relative: str, above: tuple[str, ...]) -> str | None:
         """Where the link ends; None to leave it out."""
@@ -274,16 +336,19 @@ class _Walk:
         self.skipped.append(relative)
 
 
-def _checked_name(name: str, shown: str) -> str:
+def _unknown(_path: str, _now: os.stat_result) -> None:
+    """Of a file, without a cache."""
+
+
+def _check_name(name: str) -> None:
     try:
         _check_path(name)
     except Invalid as error:
         raise Invalid(
             "FileNameInvalid",
-            f"The file name {shown!r} cannot be carried: it must be Unicode text without backslashes.",
+            f"The file name {name!r} cannot be carried: it must be Unicode text without backslashes.",
             remedy="Rename it.",
         ) from error
-    return name
 
 
 # --- into a folder ----------------------------------------------------------------------------------------------------

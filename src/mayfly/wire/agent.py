@@ -353,7 +353,7 @@ class JournalAck(Struct, frozen=True, kw_only=True):
     """Bytes of the rank's journal that the server has published; the agent sends on from here."""
 
 
-class TreeEntry(Struct, frozen=True, kw_only=True):
+class TreeEntry(Struct, frozen=True, kw_only=True, gc=False):
     path: str
     """Relative, '/'-separated, no '..', sorted by code point in a tree."""
     digest: str
