@@ -164,7 +164,7 @@ def _floor(folder: Path) -> float:
         os.fsync(handle)
         os.close(handle)
     group = limits.probe().make("bench-start", Limits(cores=1, memory_mib=512))
-    enter = "".join(f"echo $$ > {entrance}; " for entrance in group.entrances)
+    enter = "".join(f"echo $$ > {entrance}/cgroup.procs; " for entrance in group.entrances)
     command = ["/bin/sh", "-c", LINE["command"]]
     if shutil.which("bwrap"):
         command = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", *command]

@@ -287,7 +287,7 @@ def test_what_was_prepared_may_die_at_any_time(jobs: Jobs) -> None:
     until(lambda: not alive(made))
     server.granting = True
     server.grant("die-again")
-    assert jobs.end("die-again").exits[0].code == 0
+    assert jobs.end("die-again").exits[0].code == 0, jobs.log("die-again")
     until(lambda: not groups(jobs))
     jobs.run("die-before", "python die.py", job)
     jobs.wait()

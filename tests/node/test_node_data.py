@@ -28,9 +28,9 @@ def _end(nodes: Nodes, job: str) -> wire.Collected:
     return collected
 
 
-@pytest.mark.parametrize("strategy", ["bubblewrap", "namespaces", "none"])
+@pytest.mark.parametrize("strategy", ["namespaces", "bubblewrap", "none"])
 def test_every_mode(nodes: Nodes, strategy: str) -> None:
-    order = ("bubblewrap", "namespaces", "uid", "none")
+    order = ("namespaces", "bubblewrap", "uid", "none")
     node = nodes.start(MAYFLY_SANDBOX_WITHOUT=" ".join(order[: order.index(strategy)]))
     server = nodes.server
     odd = {"a b.txt": b"space\n", "tiefe/größe é.txt": "süß\n".encode(), "leer": b""}

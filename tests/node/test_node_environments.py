@@ -54,7 +54,7 @@ class Index:
         self._http.server_close()
 
 
-LAYERS = (("bubblewrap", ""), ("namespaces", "bubblewrap"), ("none above", "overlay"))
+LAYERS = (("namespaces", ""), ("bubblewrap", "namespaces"), ("none above", "overlay"))
 
 
 @pytest.mark.parametrize(("way", "without"), LAYERS)

@@ -11,11 +11,11 @@ from mayfly.node import sandbox
 from mayfly.testing.nodes import Nodes, assignment, until
 from mayfly.wire import agent as wire
 
-STRONG = ("bubblewrap", "namespaces")
+STRONG = ("namespaces", "bubblewrap")
 
 
 def _without(strategy: str) -> str:
-    order = ("bubblewrap", "namespaces", "uid", "none")
+    order = ("namespaces", "bubblewrap", "uid", "none")
     return " ".join(order[: order.index(strategy)])
 
 
@@ -97,7 +97,7 @@ open("bottom", "w").close()
 """
 
 
-@pytest.mark.parametrize("strategy", ["bubblewrap", "none"])
+@pytest.mark.parametrize("strategy", ["namespaces", "none"])
 def test_outputs_that_cannot_be_kept_do_not_cost_the_others(nodes: Nodes, strategy: str) -> None:
     node = nodes.start(MAYFLY_SANDBOX_WITHOUT=_without(strategy))
     code = nodes.server.add_tree({"main.py": _MESS.encode()})

@@ -14,11 +14,11 @@ from mayfly.node.uids import take, take_again
 from mayfly.testing.nodes import Nodes, assignment
 from mayfly.wire import agent as wire
 
-STRONG = ("bubblewrap", "namespaces")
+STRONG = ("namespaces", "bubblewrap")
 
 
 def _start(nodes: Nodes, strategy: str, tmp_path: Path) -> str:
-    order = ("bubblewrap", "namespaces", "uid", "none")
+    order = ("namespaces", "bubblewrap", "uid", "none")
     forbidden = order[: order.index(strategy)]
     found = sandbox.probe(forbidden=forbidden, cache=tmp_path).name
     node = nodes.start(MAYFLY_SANDBOX_WITHOUT=" ".join(forbidden))

@@ -36,7 +36,7 @@ def test_control_groups_version_2(tmp_path: Path) -> None:
     assert (family / "a" / "cpu.max").read_text(encoding="ascii") == "200000 100000"
     assert (family / "a" / "memory.max").read_text(encoding="ascii") == str(100 << 20)
     assert (family / "a" / "pids.max").read_text(encoding="ascii") == "77"
-    assert group.entrances == [str(family / "a" / "cgroup.procs")]
+    assert group.entrances == [str(family / "a")]
     assert group.oom_file.endswith("memory.events")
     (family / "a" / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n", encoding="ascii")
     (family / "a" / "memory.current").write_text(str(3 << 20), encoding="ascii")

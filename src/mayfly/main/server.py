@@ -311,12 +311,12 @@ def _end(server: list[_Announcing]) -> None:
 
 def _isolation() -> tuple[str, str]:
     """What a job of this machine would get, tried out, and what to say when that is little."""
-    if _runs("bwrap", "--ro-bind", "/", "/", "true"):
-        return "bubblewrap", ""
     if _runs("unshare", "--user", "--map-root-user", "--mount", "true"):
         return "namespaces", ""
+    if _runs("bwrap", "--ro-bind", "/", "/", "true"):
+        return "bubblewrap", ""
     if os.geteuid() == 0:
-        return "uid", "Neither bubblewrap nor namespaces work here: jobs run under users of their own."
+        return "uid", "Neither namespaces nor bubblewrap work here: jobs run under users of their own."
     return (
         "none",
         "Jobs are not isolated on this machine: a job can read what you can read. Install bubblewrap to change that.",

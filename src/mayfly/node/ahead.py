@@ -228,12 +228,14 @@ class Interpreter:
         self.variables = plan.standing(place, min(wanted.limits.cores, wanted.cores))
         self.variables |= {"CUDA_VISIBLE_DEVICES": "", **wanted.environment.variables}
         limits = msgspec.structs.replace(wanted.limits, memory_mib=min(wanted.limits.memory_mib, MOST_MIB))
+        enclosure = Strategy("namespaces", True, bool(self.uid)).enclose(room)
         spec = {
             "ahead": True,
             "argv": [wanted.opening.program, *wanted.opening.own, _PAD],
             "program": self.program,
             "environment": {**self.variables, **ROOM, MARKER: self.name},
-            "entered": Strategy("namespaces", True, bool(self.uid)).enclose(room).entered,
+            "entered": enclosure.entered,
+            "ground": enclosure.ground,
             "folder": str(self.root),
             "log": str(self.root / "log"),
             "cgroups": self._machine.make(self.name, limits).entrances,

@@ -188,7 +188,10 @@ class Attempt:
         """Raises MayflyError when it cannot be done, Discarded when nobody wants it any more."""
         known = read_json(self.folder.record("materialised"))
         if known is not None:
-            return msgspec.convert(known, Materialised)
+            found = msgspec.convert(known, Materialised)
+            # what was prepared ahead brings a layer of its own, and we may have died between the two
+            if found.stands() or self.folder.record("launch").exists():
+                return found
         build_log = plan.build_log_name(self.assignment)
 
         def running(tool: subprocess.Popen[bytes]) -> None:

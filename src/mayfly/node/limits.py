@@ -36,8 +36,8 @@ class Group:
 
     @property
     def entrances(self) -> list[str]:
-        """Files that a process writes its pid into, to be limited with all its children."""
-        return [str(folder / "cgroup.procs") for folder in dict.fromkeys(self.folders.values())]
+        """Folders of the groups that a process joins, to be limited with all its children."""
+        return [str(folder) for folder in dict.fromkeys(self.folders.values())]
 
     @property
     def oom_file(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mayfly.kit.errors import Broken
 from mayfly.node import cache
@@ -40,6 +41,10 @@ class Materialised:
     """What a person should know of how it was done."""
     image: str = ""
     """The root folder of the image it runs in; '' for the machine's own system."""
+
+    def stands(self) -> bool:
+        """Whether its own layer is there."""
+        return self.overlay is None or all(Path(place).is_dir() for place in self.overlay[1:])
 
 
 @dataclass(frozen=True, slots=True)

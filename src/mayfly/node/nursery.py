@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,9 +20,10 @@ _SCRIPT = Path(__file__).with_name("supervisor.py")
 class Nursery:
     """Safe for many threads. Its process is started by `open`, and anew whenever it has died; it ends with the agent."""
 
-    def __init__(self, node: Path) -> None:
-        """`node`: the folder of whose node it is, for people who look at processes."""
-        self._node = node
+    def __init__(self, node: Path, ground: Sequence[str] = ()) -> None:
+        """`node`: the folder of whose node it is, for people who look at processes; `ground`: what all sandboxes that its
+        supervisors make by themselves show alike."""
+        self._node, self._ground = node, json.dumps(ground).encode()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._ask: socket.socket | None = None
@@ -61,6 +64,7 @@ class Nursery:
                     cwd="/",
                     env={name: value for name, value in os.environ.items() if name.startswith("MAYFLY_KILL_")} | ROOM,
                 )
+            self._ask.send(self._ground)
         return self._ask
 
     def _end(self) -> None:

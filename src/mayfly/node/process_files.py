@@ -60,6 +60,7 @@ def write_process_files(
             "argv": argv,
             "environment": {**environment, MARKER: mark},
             "entered": enclosure.entered,
+            "ground": enclosure.ground,
             "waits": bool(enclosure.prefix),
             "folder": str(folder.code) if not enclosure.depth else str(folder.root),
             "log": str(folder.root / process.log),

@@ -1,6 +1,6 @@
 """What a job sees of the machine. Four strategies, the first that works here is taken.
 
-`bubblewrap`, and `namespaces` by our own system calls: mount, PID, IPC, UTS and user namespaces of its own; of the disk only
+`namespaces` by our own system calls, and `bubblewrap`: mount, PID, IPC, UTS and user namespaces of its own; of the disk only
 the system, its interpreter and its environment (read-only) and its own folders. `uid`: another user, where the agent is
 root. `none`: nothing; the record says so. The network is shared in all of them.
 """
@@ -122,6 +122,8 @@ class Enclosure:
     tmp: str = "/tmp"
     entered: tuple[str, ...] = ()
     """What `enter.py` is told, where no tools are needed: the supervisor's child goes in by itself."""
+    ground: tuple[str, ...] = ()
+    """What it is told of that all sandboxes of the machine show alike."""
 
     def around(self, command: Sequence[str], variables: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """What to start, and with which variables. Tools that make the sandbox run outside of it and with the
@@ -140,7 +142,7 @@ class Enclosure:
         if not self.entered:
             return [*self.prefix, *command]
         python, script = os.path.realpath(sys.executable), str(Path(__file__).with_name("enter.py"))
-        return [python, "-I", "-S", script, *self.entered, "--", *command]
+        return [python, "-I", "-S", script, *self.ground, "--", *self.entered, "--", *command]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +178,8 @@ def probe(
     names = ("bwrap", "setpriv", "unshare", "mount")
     tools = {name: path for name in names if (path := shutil.which(name, path=search))}
     for strategy in (
-        Strategy("bubblewrap", True, root, tools),
         Strategy("namespaces", True, root, tools),
+        Strategy("bubblewrap", True, root, tools),
         Strategy("uid", False, True, {}),
     ):
         if strategy.name not in forbidden and works(strategy, root, cache):
@@ -342,7 +344,15 @@ def _parents(places: Sequence[Path]) -> list[str]:
 
 def _namespaces(room: Room) -> Enclosure:
     overlay = ["--overlay", room.overlay.options("/old"), str(room.overlay.lower)] if room.overlay is not None else []
-    return _entered([*_told(system_mounts()), "--open", "/var/tmp"], room, overlay)
+    common = ground()
+    if room.gpus:  # its devices may be seen nowhere else, not even as names
+        return _entered([*common, "--open", "/var/tmp"], room, overlay)
+    return _entered(["--open", "/var/tmp"], room, overlay, common)
+
+
+def ground() -> tuple[str, ...]:
+    """What all sandboxes of this machine show alike, but those of an image; for `ground.py`."""
+    return tuple(_told(system_mounts()))
 
 
 def _image(room: Room, root: Path) -> Enclosure:
@@ -392,8 +402,8 @@ def later(readable: Iterable[tuple[Path, Path]], writable: Iterable[tuple[Path, 
     )
 
 
-def _entered(system: Sequence[str], room: Room, last: Sequence[str] = ()) -> Enclosure:
-    told = [*system]
+def _entered(first: Sequence[str], room: Room, last: Sequence[str] = (), common: Sequence[str] = ()) -> Enclosure:
+    told = [*first]
     for name in ("passwd", "group"):
         if (room.etc / name).exists():
             told += ["--read", str(room.etc / name), f"/etc/{name}"]
@@ -409,4 +419,4 @@ def _entered(system: Sequence[str], room: Room, last: Sequence[str] = ()) -> Enc
         for device in sorted(Path("/dev").glob("nvidia*")):
             told += ["--device", str(device), str(device)]
     told += ["--folder", str(room.working)]
-    return Enclosure((), 2, entered=tuple(told))
+    return Enclosure((), 2, entered=tuple(told), ground=tuple(common))

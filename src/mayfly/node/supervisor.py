@@ -1,13 +1,13 @@
 """The parent of one process of a job: opens its log, starts it, waits, and leaves a record of how it ended.
 
 In a session of its own and outside the sandbox. It needs nobody's help: the agent and the server may die meanwhile. Only the
-standard library, and `enter.py`.
+standard library, and what makes a sandbox (`enter.py`).
 
 Supervisors are forked by a *nursery*, so that the start of a job does not wait for an interpreter: run as a script,
 `python -I -S supervisor.py <number of a socket> <node's folder>`, by an agent, which it never outlives. It has one thread and
-knows nothing of any job. Each message on the socket is the path of a process file and brings the descriptors that become
-the supervisor's standard output and error, the one that it hears its grant on, then those that it keeps; the answer is its
-pid and when it began.
+knows nothing of any job. Its first message says what all sandboxes show alike, for which it lays the ground. Each message after
+that is the path of a process file and brings the descriptors that become the supervisor's standard output and error, the one
+that it hears its grant on, then those that it keeps; the answer is its pid and when it began.
 
 A supervisor first makes the sandbox, in which what will be the command waits. A byte is the grant: it begins, says so
 durably, and lets that become the command. If the other end is closed before, nothing ever began.
@@ -16,9 +16,9 @@ A supervisor whose process file says `ahead` makes a sandbox and an interpreter 
 (`node/ahead.py`). It says on its standard output what that interpreter says of itself, and has it stand still. What it hears its
 grant on is a socket then: one message as the nursery gets them, with the process file of the job that it now becomes the supervisor of.
 
-The process file (JSON): argv, environment, entered (what `enter.py` is told of the sandbox; empty: there is none, or the argv
-makes it), waits (whether the argv brings a launcher that waits inside), folder, log, record, pids, timeout_s, grace_s,
-drop_uid, depth (processes between the first one and the job's own), cgroups (files to write the process's pid into), oom
+The process file (JSON): argv, environment, entered and ground (what `enter.py` is told of the sandbox; empty: there is none, or the
+argv makes it), waits (whether the argv brings a launcher that waits inside), folder, log, record, pids, timeout_s, grace_s,
+drop_uid, depth (processes between the first one and the job's own), cgroups (folders of the groups that it joins), oom
 (file with an `oom_kill <n>` line, or ""), boot_id. Its own standard output gets a line once it has begun, then the pid of
 the job's process.
 SIGTERM means: end it politely, then firmly. The record (JSON): code (128 + n for signal n), oom, timed_out, stopped,
@@ -43,6 +43,8 @@ if __name__ == "__main__":  # started with nothing but the standard library in r
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
 
 from mayfly.node.enter import enter
+from mayfly.node.ground import Ground
+from mayfly.node.joining import fork_into, join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost a fifth of the time to start
@@ -66,6 +68,9 @@ _NEVER_RAN = b"!"
 """Said there when it could not."""
 _LATER_FD = 10
 """Where a sandbox that was made ahead hears what else it shows."""
+_LAID_FD = 11
+"""What its sandbox begins with."""
+_LONGEST_MESSAGE = 1 << 16
 _LONGEST_REPORT = 1 << 20
 _IMPORTS_S = 120.0
 """How long an interpreter that is made ahead may take to be ready."""
@@ -198,28 +203,21 @@ def oom_kills(path: str) -> int:
     return 0
 
 
-def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, later: int, parent: int) -> None:
+def exec_child(
+    spec: dict[str, Any], log: int, gate: int, ready: int, later: int, laid: int, parent: int, joined: bool
+) -> None:
     """Become the job's process. Never returns; an error is written to the log and ends with status 127."""
     try:
         os.setsid()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        for path in spec["cgroups"]:
-            with open(path, "w", encoding="ascii") as file:
-                file.write(str(os.getpid()))
+        if not joined:
+            join(spec["cgroups"])
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for number, descriptor in enumerate((gate, ready, later)):
-            if descriptor >= 0:
-                os.dup2(descriptor, 100 + number)
-        os.dup2(100, _GATE_FD)
-        os.dup2(101, _READY_FD)
-        if later >= 0:
-            os.dup2(102, _LATER_FD)
-        os.closerange(_READY_FD + 1 + (later >= 0), 4096)
-        os.closerange(3, _GATE_FD)
+        _keep_only({_GATE_FD: gate, _READY_FD: ready, _LATER_FD: later, _LAID_FD: laid})
         if spec["drop_uid"]:
             os.setgroups([])
             os.setgid(spec["drop_uid"])
@@ -230,9 +228,10 @@ def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, later: int
         os.chdir(spec["folder"])
         if spec["entered"]:
             bear(spec["environment"])
+            laid = _LAID_FD if laid >= 0 else -1
             if later >= 0:
-                os._exit(enter(spec["entered"], lambda: become_interpreter(spec), _LATER_FD))
-            os._exit(enter(spec["entered"], lambda: become_command(spec)))
+                os._exit(enter(spec["ground"], spec["entered"], lambda: become_interpreter(spec), laid, _LATER_FD))
+            os._exit(enter(spec["ground"], spec["entered"], lambda: become_command(spec), laid))
         if spec["waits"]:
             os.execve(spec["argv"][0], spec["argv"], spec["environment"])
         become_command(spec)
@@ -240,6 +239,21 @@ def exec_child(spec: dict[str, Any], log: int, gate: int, ready: int, later: int
         os.write(2, f"The command could not be started: {error}\n".encode())
     finally:
         os._exit(127)
+
+
+def _keep_only(kept: dict[int, int]) -> None:
+    """Number → what it shall be, of those that are there; nothing else stays open above the standard three."""
+    for number, descriptor in kept.items():
+        if descriptor >= 0:
+            os.dup2(descriptor, 100 + number)
+    for number, descriptor in kept.items():
+        if descriptor >= 0:
+            os.dup2(100 + number, number)
+    last = 3
+    for number in sorted(number for number, descriptor in kept.items() if descriptor >= 0):
+        os.closerange(last, number)
+        last = number + 1
+    os.closerange(last, 4096)
 
 
 def bear(environment: dict[str, str]) -> None:
@@ -277,8 +291,10 @@ def become_command(spec: dict[str, Any]) -> None:
 
 
 class Supervision:
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: dict[str, Any], laid: int = -1) -> None:
         self.spec = spec
+        self.laid = laid
+        """What its sandbox can begin with; -1: nothing."""
         self.child = 0
         self.inner = 0
         self.ahead = 0
@@ -306,9 +322,9 @@ class Supervision:
             later, later_end = (end.detach() for end in socket.socketpair())
         else:
             gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
-        self.child = os.fork()
+        self.child, joined = fork_into(spec["cgroups"])
         if self.child == 0:
-            exec_child(spec, log, gate_read, ready_write, later_end, parent)
+            exec_child(spec, log, gate_read, ready_write, later_end, self.laid, parent, joined)
         os.close(gate_read)
         os.close(ready_write)
         if spec.get("ahead"):
@@ -557,14 +573,16 @@ def nursery(asked: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    words, ground = json.loads(asked.recv(_LONGEST_MESSAGE) or b"[]"), Ground()
     while True:
-        message, descriptors, _flags, _address = socket.recv_fds(asked, 4096, _MOST_KEPT)
+        ground.tend(words)  # after the answer: nobody waits for it
+        message, descriptors, _flags, _address = socket.recv_fds(asked, _LONGEST_MESSAGE, _MOST_KEPT)
         if not message:
             return
         passing("nursery:asked")
         pid = os.fork()
         if pid == 0:
-            _become_supervisor(asked, message.decode(), descriptors)
+            _become_supervisor(asked, message.decode(), descriptors, ground)
         for descriptor in descriptors:
             os.close(descriptor)
         passing("nursery:forked")
@@ -574,7 +592,7 @@ def nursery(asked: socket.socket) -> None:
             return
 
 
-def _become_supervisor(asked: socket.socket, path: str, descriptors: list[int]) -> None:
+def _become_supervisor(asked: socket.socket, path: str, descriptors: list[int], ground: Ground) -> None:
     """Never returns."""
     try:
         asked.close()
@@ -585,7 +603,9 @@ def _become_supervisor(asked: socket.socket, path: str, descriptors: list[int]) 
         os.close(told)
         os.close(complaints)
         with open(path, encoding="utf-8") as file:
-            Supervision(json.load(file)).run(granted)
+            spec = json.load(file)
+        laid = ground.descriptor if spec["entered"] and ground.holds(spec["ground"]) else -1
+        Supervision(spec, laid).run(granted)
         os._exit(0)
     except Exception as error:  # noqa: BLE001  (whatever it was must be told before the process is gone)
         sys.excepthook(type(error), error, error.__traceback__)

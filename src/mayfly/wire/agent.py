@@ -48,7 +48,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     address: str
     """Where other nodes of a gang reach this one."""
     isolation: str
-    """'bubblewrap', 'namespaces', 'uid' or 'none': what a job of this node would get."""
+    """'namespaces', 'bubblewrap', 'uid' or 'none': what a job of this node would get."""
     limits: tuple[str, ...] = ()
     """Which limits hold here: 'cpu', 'memory', 'pids', 'kill'."""
     attempts: tuple[Fence, ...] = ()
