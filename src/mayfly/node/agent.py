@@ -20,7 +20,7 @@ from mayfly.node.ahead import Ahead
 from mayfly.node.attempt import Attempt
 from mayfly.node.checkpoints import Pace
 from mayfly.node.environments import Environments
-from mayfly.node.folders import AttemptFolder, NodeFolder, load
+from mayfly.node.folders import AttemptFolder, NodeFolder, keep_apart, load
 from mayfly.node.gateway import Gateway, Speaker
 from mayfly.node.images import Images
 from mayfly.node.mounts import sweep
@@ -37,6 +37,8 @@ DONE = 0
 """Exit status: nothing is left to do here; the watchdog ends too."""
 
 
+TOUCH_S = 0.25
+"""So much earlier than it might a node may end that has lost its server."""
 EVICTION_S = 20.0
 """How long a machine is usually left after it was told to go; clouds give 30 s."""
 
@@ -61,6 +63,7 @@ class Agent:
         self._folder, self._settings = folder, settings
         folder.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.attempts.mkdir(exist_ok=True, mode=0o700)
+        keep_apart(folder.attempts)
         self._server = Server(folder)
         self._lock = threading.RLock()
         self._attempts: dict[tuple[str, int], Attempt] = {}
@@ -71,6 +74,7 @@ class Agent:
         self._ended = threading.Event()
         self._greeted = False
         self._orphan_s = folder.orphan_s
+        self._touched: tuple[float, float | None, str] = (-TOUCH_S, None, "")
         self._address = "127.0.0.1"
         self._reporter = Reporter(self._server, self._hear)
         self._gateway = Gateway(self._server, folder.root / "gateway.json", self._whose)
@@ -180,7 +184,12 @@ class Agent:
         )
 
     def _touch(self) -> None:
-        """Tell the watchdog that the server was there; by a clock that stops in suspend."""
+        """Tell the watchdog that the server was there; by a clock that stops in suspend. Not at every word: to replace a file a
+        hundred times takes longer than to hear that many."""
+        now, told = time.monotonic(), (self._orphan_s, boot_id())
+        if told == self._touched[1:] and now - self._touched[0] < TOUCH_S:
+            return
+        self._touched = (now, *told)
         part = self._folder.contact.with_suffix(".part")
         part.write_text(
             f'{{"monotonic_ns":{time.monotonic_ns()},"boot_id":"{boot_id()}",'

@@ -1,9 +1,13 @@
-"""Where things lie on a node: paths, and the two calls that touch the disk, `prepare` and `load`."""
+"""Where things lie on a node: paths, and the few calls that touch the disk."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,6 +162,25 @@ class AttemptFolder:
                 os.chown(parent, uid, uid)
                 for name in [*names, *files]:
                     os.chown(os.path.join(parent, name), uid, uid, follow_symlinks=False)  # noqa: PTH118
+
+
+_GET_FLAGS, _SET_FLAGS, _TOP = 0x80086601, 0x40086602, 0x00020000
+"""Linux: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_TOPDIR_FL."""
+
+
+def keep_apart(folder: Path) -> None:
+    """Have the file system lay each folder that is made in this one somewhere else, as `chattr +T` does, where it can. ext4 looks at
+    all that was lately deleted near a folder for each file that it makes there: after a thousand small jobs that takes a
+    hundred times as long as the making."""
+    if sys.platform != "linux" or struct.calcsize("l") != 8:
+        return
+    with suppress(OSError):  # a file system that knows no such thing
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flags = struct.unpack("l", fcntl.ioctl(handle, _GET_FLAGS, bytes(8)))[0]
+            fcntl.ioctl(handle, _SET_FLAGS, struct.pack("l", flags | _TOP))
+        finally:
+            os.close(handle)
 
 
 def load(folder: AttemptFolder) -> Assignment | None:
