@@ -8,6 +8,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+_DEEP = 24
+"""So many folders are held open at once, each in the one before it."""
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -27,41 +29,46 @@ def remove_tree(folder: Path) -> None:
 
 
 def _empty(top: int) -> None:
-    """A folder found below moves up to `top` before it is looked into, so the depth never matters."""
-    waiting, number = _clear(top, top, 0)
+    """What lies deeper than `_DEEP` moves up to `top` before it is looked into, so the depth never matters."""
+    waiting, number = _clear(top, top, 0, 0)
     while waiting:
         name = waiting.pop()
-        try:
-            inner = _open(name, top)
-        except FileNotFoundError:
-            continue
-        try:
-            found, number = _clear(inner, top, number)
+        with suppress(FileNotFoundError):
+            found, number = _remove(name, top, top, number, 0)
             waiting += found
-        finally:
-            os.close(inner)
-        os.rmdir(name, dir_fd=top)
 
 
-def _clear(folder: int, top: int, number: int) -> tuple[list[str], int]:
-    """Remove the files of a folder and move its folders to `top`: their names there, and the next free number."""
-    moved = []
+def _clear(folder: int, top: int, number: int, depth: int) -> tuple[list[str], int]:
+    """Remove what is in a folder. Of its folders those that are too deep move to `top`: their names there, and the next free number."""
+    moved: list[str] = []
     with os.scandir(folder) as entries:
         listed = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_folder in listed:
-        if not is_folder:
-            with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
+            if not is_folder:
                 os.unlink(name, dir_fd=folder)
-            continue
-        _unlock(name, folder)
-        if folder == top:
-            moved.append(name)
-            continue
-        while not _move(name, folder, f".removed-{number}", top):
+                continue
+            _unlock(name, folder)
+            if depth < _DEEP:
+                found, number = _remove(name, folder, top, number, depth)
+                moved += found
+                continue
+            while not _move(name, folder, f".removed-{number}", top):
+                number += 1
+            moved.append(f".removed-{number}")
             number += 1
-        moved.append(f".removed-{number}")
-        number += 1
     return moved, number
+
+
+def _remove(name: str, folder: int, top: int, number: int, depth: int) -> tuple[list[str], int]:
+    """As `_clear`, and the folder itself. Raises FileNotFoundError when it is not there."""
+    inner = _open(name, folder)
+    try:
+        found = _clear(inner, top, number, depth + 1)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=folder)
+    return found
 
 
 def _move(name: str, folder: int, new: str, top: int) -> bool:
