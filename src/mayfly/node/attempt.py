@@ -109,6 +109,8 @@ class Attempt:
         def pids() -> list[int]:
             return [] if last else [pid for one in self._processes.supervised for pid in one.members()]
 
+        if self._checkpoints is not None:
+            self._checkpoints.look()
         use = self._meter.read(self._processes.limits, pids, disk_now=last)
         self._report(wire.Sample, **use)
 
@@ -125,6 +127,7 @@ class Attempt:
             pass
         except Exception as error:  # noqa: BLE001  (a fault of ours must be told, not swallowed with its thread)
             self._failed(f"The node agent failed: {sentence(error)}.")
+        self._around.server.done()
         self._settled.set()
         if self._told is not None:
             while not self._told.wait(0.5) and not self._discard.is_set():

@@ -14,6 +14,7 @@ from mayfly.kit.errors import MayflyError, Unavailable
 from mayfly.node.collect import ARTIFACTS, DEFAULT, Receiver, artifacts, manifest, named
 from mayfly.node.disk import read_json, write_json
 from mayfly.node.folders import AttemptFolder
+from mayfly.node.sampling import PERIOD_S
 from mayfly.node.steps import passing
 from mayfly.transfer.stats import StatCache
 from mayfly.transfer.trees import Scan
@@ -34,7 +35,7 @@ class Pace:
 
 
 class Checkpoints:
-    """One thread, from `start` to `stop`. `tell` hears the outputs each time they have changed and all their bytes are
+    """From `start` to `stop`; one thread, which begins shortly before the first is due. `tell` hears the outputs each time they have changed and all their bytes are
     on the server; after a restart of the agent, the last ones again."""
 
     def __init__(
@@ -53,10 +54,24 @@ class Checkpoints:
         self._changed = threading.Condition()
         self._asked, self._stopped = False, False
         self._idle = threading.Event()
+        self._began, self._since = False, 0.0
         self._thread = threading.Thread(target=self._run, name=f"checkpoints-{assignment.fence.job}", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Whoever calls this calls `look` each `sampling.PERIOD_S` from then on."""
+        self._since = time.monotonic()
+        if self._pace.first_s <= PERIOD_S or self._record.exists():
+            self._begin()
+
+    def look(self) -> None:
+        if time.monotonic() - self._since >= self._pace.first_s - PERIOD_S:
+            self._begin()
+
+    def _begin(self) -> None:
+        with self._changed:
+            if not self._began and not self._stopped:
+                self._began = True
+                self._thread.start()
 
     def now(self) -> threading.Event:
         """Make one at once: what comes next may be the end. The event is set when it is done or cannot be."""
@@ -64,6 +79,7 @@ class Checkpoints:
             self._asked = True
             self._idle.clear()
             self._changed.notify_all()
+        self._begin()
         return self._idle
 
     def stop(self) -> None:
@@ -78,7 +94,7 @@ class Checkpoints:
         told = read_json(self._record)
         if told is not None:
             self._tell(tuple(msgspec.convert(told, list[OutputManifest])))
-        wait_s = self._pace.first_s
+        wait_s = self._pace.first_s - (time.monotonic() - self._since)
         while self._sleep(wait_s):
             began = time.monotonic()
             try:

@@ -3,13 +3,17 @@ workspace's address where `MLClient.from_config()` looks for one."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mayfly.kit.errors import Invalid
+from mayfly.node.disk import write_whole
 from mayfly.node.folders import AttemptFolder
 from mayfly.transfer import certificates
 from mayfly.wire.agent import Assignment
@@ -61,8 +65,7 @@ def variables(
         text = certificates.merged([Path(server["authority"]), *_trusted(environ)])
     except Invalid:
         return found  # the node's own bundle cannot be read: its jobs would trust nobody
-    _bundle(folder).write_bytes(text)
-    _bundle(folder).chmod(0o644)
+    _lay(text, _bundle(folder))
     return found | dict.fromkeys(certificates.VARIABLES, str(_bundle(folder)))
 
 
@@ -71,6 +74,27 @@ def _trusted(environ: Mapping[str, str]) -> tuple[Path, ...]:
     named = [environ.get(name) for name in certificates.VARIABLES]
     system = [ssl.get_default_verify_paths().cafile, str(_SYSTEM)]
     return tuple(Path(name) for name in dict.fromkeys((*named, *system)) if name and Path(name).is_file())
+
+
+def _lay(text: bytes, bundle: Path) -> None:
+    """The file, as a link to one that the node's jobs share."""
+    shared = _shared(bundle.parent.parent.parent, text)
+    with suppress(FileNotFoundError):
+        bundle.unlink()
+    try:
+        bundle.hardlink_to(shared)
+    except OSError:
+        bundle.write_bytes(text)
+        bundle.chmod(0o644)
+
+
+@lru_cache(4)
+def _shared(node: Path, text: bytes) -> Path:
+    """Nobody writes to it."""
+    path = node / f"trusted-{hashlib.sha256(text).hexdigest()[:16]}.pem"
+    write_whole(path, text)
+    path.chmod(0o444)
+    return path
 
 
 def _bundle(folder: AttemptFolder) -> Path:

@@ -134,6 +134,7 @@ class LogShipper:
                     self._growth.wait(None)
         finally:
             self._growth.close()
+            self._server.done()
             self.done.set()
 
     def _ship(self) -> bool:

@@ -97,7 +97,13 @@ class Mount:
         return found
 
     def end(self) -> None:
-        """Detach it and end its server."""
+        """Detach it and end its server, where it ever had a place."""
+        try:
+            self.place.lstat()
+        except FileNotFoundError:
+            return
+        except OSError:
+            pass  # its server is dead
         unmount_below(self.place)
         record = self._folder.record("mount-pid")
         boot, pid, started = read_json(record) or ("", 0, 0)

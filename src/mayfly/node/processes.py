@@ -7,11 +7,13 @@ import os
 import select
 import signal
 import time
+from functools import cache
 from pathlib import Path
 
 from mayfly.node.supervisor import MARKER
 
 
+@cache
 def boot_id() -> str:
     """Different after each boot of the machine; '' where the system does not tell."""
     try:

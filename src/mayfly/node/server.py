@@ -6,7 +6,11 @@ import http.client
 import json
 import ssl
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -44,6 +48,20 @@ _OUTSIDE = ("/data/", "/outputs/")
 """Doors behind which the server speaks to a storage: what it says of that is the answer, whatever its status."""
 
 
+_SPARE_S = 30.0
+"""So long a connection that nobody uses is kept; the server keeps it longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spare:
+    """A connection that nobody uses now."""
+
+    connection: http.client.HTTPConnection
+    server: str
+    prefix: str
+    since: float
+
+
 class Stopped(Exception):
     """Whoever waited was told to stop waiting."""
 
@@ -53,7 +71,7 @@ def _away(message: str) -> Unavailable:
 
 
 class Server:
-    """Safe for many threads; each has its own connection. Methods raise Unavailable `ServerAway` when the server cannot
+    """Safe for many threads; each has its own connection, and leaves it to the next when it is `done`. Methods raise Unavailable `ServerAway` when the server cannot
     be reached or is not ready, `StorageUnreachable` when it is there but a storage behind it is not, and Broken when it
     answered that it will not: with the code it gave, `ServerRefused` where it gave none."""
 
@@ -61,6 +79,7 @@ class Server:
         self._folder = folder
         self._servers = Servers(folder.servers, folder.node)
         self._threads = threading.local()
+        self._spare: deque[_Spare] = deque()
         self._greeted = ""
 
     @property
@@ -71,6 +90,13 @@ class Server:
     def present(self) -> dict[str, Any]:
         """What the server that is spoken to now, or will be, has said of itself; {} when there has been none."""
         return self._servers.present()
+
+    def done(self) -> None:
+        """The thread that calls has nothing more to say for now."""
+        connection = getattr(self._threads, "connection", None)
+        if connection is not None:
+            self._threads.connection = None
+            self._spare.append(_Spare(connection, self._threads.server, self._threads.prefix, time.monotonic()))
 
     # --- the protocol's doors -----------------------------------------------------------------------------------------
 
@@ -304,6 +330,8 @@ class Server:
             self._drop()  # another thread has found that one silent
             connection = None
         if connection is None:
+            connection = self._take_spare()
+        if connection is None:
             told = self._servers.find()
             self._threads.server = str(told.get("id"))
             url = urlsplit(told["url"])
@@ -317,6 +345,17 @@ class Server:
             self._threads.connection = connection
             self._threads.prefix = url.path.rstrip("/")
         return connection
+
+    def _take_spare(self) -> http.client.HTTPConnection | None:
+        with suppress(IndexError):
+            while True:
+                spare = self._spare.pop()
+                if spare.server == self._servers.chosen and time.monotonic() - spare.since < _SPARE_S:
+                    self._threads.server, self._threads.prefix = spare.server, spare.prefix
+                    self._threads.connection = spare.connection
+                    return spare.connection
+                spare.connection.close()
+        return None
 
     def _prefix(self) -> str:
         return self._threads.prefix
