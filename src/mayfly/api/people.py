@@ -53,7 +53,7 @@ def router(world: World, server_view: Callable[[], wire.ServerView], stop: Stopp
     ) -> wire.BatchView:
         stop.check_accepting()
         found = batches.accept(world, user(request), Place(subscription, group, workspace), ask.jobs)
-        return wire.BatchView(names=[row.name for row, _ in found], created=sum(created for _, created in found))
+        return wire.BatchView(names=[name for name, _ in found], created=sum(created for _, created in found))
 
     @routes.post(f"{WS}/jobs:validate")
     def validate(subscription: Name, group: Name, workspace: Name, ask: wire.Submission) -> wire.ValidationView:

@@ -4,29 +4,31 @@ sends the same call again."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlalchemy.exc import IntegrityError
 
 from mayfly.kit.errors import Fault, Invalid, MayflyError
 from mayfly.services import components, submit, together
 from mayfly.services.places import Place
-from mayfly.services.submit import Candidate, Decided
-from mayfly.services.together import Gathering, Kept, Wanted
+from mayfly.services.submit import Decided, Understood
+from mayfly.services.together import Gathering, Wanted
 from mayfly.services.world import World
 from mayfly.spec.holders import is_pipeline
+from mayfly.store.jobs import Own
 from mayfly.store.unit import Unit
 from mayfly.wire.mayfly import Submission
 
+Named = tuple[str, bool]
+"""A job's name, and whether it was not there before."""
 SHOWN = 100
 """Faults that are told of at the most."""
 
 
-def accept(world: World, submitter: str, place: Place, asked: Sequence[Submission]) -> list[Kept]:
+def accept(world: World, submitter: str, place: Place, asked: Sequence[Submission]) -> list[Named]:
     """Durable when it returns. Each as `submit.submit` has it, in their order. Raises Invalid with what is wrong with any of them,
     each fault below `/jobs/NUMBER`: what `submit.submit` raises, `PipelineInBatch`, `NameTwice`."""
     reading = _Reading(world, submitter, place)
-    wanted: list[Wanted] = []
+    wanted: list[tuple[Wanted, Own | None]] = []
     faults: list[Fault] = []
     for number, submission in enumerate(asked):
         try:
@@ -38,11 +40,16 @@ def accept(world: World, submitter: str, place: Place, asked: Sequence[Submissio
     if faults:
         raise _invalid(faults)
 
-    def keep(unit: Unit) -> list[Kept]:
-        gathering, found = Gathering(unit, wanted), []
-        for number, one in enumerate(wanted):
+    def keep(unit: Unit) -> list[Named]:
+        gathering, found = Gathering(unit, [one for one, own in wanted if own is None]), list[Named]()
+        for number, (one, own) in enumerate(wanted):
+            if own is not None:
+                gathering.add_again(one, own)
+                found.append((own.name, True))
+                continue
             try:
-                found.append(gathering.add(one))
+                row, created = gathering.add(one)
+                found.append((row.name, created))
             except MayflyError as error:
                 raise _invalid([_at(number, fault) for fault in error.all_faults()]) from error
         gathering.write()
@@ -61,16 +68,16 @@ class _Reading:
         self._world, self._submitter, self._place = world, submitter, place
         self._names: dict[str, int] = {}
         self._decided: Decided = {}
-        self._known: dict[str, tuple[Candidate, Wanted]] = {}
+        self._known: dict[str, tuple[Understood, Wanted]] = {}
 
-    def understand(self, submission: Submission, number: int) -> Wanted:
-        """Raises as `accept`, one at a time."""
+    def understand(self, submission: Submission, number: int) -> tuple[Wanted, Own | None]:
+        """What it wants; where that is an earlier one's, what is its own. Raises as `accept`, one at a time."""
         said = submission.model_dump_json()
         if said in self._known:
             before, had = self._known[said]
-            again = submit.alike(self._world, before)
-            if again is not None:
-                return replace(had, row=replace(again.row, notes=had.row.notes))
+            own = submit.again(self._world, before)
+            if own is not None:
+                return had, own
         if submission.only or is_pipeline(submission.definition):
             raise Invalid("PipelineInBatch", "A pipeline, and a step of one, is submitted by itself.", pointer="")
         with components.expanded(self._world, self._place, submission) as plain:
@@ -84,8 +91,8 @@ class _Reading:
                     remedy="Leave 'name' out, and each gets a fresh one.",
                 )
             had = together.wanted(self._world, found, self._decided)
-        self._known[said] = found, had
-        return had
+        self._known[said] = found.understood, had
+        return had, None
 
 
 def _at(number: int, fault: Fault) -> Fault:

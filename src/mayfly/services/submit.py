@@ -31,7 +31,7 @@ from mayfly.spec.job import CommandJob
 from mayfly.store import codec, jobs, waiting
 from mayfly.store import environments as environment_rows
 from mayfly.store import reuse as reuse_rows
-from mayfly.store.jobs import JobRow
+from mayfly.store.jobs import JobRow, Own
 from mayfly.store.unit import Unit
 from mayfly.store.workspaces import Workspace
 from mayfly.wire.mayfly import Submission
@@ -212,19 +212,12 @@ def candidate(
     return Candidate(row, prepared)
 
 
-def alike(world: World, found: Candidate) -> Candidate | None:
-    """The same job once more, under a fresh name; None where its name is its own, or said in what it does."""
-    if found.understood.chosen or found.understood.targets:
+def again(world: World, found: Understood) -> Own | None:
+    """The same job once more, under a fresh name; None where its name was chosen, or is said in what it does."""
+    if found.chosen or found.targets:
         return None
-    name, label, row = world.ids.name(), found.understood.job.display_name, found.row
-    again = replace(
-        row,
-        name=name,
-        display_name=label or name,
-        run=world.ids.run(),
-        job=replace(row.job, id=JobId(world.ids.new("job"))),
-    )
-    return Candidate(again, replace(found.understood, name=name))
+    name = world.ids.name()
+    return Own(JobId(world.ids.new("job")), name, found.job.display_name or name, world.ids.run())
 
 
 def keep(world: World, found: Candidate, beside: Beside | None = None) -> tuple[JobRow, bool]:

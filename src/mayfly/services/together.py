@@ -17,7 +17,7 @@ from mayfly.services.inputs import Source
 from mayfly.services.submit import Candidate, Decided
 from mayfly.services.world import World
 from mayfly.store import jobs, waiting
-from mayfly.store.jobs import JobRow
+from mayfly.store.jobs import JobRow, Own
 from mayfly.store.unit import Unit
 
 Kept = tuple[JobRow, bool]
@@ -66,7 +66,9 @@ class Gathering:
 
     def __init__(self, unit: Unit, asked: Sequence[Wanted]) -> None:
         self._unit = unit
-        self._new: list[tuple[Wanted, JobRow]] = []
+        self._new: list[tuple[Wanted, Own]] = []
+        self._rows: dict[int, JobRow] = {}
+        """Of each that is new, by what wants it."""
         self._anew: dict[str, bool] = {}
         """Environment → whether what it needs may not be made yet."""
         self._waits: dict[str, Explanation | None] = {}
@@ -96,8 +98,13 @@ class Gathering:
             if key not in self._waits:
                 self._waits[key] = waiting.joined(self._unit, key)
             row = self._queued(row, self._waits[key])
-        self._new.append((one, row))
+        self._rows[id(one)] = row
+        self._new.append((one, Own.of(row)))
         return row, True
+
+    def add_again(self, one: Wanted, own: Own) -> None:
+        """Another like one that was added and is nobody's by name."""
+        self._new.append((one, own))
 
     def _queued(self, row: JobRow, why: Explanation | None) -> JobRow:
         """Behind those of its class where they wait already, as they do; else the scheduler has to look."""
@@ -107,8 +114,10 @@ class Gathering:
         return replace(row, job=step(row.job, Waiting(why.phase), row.job.created_at))
 
     def write(self) -> None:
-        jobs.add_all(self._unit, [row for _, row in self._new])
-        for one, row in self._new:
-            inputs.trace(self._unit, row, one.sources, row.job.created_at)
+        jobs.add_all(self._unit, [(self._rows[id(one)], own) for one, own in self._new])
+        for one, own in self._new:
+            if one.sources:
+                row = replace(one.row, job=replace(one.row.job, id=own.id))
+                inputs.trace(self._unit, row, one.sources, row.job.created_at)
         if self._new:
             self._unit.passing("job accepted")

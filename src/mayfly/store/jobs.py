@@ -65,6 +65,20 @@ class JobRow:
         return self.reused or self.job.id
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is a job's own, where others do the same."""
+
+    id: JobId
+    name: str
+    display_name: str
+    run: RunId
+
+    @staticmethod
+    def of(row: JobRow) -> Own:
+        return Own(row.job.id, row.name, row.display_name, row.run)
+
+
 Which = Literal["active", "archived", "all"]
 PIPELINE = "pipeline"
 """The type of jobs whose children are the steps of a graph."""
@@ -109,29 +123,36 @@ def add(unit: Unit, row: JobRow) -> int:
         row.job.id,
         "JobAccepted",
         row.job.created_at,
-        _accepted(row),
+        _accepted(row, row.name),
         workspace=row.workspace,
     )
     key = result.inserted_primary_key
     return int(key[0]) if key is not None else 0
 
 
-def add_all(unit: Unit, rows: Sequence[JobRow]) -> None:
-    """As `add`, of any number."""
+def add_all(unit: Unit, rows: Sequence[tuple[JobRow, Own]]) -> None:
+    """As `add`, of any number: each is as its row says, which may be that of many, but for what is its own."""
     if not rows:
         return
-    _ADD_ALL.run_all(unit.connection, [values_of(row) for row in rows])
+    alike = {id(row): values_of(row) for row in {id(row): row for row, _ in rows}.values()}
+    _ADD_ALL.run_all(
+        unit.connection,
+        [
+            {**alike[id(row)], "id": own.id, "name": own.name, "display_name": own.display_name, "run": own.run}
+            for row, own in rows
+        ],
+    )
     events.append_all(
         unit,
         [
-            events.values_of(row.job.id, "JobAccepted", row.job.created_at, _accepted(row), row.workspace)
-            for row in rows
+            events.values_of(own.id, "JobAccepted", row.job.created_at, _accepted(row, own.name), row.workspace)
+            for row, own in rows
         ],
     )
 
 
-def _accepted(row: JobRow) -> dict[str, Any]:
-    return {"name": row.name, "submitter": row.submitter}
+def _accepted(row: JobRow, name: str) -> dict[str, Any]:
+    return {"name": name, "submitter": row.submitter}
 
 
 def values_of(row: JobRow) -> dict[str, Any]:
