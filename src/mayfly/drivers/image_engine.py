@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +59,25 @@ _KEPT = frozenset(
 """What an engine sees of the server's variables: nothing of Mayfly's own."""
 _SYSTEM_TOOLS = "/usr/sbin:/sbin:/usr/local/sbin"
 _REMEMBERED_S = 1.0
+_MOST_REMEMBERED = 64
+_TRUSTED_S = 60.0
+"""How long an answer is, while podman's list of images is the same file: what a name means is not in that alone."""
+
+
+_State = tuple[int, ...] | None
 
 
 class CommandLineEngine:
     """`program`: to use this one. Else the first of PROGRAMS that answers, which is looked for again every half a minute
     until there is one."""
 
-    def __init__(self, program: str | None = None, variables: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        program: str | None = None,
+        variables: Mapping[str, str] = os.environ,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
         self._programs = (program,) if program else PROGRAMS
         self._variables = {name: variables[name] for name in _KEPT if name in variables}
         self._lock = threading.Lock()
@@ -75,19 +87,50 @@ class CommandLineEngine:
         self._way = 0
         """Of `_ways`, the first that has not failed here."""
         self._asking = threading.Lock()
-        self._known: dict[str, tuple[float, Image | None]] = {}
+        self._known: dict[str, tuple[float, _State, Image | None]] = {}
+        self._list: Path | None = None
+        """Where podman keeps its list of images; None where that is not known, or not all."""
+        self._list_sought = False
 
     def missing(self) -> str:
         return "" if self._program() else self._why
 
     def find(self, image: str) -> Image | None:
-        """Asking costs a tenth of a second: jobs that are submitted in one go share an answer, at once as well."""
+        """Asking costs a tenth of a second: jobs that are submitted in one go share an answer, at once as well, and it stays for a
+        while where no image has come or gone."""
         with self._asking:
-            when, found = self._known.get(image, (float("-inf"), None))
-            if time.monotonic() - when > _REMEMBERED_S:
+            when, before, found = self._known.get(image, (float("-inf"), None, None))
+            state = self._state()
+            if state != before or self._now() - when > (_REMEMBERED_S if state is None else _TRUSTED_S):
                 found = self._inspect(image)
-                self._known = {image: (time.monotonic(), found)}
+                if len(self._known) >= _MOST_REMEMBERED:
+                    self._known.clear()
+                self._known[image] = (self._now(), state, found)
             return found
+
+    def _state(self) -> _State:
+        """Changes with every image that comes or goes, since podman writes its list anew; None where nothing tells."""
+        if not self._list_sought:
+            self._list, self._list_sought = self._seek_list(), True
+        if self._list is None:
+            return None
+        try:
+            found = self._list.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _seek_list(self) -> Path | None:
+        program = self._program()
+        if program is None or Path(program).name != "podman":
+            return None
+        try:
+            told = json.loads(self._ask([program, "info", "--format", "json"]) or "")
+            store = told["store"]
+            elsewhere = told["host"].get("serviceIsRemote") or "imagestore" in json.dumps(store["graphOptions"]).lower()
+            return None if elsewhere else Path(store["graphRoot"], f"{store['graphDriverName']}-images", "images.json")
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return None
 
     def _inspect(self, image: str) -> Image | None:
         program = self._program()
