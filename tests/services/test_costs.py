@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 
-from mayfly.domain.job import Phase
+from mayfly.domain.job import JobState, Phase
 from mayfly.engine.pipelines import Pipelines
 from mayfly.engine.scheduling import schedule
 from mayfly.services import batches, submissions
 from mayfly.services import jobs as services
 from mayfly.services.views import accepted_view
-from mayfly.store import children, codec, dialect, jobs, waiting
+from mayfly.store import children, codec, dialect, events, jobs, waiting
 from mayfly.store.jobs import JobRow
+from mayfly.store.sanity import sanity_check
 from mayfly.testing.agent import parts_of
-from mayfly.testing.world import HERE, Scene
+from mayfly.testing.snapshots import machine
+from mayfly.testing.world import HERE, Scene, scene
 from mayfly.wire.mayfly import Submission
 
 
@@ -83,6 +86,26 @@ def test_a_reservation(stage: Scene) -> None:
         schedule(stage.world)
     assert stage.world.store.read(jobs.counts) == {"Provisioning": 4}
     assert cost.statements <= 36
+
+
+def test_who_waits_is_told_of_it_once(tmp_path: Path, database_url: str) -> None:
+    """However many rounds of reservations a pass has: after them."""
+    stage = scene(tmp_path, database_url, machine(cores=40, max_nodes=40))
+    world, store = stage.world, stage.world.store
+    asked = [stage.submission(resources={"instance_type": "local_1"}) for _ in range(60)]
+    names = [name for name, _ in batches.accept(world, "ann", HERE, asked)]
+    commits = store.commits
+    schedule(world)
+    assert store.read(jobs.counts) == {"Provisioning": waiting.HEADS + 8, "Queued": 20}
+    rows = [services.find(world, HERE, name) for name in names]
+    assert [row.job.phase for row in rows[40:]] == [Phase.QUOTA] * 20
+    for row in rows:
+        told = store.read(lambda connection, row=row: events.of(connection, row.job.id))
+        assert [one.type for one in told][1:] == ["Waiting" if row.job.state is JobState.QUEUED else "Reserved"]
+    if dialect.is_sqlite(store.engine):
+        assert store.commits - commits <= 5, "two rounds, why each class waits in each, and the phases"
+    assert store.read(sanity_check) == []
+    store.close()
 
 
 def _four(stage: Scene, who: str = "ann") -> JobRow:

@@ -151,6 +151,7 @@ def cause_text(cause: Cause | None) -> str | None:
     return None if cause is None else dump([cause.code, cause.message, cause.remedy])
 
 
+@lru_cache(maxsize=1024)
 def cause_of(text: str | None) -> Cause | None:
     return None if text is None else Cause(*load(text))
 
@@ -167,6 +168,7 @@ def ranks_text(ranks: tuple[Rank, ...]) -> str:
     return dump([[r.state.value, r.phase.value, r.exit_code, r.before_cancel, cause_text(r.cause)] for r in ranks])
 
 
+@lru_cache(maxsize=1024)
 def ranks_of(text: str) -> tuple[Rank, ...]:
     return tuple(
         Rank(RankState(state), Phase(phase), code, before_cancel, cause_of(cause))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Integer, Row, bindparam, func, insert, select, update
 
@@ -105,6 +105,7 @@ _ADD = insert(jobs)
 _ADD_ALL = Statement(_ADD)
 _LIFE = ("state", "phase", "phase_since", "phases", "attempt", "ranks", "retries_left", "cause")
 _TIMES = ("started_at", "ended_at", "suspected_since")
+LIFE = tuple(jobs.c[name] for name in ("id", "node_count", "created_at", *_LIFE, *_TIMES))
 _CHANGE = Statement(
     update(jobs)
     .where(jobs.c.id == bindparam("one"))
@@ -191,11 +192,24 @@ def values_of(row: JobRow) -> dict[str, Any]:
     }
 
 
+class Changing(Protocol):
+    """What is asked of a job's row where it changes."""
+
+    @property
+    def workspace(self) -> WorkspaceId: ...
+    @property
+    def parent(self) -> str | None: ...
+    @property
+    def root(self) -> str | None: ...
+    @property
+    def job(self) -> Job: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A job's row, and the job that `step` returned."""
 
-    row: JobRow
+    row: Changing
     after: Job
 
 
@@ -421,8 +435,9 @@ def _one(connection: Connection, statement: Statement, values: dict[str, Any]) -
     return None if row is None else row_of(row)
 
 
-def row_of(row: Row[Any]) -> JobRow:
-    job = Job(
+def life_of(row: Any) -> Job:
+    """Of a row that has `LIFE`."""
+    return Job(
         id=JobId(row.id),
         node_count=row.node_count,
         created_at=Millis(row.created_at),
@@ -438,6 +453,9 @@ def row_of(row: Row[Any]) -> JobRow:
         ended_at=row.ended_at,
         suspected_since=row.suspected_since,
     )
+
+
+def row_of(row: Row[Any]) -> JobRow:
     return JobRow(
         sequence=row.sequence,
         workspace=WorkspaceId(row.workspace),
@@ -461,7 +479,7 @@ def row_of(row: Row[Any]) -> JobRow:
         environment=row.environment,
         run=RunId(row.run),
         explanation=row.explanation,
-        job=job,
+        job=life_of(row),
         archived=row.archived,
         parent=row.parent,
         root=row.root,
