@@ -7,15 +7,22 @@ import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+Patience = Sequence[tuple[int, float | None]]
+"""Nicenesses one after the other, each with the seconds that it has."""
+PATIENCE: Patience = ((19, 45.0), (5, None))
+
 
 class Bytecode:
-    """Compiles environments in the background, at the lowest priority, once for all node processes that share them.
-    What a killed agent leaves half-done is done by the next that needs the environment: each file is whole."""
+    """Compiles environments in the background, once for all node processes that share them. It gives way to everybody for a
+    while, then no more than it must: until it is done every job compiles for itself. What a killed agent leaves half-done is
+    done by the next that needs the environment: each file is whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience = PATIENCE) -> None:
+        self._patience = patience
         self._lock = threading.Lock()
         self._busy: set[Path] = set()
         self._running: subprocess.Popen[bytes] | None = None
@@ -50,21 +57,28 @@ class Bytecode:
                 self._busy.discard(root)
 
     def _run(self, root: Path, python: str, done: Path, umask: int) -> None:
-        politely = [nice, "-n", "19"] if (nice := shutil.which("nice")) else []
-        with self._lock:
-            if self._closed:
-                return
-            self._running = subprocess.Popen(
-                [*politely, python, "-I", "-m", "compileall", "-q", str(root / "lib")],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={},
-                umask=umask,
-            )
-        status = self._running.wait()
+        status = None
+        for niceness, within_s in self._patience:
+            politely = [nice, "-n", str(niceness)] if (nice := shutil.which("nice")) else []
+            with self._lock:
+                if self._closed:
+                    return
+                running = self._running = subprocess.Popen(
+                    [*politely, python, "-I", "-m", "compileall", "-q", str(root / "lib")],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={},
+                    umask=umask,
+                )
+            try:
+                status = running.wait(within_s)
+                break
+            except subprocess.TimeoutExpired:  # what is compiled already stays, and is passed over
+                running.kill()
+                running.wait()
         with self._lock:
             self._running = None
-        if status >= 0:  # a file that does not compile (templates, old syntax) is no failure; a kill is
+        if status is not None and status >= 0:  # a file that does not compile (templates, old syntax) is no failure
             with suppress(OSError):
                 done.touch()
