@@ -144,6 +144,11 @@ def check(
             raise Forbidden("TrackingRefused", f"Run {target.run} belongs to another job.")
         if target.role is RunRole.JOB and asked.operation == "runs/delete":
             raise Forbidden("TrackingRefused", "A job may not delete its own run.")
+    check_places(payload)
+
+
+def check_places(payload: Mapping[str, Any]) -> None:
+    """Refuse addresses on the server's own disk. Raises Forbidden `TrackingRefused`."""
     for key in ("artifact_location", "source"):
         address = payload.get(key)
         if isinstance(address, str) and (address.startswith(("/", ".")) or address.lower().startswith("file:")):

@@ -163,7 +163,4 @@ def _check_write(
         )
     named = {str(payload.get(key)) for key in (*_RUN, "source_run_id")}
     _check_own({one: run for one, run in runs.items() if one in named})
-    for key in ("artifact_location", "source"):
-        address = payload.get(key)
-        if isinstance(address, str) and (address.startswith(("/", ".")) or address.lower().startswith("file:")):
-            raise Forbidden("TrackingRefused", f"'{key}' may not name a place on the server's own disk.")
+    tracking.check_places(payload)
