@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from mayfly.domain.job import Cause, JobState
 from mayfly.engine.fleet import tend
@@ -21,6 +23,7 @@ from mayfly.services import environments as services
 from mayfly.services import explanations, jobs, logs, quotas, submit
 from mayfly.services.stopping import Stopping
 from mayfly.store import attempts, environments, ledgers, nodes, waiting
+from mayfly.store.tables import leases
 from mayfly.testing.agent import Part, parts_of
 from mayfly.testing.databases import Databases
 from mayfly.testing.nodes import until
@@ -432,6 +435,29 @@ def test_a_duty_belongs_to_one_server(stage: Scene) -> None:
     engines[holder == "b"].stop()
     until(lambda: len(set(mine)) == 2)  # what it gave up is the other's at once
     engines[holder == "a"].stop()
+
+
+def test_leases_of_duties_that_rest_are_renewed_in_one_unit(stage: Scene) -> None:
+    done, names = Counter[str](), ("a", "b", "c", "d")
+    stuck, go_on = threading.Event(), threading.Event()
+
+    def never_ready() -> None:
+        stuck.set()
+        go_on.wait(30)
+
+    duties = [Duty(name, (), lambda name=name: done.update((name,)), net_s=0.02) for name in names]
+    engine = Engine(stage.world, "me", (*duties, Duty("stuck", (), never_ready)))
+    engine.start()
+    until(lambda: all(done[name] for name in names) and stuck.is_set())
+    ends = lambda: dict(stage.world.store.read(lambda c: c.execute(select(leases.c.name, leases.c.until)).all()))  # noqa: E731
+    before, began, seen = stage.world.store.commits, ends(), done.copy()
+    stage.clock.advance(20_000)
+    until(lambda: all(done[name] > seen[name] + 3 for name in names))
+    assert stage.world.store.commits - before < len(names)  # who was at work just then does so once more
+    now = ends()
+    assert all(now[name] > began[name] for name in names) and now["stuck"] == began["stuck"]
+    go_on.set()
+    engine.stop()
 
 
 class Beside(Alone):

@@ -41,6 +41,13 @@ def test_duties_do_not_share_a_lease(store: Store) -> None:
     assert store.write(lambda unit: leases.holder_of(unit, "unheard of")) is None
 
 
+def test_only_what_is_still_held_is_renewed(store: Store) -> None:
+    for name in ("one", "two"):
+        assert store.write(lambda unit, name=name: leases.claim(unit, name, "a", LENGTH))
+    assert claim(store, "b", 0)
+    assert store.write(lambda unit: leases.renew(unit, ["one", "duty", "gone"], "a", LENGTH)) == {"one"}
+
+
 def test_without_a_moment_the_database_says_what_time_it_is(store: Store) -> None:
     before = Millis(time.time_ns() // 1_000_000 - 2000)
     assert store.write(lambda unit: leases.claim(unit, "duty", "a", LENGTH))

@@ -74,6 +74,8 @@ class Engine:
         self._duties = duties
         self._stopping = threading.Event()
         self._claimed: dict[str, Millis] = {}
+        self._at_work: set[str] = set()
+        self._renewing = threading.Lock()
         self._refused: dict[str, Millis] = {}
         self._wakes: list[threading.Event] = []
         self._threads = [
@@ -125,7 +127,7 @@ class Engine:
             if self._stopping.is_set():
                 break
             try:
-                pause = duty.work() if self._mine(duty) else ASK_S
+                pause = self._work(duty) if self._mine(duty) else ASK_S
                 failures = 0
             except Unavailable as error:
                 log.warning("duty delayed", duty=duty.name, code=error.code, reason=error.message)
@@ -136,11 +138,30 @@ class Engine:
             pace.worked()
         listener.close()
 
+    def _work(self, duty: Duty) -> float | None:
+        self._at_work.add(duty.name)
+        try:
+            return duty.work()
+        finally:
+            self._at_work.discard(duty.name)
+
+    def _still_mine(self, name: str, now: Millis) -> bool:
+        """Whether it holds the lease since before. When half of that has passed it is renewed in one unit with those of all
+        duties that are not at work: one that never comes back from its work loses its lease, to a server where it might."""
+        with self._renewing:
+            if name in self._claimed and not 0 <= now - self._claimed[name] < LEASE // 2:
+                names = [one for one in self._claimed if one not in self._at_work]
+                kept = self._world.store.write(lambda unit: leases.renew(unit, names, self._holder, LEASE))
+                for one in names:
+                    self._claimed.pop(one, None)
+                self._claimed.update(dict.fromkeys(kept, now))
+            return name in self._claimed
+
     def _mine(self, duty: Duty) -> bool:
         """Hold the lease; it is renewed when half of it has passed, or when this machine's clock was set back. Another's is
         asked for again after a while, or when it may be free, not at every hint."""
         name, now = duty.name, self._world.clock.now()
-        if name in self._claimed and 0 <= now - self._claimed[name] < LEASE // 2:
+        if self._still_mine(name, now):
             return True
         if name in self._refused and 0 <= now - self._refused[name] < ASK_S * 1000:
             return False

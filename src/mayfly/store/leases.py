@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import delete, or_, select, update
 
 from mayfly.kit.clock import Millis
@@ -21,6 +23,14 @@ def claim(unit: Unit, name: str, holder: str, length: Millis, now: Millis | None
         .values(holder=holder, until=moment + length)
     )
     return taken.rowcount == 1
+
+
+def renew(unit: Unit, names: Collection[str], holder: str, length: Millis) -> set[str]:
+    """As `claim`, of all that are still this holder's: those."""
+    mine = (leases.c.name.in_(names), leases.c.holder == holder)
+    until = dialect.clock(unit.connection) + length
+    unit.connection.execute(update(leases).where(*mine).values(until=until))
+    return set(unit.connection.scalars(select(leases.c.name).where(*mine)))
 
 
 def holder_of(unit: Unit, name: str) -> str | None:
