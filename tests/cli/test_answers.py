@@ -94,6 +94,19 @@ def test_who_finds_no_jobs_here_hears_where_there_are_some(mayfly: Mayfly, serve
     assert said == ["No jobs yet in local/local/default.", f"3 jobs elsewhere: mayfly job list {options}"]
 
 
+def test_a_job_of_another_workspace_is_said_to_be_there(mayfly: Mayfly, server: Script) -> None:
+    missing = Reply({"error": {"code": "JobNotFound", "message": "There is no job."}}, status=404)
+    team = "/mayfly/v1/subscriptions/local/resourceGroups/local/workspaces/team"
+    here = {"subscription": "local", "resource_group": "local", "name": "default", "jobs": {"Running": 1}}
+    server.on("GET /mayfly/v1/workspaces", [here, {**here, "name": "empty", "jobs": {}}, {**here, "name": "team"}])
+    server.on(f"GET jobs/{NAME}", missing)
+    server.on(f"GET {team}/jobs/{NAME}", job_view(NAME))
+    done = mayfly("job", "show", NAME)
+    assert done.status != 0 and "add --subscription local -g local -w team" in done.err
+    server.on(f"GET {team}/jobs/{NAME}", missing)
+    assert "another workspace" not in mayfly("job", "show", NAME).err
+
+
 def test_place_options_and_variables_choose_the_workspace(
     mayfly: Mayfly, server: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

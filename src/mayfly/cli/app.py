@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from mayfly.cli.run import Run
 from mayfly.client.connecting import Settings, read_settings
 from mayfly.client.doors import Place
 from mayfly.kit.clock import Clock
-from mayfly.kit.errors import Broken, Invalid, MayflyError, nearest
+from mayfly.kit.errors import Broken, Invalid, MayflyError, NotFound, nearest
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -154,12 +155,21 @@ def command(name: str) -> Any:
 
 
 def job_name(function: Any) -> Any:
-    """Decorator: `--name/-n NAME`, or the name by itself."""
-    function = click.argument("positional", metavar="[NAME]", required=False, shell_complete=completing("job"))(
-        function
-    )
+    """Decorator: `--name/-n NAME`, or the name by itself. A job that is in another workspace is said to be there."""
+
+    @wraps(function)
+    def asked(run: Run, **given: Any) -> Any:
+        try:
+            return function(run, **given)
+        except NotFound as error:
+            if error.code != "JobNotFound":
+                raise
+            elsewhere = importlib.import_module("mayfly.client.elsewhere")
+            raise elsewhere.told(error, run.doors(), one_name(given["name"], given["positional"])) from error
+
+    argument = click.argument("positional", metavar="[NAME]", required=False, shell_complete=completing("job"))
     option = click.option("--name", "-n", metavar="NAME", help="The job's name.", shell_complete=completing("job"))
-    return option(function)
+    return option(argument(asked))
 
 
 def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
