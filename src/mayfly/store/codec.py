@@ -1,5 +1,5 @@
-"""Plain functions between domain values and the text that rows keep. Those of classes and requests, of which there are few, are
-remembered: both sides are immutable."""
+"""Plain functions between domain values and the text that rows keep. Those that come again and again, because
+many jobs are alike, are remembered: nobody changes either side."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def class_of(text: str) -> ClassKey:
     return ClassKey(WorkspaceId(workspace), subscription, submitter, priority, request)
 
 
+@lru_cache(maxsize=1024)
 def sentence_of(explanation: str) -> str:
     """What an explanation says, without its candidates."""
     return load(explanation)["sentence"]
@@ -69,6 +70,11 @@ def amount_data(amount: Amount) -> dict[str, Any]:
 
 def amount_of(data: Mapping[str, Any]) -> Amount:
     return Amount(data["cores"], data["memory_mib"], frozenset(data["gpus"]))
+
+
+@lru_cache(maxsize=1024)
+def amount_in(text: str) -> Amount:
+    return amount_of(load(text))
 
 
 def instance_data(size: InstanceType) -> dict[str, Any]:
@@ -107,6 +113,7 @@ def placement_text(placement: Placement) -> str:
     )
 
 
+@lru_cache(maxsize=1024)
 def placement_of(text: str) -> Placement:
     data = load(text)
     return Placement(
@@ -140,6 +147,7 @@ def explanation_text(explanation: Explanation) -> str:
     )
 
 
+@lru_cache(maxsize=1024)
 def explanation_of(text: str) -> Explanation:
     data = load(text)
     return Explanation(

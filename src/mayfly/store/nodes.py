@@ -138,4 +138,4 @@ def _row(row: Row[Any]) -> NodeRow:
         note=row.note,
     )
     hello = None if row.hello is None else msgspec.json.decode(row.hello, type=agent.Hello)
-    return NodeRow(node, row.provider, codec.amount_of(codec.load(row.amount)), hello, Millis(row.created_at))
+    return NodeRow(node, row.provider, codec.amount_in(row.amount), hello, Millis(row.created_at))
