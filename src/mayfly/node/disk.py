@@ -17,8 +17,12 @@ from mayfly.transfer.killpoints import lasting
 def write_whole(path: Path, data: bytes) -> None:
     """Replace `path`, mode 0600; once this returns, the bytes survive the death of any process."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
+    handle, left = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), memoryview(data)
+    try:
+        while left:
+            left = left[os.write(handle, left) :]
+    finally:
+        os.close(handle)
     with lasting(f"node:{_plain(path)} written"):
         part.replace(path)
 

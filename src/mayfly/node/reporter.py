@@ -26,6 +26,8 @@ class Reporter:
         self._queue: deque[tuple[AnyReport, threading.Event]] = deque()
         self._changed = threading.Condition()
         self._stop = threading.Event()
+        self._last = 0.0
+        """When the newest came."""
         self._hurried = False
         """Whether somebody waits for what is queued; the agent ends then."""
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
@@ -41,10 +43,13 @@ class Reporter:
             if isinstance(report, Sample) and len(self._queue) > _BATCH:
                 arrived.set()
                 return arrived
+            first = not self._queue
             for one in (report, *more):
                 arrived = threading.Event()
                 self._queue.append((one, arrived))
-            self._changed.notify()
+            self._last = time.monotonic()
+            if first or self._urgent():  # else it looks by itself when enough have come
+                self._changed.notify()
         return arrived
 
     def drain(self, timeout_s: float) -> bool:
@@ -76,11 +81,9 @@ class Reporter:
                     self._queue.popleft()[1].set()
 
     def _wait_for_company(self) -> None:
-        until, known = time.monotonic() + _LONGEST_S, -1
-        while known != len(self._queue) and not self._urgent():
-            known = len(self._queue)
-            left = min(_COMPANY_S, until - time.monotonic())
-            self._changed.wait_for(lambda known=known: len(self._queue) != known or self._urgent(), left)
+        until = time.monotonic() + _LONGEST_S
+        while not self._urgent() and (left := min(self._last + _COMPANY_S, until) - time.monotonic()) > 0:
+            self._changed.wait(left)
 
     def _urgent(self) -> bool:
         everything_can_wait = all(isinstance(report, _PATIENT) for report, _ in self._queue)
