@@ -3,7 +3,7 @@ instruction of `mayfly job create`; and what a step of a pipeline costs. Beside 
 
 * the floor: bubblewrap and a control group by hand, and as many fsyncs as a durable start needs;
 * `python -c pass`, for what the command line costs;
-* with `--peers` and an interpreter that has them: HyperQueue, Ray Jobs and Metaflow, right afterwards.
+* with `--peers` and an interpreter that has them: HyperQueue, Ray Jobs, Metaflow, and Slurm where it is installed, right afterwards.
 
     python bench/start.py [--jobs 20] [--timeline] [--peers PYTHON]
 

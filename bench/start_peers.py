@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""How long from a submission's answer to the command's own first line, in HyperQueue (a local cluster), Ray Jobs and Metaflow (from the
-first instruction of `flow.py run`: it has nobody to submit to); what is not installed is said. Run by `start.py --peers` with an
-interpreter that may have them; prints JSON. What each has started has ended when this ends."""
+"""How long from a submission's answer to the command's own first line, in HyperQueue (a local cluster), Ray Jobs, Slurm (`sbatch`, on one
+node; and from the first instruction of `srun`, which waits itself) and Metaflow (from the first instruction of `flow.py run`: it has
+nobody to submit to); what is not installed is said. Run by `start.py --peers` with an interpreter that may have them; prints JSON.
+What each has started has ended when this ends."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -15,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 LINE = "date +%s%N"
@@ -87,10 +91,84 @@ def metaflow(folder: Path, jobs: int) -> Iterator[float]:
         yield (int(said.split()[0]) - begin) / 1e6
 
 
+SLURM = """
+ClusterName=bench
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+SlurmctldPort={port}
+SlurmdPort={next_port}
+AuthType=auth/none
+CredType=cred/none
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+"""What is not said is as Slurm has it."""
+
+
+@contextmanager
+def slurm(folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of its commands. Raises ImportError where it is not installed, or we are not root."""
+    if not all(shutil.which(one) for one in ("slurmctld", "slurmd", "sbatch", "srun")) or os.geteuid() != 0:
+        raise ImportError
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        ports = {"port": one.getsockname()[1], "next_port": other.getsockname()[1]}
+    host = socket.gethostname().partition(".")[0]
+    (folder / "slurm.conf").write_text(SLURM.format(folder=folder, host=host, cores=os.cpu_count() or 1, **ports))
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+    running = []
+    try:
+        for daemon in ("slurmctld", "slurmd"):
+            running.append(
+                subprocess.Popen([daemon, "-D"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            )
+            time.sleep(2)
+        while "idle" not in subprocess.run(["sinfo"], env=environment, capture_output=True, text=True).stdout:
+            time.sleep(0.2)
+        yield environment
+    finally:
+        for process in reversed(running):
+            process.terminate()
+            process.wait(20)
+
+
+def sbatch(folder: Path, jobs: int) -> Iterator[float]:
+    with slurm(folder) as environment:
+        for number in range(jobs):
+            out = folder / f"{number}.txt"
+            subprocess.run(["sbatch", "-o", out, "--wrap", LINE], env=environment, check=True, capture_output=True)
+            accepted = time.time_ns()
+            while not out.exists() or not out.read_text().endswith("\n"):
+                time.sleep(0.02)
+            yield (int(out.read_text()) - accepted) / 1e6
+
+
+def srun(folder: Path, jobs: int) -> Iterator[float]:
+    with slurm(folder) as environment:
+        for _ in range(jobs):
+            begin = time.time_ns()
+            done = subprocess.run(["srun", *LINE.split()], env=environment, check=True, capture_output=True, text=True)
+            yield (int(done.stdout) - begin) / 1e6
+
+
 PEERS: dict[str, Callable[[Path, int], Iterator[float]]] = {
     "hyperqueue": hyperqueue,
     "ray_jobs": ray_jobs,
     "metaflow": metaflow,
+    "slurm_sbatch": sbatch,
+    "slurm_srun": srun,
 }
 
 
