@@ -1,5 +1,6 @@
 """How fast are jobs accepted over HTTP, durably, by one client, by 32, and 5,000 in one call? Beside it, in the same run and in turns,
-the floor: bare SQLite commits (WAL, synchronous=FULL) of as many bytes, one after the other.
+two floors: bare SQLite commits (WAL, synchronous=FULL) of as many bytes, one after the other; and such commits by a bare handler
+of the server's own HTTP parts (`bare_door.py`), asked by the same client.
 
     python bench/submit.py [--rounds 5]
 
@@ -19,10 +20,12 @@ import shutil
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,10 +39,13 @@ BODY = json.dumps({"definition": HELLO}).encode()
 class Client:
     """One connection that stays open, as lean as the standard library has it."""
 
-    def __init__(self, server: Embedded) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(server.record["url"]).netloc, timeout=120)
-        token = (server.folder / "token").read_text().strip()
+    def __init__(self, address: str, token: str) -> None:
+        self._connection = http.client.HTTPConnection(address, timeout=120)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    @classmethod
+    def of(cls, server: Embedded) -> Client:
+        return cls(urlsplit(server.record["url"]).netloc, (server.folder / "token").read_text().strip())
 
     def post(self, path: str, body: bytes) -> bytes:
         self._connection.request("POST", WORKSPACE + path, body, self._headers)
@@ -53,14 +59,13 @@ class Client:
             self.post("/jobs", BODY)
 
 
-def alone(server: Embedded) -> float:
-    client = Client(server)
+def alone(client: Client) -> float:
     client.submit(3)
     return ALONE / _seconds(lambda: client.submit(ALONE))
 
 
 def many(server: Embedded) -> float:
-    threads = [threading.Thread(target=Client(server).submit, args=(EACH,)) for _ in range(MANY)]
+    threads = [threading.Thread(target=Client.of(server).submit, args=(EACH,)) for _ in range(MANY)]
 
     def all_of_them() -> None:
         for thread in threads:
@@ -73,7 +78,7 @@ def many(server: Embedded) -> float:
 
 def batch(server: Embedded) -> float:
     body = json.dumps({"jobs": [{"definition": HELLO}] * BATCH}).encode()
-    client = Client(server)
+    client = Client.of(server)
     return BATCH / _seconds(lambda: client.post("/jobs:batch", body))
 
 
@@ -92,6 +97,18 @@ def bare(folder: Path) -> float:
         rate = ALONE / _seconds(commits)
         connection.close()
         return rate
+
+
+@contextmanager
+def bare_door(folder: Path) -> Iterator[str]:
+    """Where a bare handler listens that commits what it gets."""
+    command = [sys.executable, str(Path(__file__).with_name("bare_door.py")), str(folder / "door.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()  # it has nothing to save
 
 
 def fsyncs(server: Embedded, work: Callable[[], Any]) -> Any:
@@ -121,12 +138,14 @@ def main() -> None:
             size = f"local_{os.cpu_count()}"
             busy = server.post({**HELLO, "command": "sleep 3600", "resources": {"instance_type": size}})
             server.wait(busy, "Running")
-            kinds = {"one": alone, "many": many, "batch": batch}
-            found: dict[str, list[float]] = {"bare": [], **{kind: [] for kind in kinds}}
-            for _ in range(rounds):
-                for kind, measure in kinds.items():
-                    found["bare"].append(bare(server.place))
-                    found[kind].append(measure(server))
+            kinds = {"one": lambda one: alone(Client.of(one)), "many": many, "batch": batch}
+            found: dict[str, list[float]] = {"bare": [], "bare_door": [], **{kind: [] for kind in kinds}}
+            with bare_door(server.place) as door:
+                for _ in range(rounds):
+                    found["bare_door"].append(alone(Client(door, "")))
+                    for kind, measure in kinds.items():
+                        found["bare"].append(bare(server.place))
+                        found[kind].append(measure(server))
             counted = {kind: fsyncs(server, lambda measure=measure: measure(server)) for kind, measure in kinds.items()}
             print(json.dumps(_result(found, counted), indent=1))
         finally:
@@ -141,6 +160,7 @@ def _result(found: dict[str, list[float]], counted: dict[str, Any]) -> dict[str,
         "question": "durable submissions over HTTP",
         "a_second": {kind: _spread(rates) for kind, rates in found.items()},
         "share_of_bare": round(statistics.median(found["one"]) / bare_rate, 2),
+        "share_of_bare_door": round(statistics.median(found["one"]) / statistics.median(found["bare_door"]), 2),
         "fsyncs_an_accept": each,
         "fsyncs_of_the_batch": counted["batch"],
         "machine": {"system": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
