@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,7 +24,7 @@ from sqlalchemy import Engine, event
 
 from mayfly.engine.pipelines import Pipelines
 from mayfly.kit.errors import MayflyError
-from mayfly.main.server import TURN_S
+from mayfly.main.server import share_interpreter
 from mayfly.services import submissions
 from mayfly.store import children, schema
 from mayfly.store.unit import Store
@@ -136,7 +135,7 @@ def main() -> None:
     parser.add_argument("--peers")
     parser.add_argument("--steps", type=int, default=10_000)
     options = parser.parse_args()
-    sys.setswitchinterval(TURN_S)
+    share_interpreter()
     with tempfile.TemporaryDirectory(prefix="mayfly-bench-") as folder:
         url = f"sqlite:///{folder}/mayfly.db"
         store = Store(url, lambda _topics: None)

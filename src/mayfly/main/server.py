@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -84,7 +85,6 @@ def main() -> None:
 
 def serve(home: Home, options: argparse.Namespace) -> None:
     """Run until told to stop; jobs that run then go on."""
-    sys.setswitchinterval(TURN_S)
     wakeups = Wakeups()
     url = home.database(os.environ.get("MAYFLY_DATABASE", ""))
     store = Store(url, wakeups.wake)
@@ -118,6 +118,7 @@ def serve(home: Home, options: argparse.Namespace) -> None:
     engine = Engine(world, holder, _duties(world, feeder, resolving, stop, options))
     if neighbours is not None:
         neighbours.start()
+    share_interpreter()
     engine.start()
     try:
         server[0].run([listener])
@@ -133,6 +134,13 @@ def serve(home: Home, options: argparse.Namespace) -> None:
         log.info("server stopped")
     sys.stderr.flush()
     os._exit(0)  # threads that wait for a package resolver or a job's upload must not delay the end
+
+
+def share_interpreter() -> None:
+    """No thread keeps the interpreter from the others for long, once everything is loaded: what is there then stays to the end,
+    and to look through it for garbage took a tenth of a second in which nobody was answered."""
+    sys.setswitchinterval(TURN_S)
+    gc.freeze()
 
 
 def _world(
