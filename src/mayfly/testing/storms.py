@@ -13,7 +13,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mayfly.testing.embedded import ENDED, HELLO, Embedded, numbered
@@ -123,15 +122,12 @@ class Storm:
         return part(chance.choice(nodes)) if nodes else 0
 
     def _note_hurt(self, pid: int) -> None:
-        """A job's process has its name in its environment, a supervisor the file of its process among its words."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            told = Path(words[-2]).parent / "assignment.json"
-            if told.exists():
-                self.hurt.add(json.loads(told.read_bytes())["name"])
-                return
-            marks = Path(f"/proc/{pid}/environ").read_bytes().replace(b"\0", b"/")
-            self.hurt |= {name for n in range(self.jobs) if (name := f"storm-{n}").encode() + b"/" in marks}
+        """Whose it is, its attempt's own record says: a supervisor looks like the nursery that it was forked from."""
+        for told in (self.trial.one.state / "nodes").glob("*/attempts/*/pids-0.json"):
+            with contextlib.suppress(OSError, ValueError):
+                pids = json.loads(told.read_bytes())
+                if pid in (pids["supervisor"], pids.get("inner")):
+                    self.hurt.add(json.loads((told.parent / "assignment.json").read_bytes())["name"])
 
     # --- the judgement ----------------------------------------------------------------------------------------------
 
