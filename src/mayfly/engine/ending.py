@@ -70,7 +70,7 @@ class Ending:
                 log.exception("job not followed up", job=end.row.job.id)
                 late = True
         if done:
-            self._world.store.write(lambda unit: jobs.set_tidy(unit, done))
+            self._world.store.write(lambda unit: jobs.set_tidy(unit, done), patient=True)
         if done and len(ends) == AT_ONCE:
             return 0.0
         return LATE_S if late else None

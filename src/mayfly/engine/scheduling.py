@@ -65,7 +65,7 @@ def _keep_waits(world: World, waits: Mapping[ClassKey, Explanation], now: Millis
             for key in ended:
                 waiting.forget_wait(unit, key)
 
-        world.store.write(write)
+        world.store.write(write, patient=True)
 
 
 def _late(world: World, waits: Mapping[ClassKey, Explanation]) -> dict[JobId, Phase]:
@@ -89,6 +89,6 @@ def _tell(world: World, late: Mapping[JobId, Phase], now: Millis) -> None:
             phases.enter_all(unit, [one for one in moved if one.after is not one.row.job], now)
 
         try:
-            world.store.write(write)
+            world.store.write(write, patient=True)
         except Unavailable:
             return

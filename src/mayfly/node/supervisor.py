@@ -25,7 +25,7 @@ SIGTERM means: end it politely, then firmly. The record (JSON): code (128 + n fo
 started (whether the sandbox reached the command), at_boottime_ns, wall_s, cpu_s.
 """
 
-# ruff: noqa: PTH101, PTH105, PTH112, PTH120, PTH208
+# ruff: noqa: PTH101, PTH105, PTH108, PTH112, PTH120, PTH208
 # (pathlib would cost a third of the time that a supervisor takes to start)
 
 from __future__ import annotations
@@ -102,19 +102,20 @@ def boottime_ns() -> int:
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def write_whole(path: str, value: object, sync: bool = False) -> None:
+def draft(path: str, value: object, sync: bool = False) -> str:
+    """The file that becomes this one."""
     part = f"{path}.{os.getpid()}.part"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(descriptor, json.dumps(value).encode())
     if sync:
         os.fsync(descriptor)
     os.close(descriptor)
+    return part
+
+
+def publish(part: str, path: str) -> None:
+    """Of what was drafted in sync: once this returns, it survives a power cut."""
     os.replace(part, path)
-
-
-def write_durably(path: str, value: object) -> None:
-    """Once this returns, the value survives a power cut."""
-    write_whole(path, value, sync=True)
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
@@ -333,14 +334,19 @@ class Supervision:
             spec = self.spec
         else:
             passing("supervisor:prepared")
+        if granted < 0:
+            self._kill_tree()
+            return
         oom_before = oom_kills(spec["oom"])
-        if granted < 0 or not os.read(granted, 1) or (self.ahead and _is_over(self.ahead)):
+        pids = {"boot_id": spec["boot_id"], "supervisor": parent, "supervisor_start": start_time(parent)}
+        pids |= {"child": self.child, "child_start": start_time(self.child)}
+        drafted = draft(spec["pids"], pids, sync=True)  # while the grant is on its way
+        if not os.read(granted, 1) or (self.ahead and _is_over(self.ahead)):
+            os.unlink(drafted)
             self._kill_tree()
             return
         self.begin = time.monotonic()
-        pids = {"boot_id": spec["boot_id"], "supervisor": parent, "supervisor_start": start_time(parent)}
-        pids |= {"child": self.child, "child_start": start_time(self.child)}
-        write_durably(spec["pids"], pids)
+        publish(drafted, spec["pids"])
         passing("supervisor:supervising")
         self._tell("begun")
         try:
@@ -365,7 +371,7 @@ class Supervision:
             "cpu_s": usage.ru_utime + usage.ru_stime,
         }
         os.fsync(log)
-        write_durably(spec["record"], record)
+        publish(draft(spec["record"], record, sync=True), spec["record"])
         passing("supervisor:recorded")
 
     def _await_job(self, asked: int, gate: int, ready: int, later: int) -> int:
@@ -454,7 +460,7 @@ class Supervision:
         if said and not self.inner:
             pids["inner"] = self.inner = self._find_inner()
             self.started = True  # last: a stop that comes now must find whom to tell
-            write_whole(self.spec["pids"], pids)
+            os.replace(draft(self.spec["pids"], pids), self.spec["pids"])
             self._tell(str(self.inner))
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         self.started = self.started and _NEVER_RAN not in said
