@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from mayfly.transfer.removal import remove_tree
@@ -352,6 +353,23 @@ def _namespaces(room: Room) -> Enclosure:
 
 def ground() -> tuple[str, ...]:
     """What all sandboxes of this machine show alike, but those of an image; for `ground.py`."""
+    changed = []
+    for place in (
+        "/",
+        "/etc",
+        "/etc/pip.conf",
+    ):  # what is there, which links lead where, and whether that has a password
+        try:
+            seen = os.stat(place)  # noqa: PTH116
+        except OSError:
+            changed.append((0, 0))
+        else:
+            changed.append((seen.st_ino, seen.st_mtime_ns))
+    return _ground(tuple(changed))
+
+
+@lru_cache(maxsize=1)
+def _ground(_changed: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
     return tuple(_told(system_mounts()))
 
 

@@ -71,6 +71,8 @@ _LATER_FD = 10
 _LAID_FD = 11
 """What its sandbox begins with."""
 _LONGEST_MESSAGE = 1 << 16
+_QUIET_S, _UNTENDED_S = 0.1, 5.0
+"""The ground is looked after once no start is under way, or after so long."""
 _LONGEST_REPORT = 1 << 20
 _IMPORTS_S = 120.0
 """How long an interpreter that is made ahead may take to be ready."""
@@ -537,6 +539,13 @@ def _readable(descriptor: int, asked: int, patience_s: float) -> bool:
     return any(found == descriptor and event & select.POLLIN for found, event in poller.poll(patience_s * 1000))
 
 
+def _comes(asked: socket.socket, patience_s: float) -> bool:
+    """Whether there is a message, or nobody any more to send one."""
+    poller = select.poll()
+    poller.register(asked, select.POLLIN)
+    return bool(poller.poll(patience_s * 1000))
+
+
 def _gone(asked: int) -> bool:
     """Whether the other end was closed."""
     poller = select.poll()
@@ -580,8 +589,12 @@ def nursery(asked: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     words, ground = json.loads(asked.recv(_LONGEST_MESSAGE) or b"[]"), Ground()
+    ground.tend(words)
+    tended = time.monotonic()
     while True:
-        ground.tend(words)  # after the answer: nobody waits for it
+        if not _comes(asked, _QUIET_S) or time.monotonic() - tended > _UNTENDED_S:
+            ground.tend(words)
+            tended = time.monotonic()
         message, descriptors, _flags, _address = socket.recv_fds(asked, _LONGEST_MESSAGE, _MOST_KEPT)
         if not message:
             return
