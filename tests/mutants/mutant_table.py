@@ -151,8 +151,8 @@ MUTANTS = (
         "fsync of the exit record",
         "accept",
         f"{_SRC}/node/supervisor.py",
-        'publish(draft(spec["record"], record, sync=True), spec["record"])\n',
-        'publish(draft(spec["record"], record), spec["record"])\n',
+        "publish(draft(path, value, sync=True), path)\n",
+        "publish(draft(path, value), path)\n",
         (f"{DURABILITY}::test_an_exit_record_is_on_the_disk_before_it_has_its_name",),
     ),
     Mutant(

@@ -97,7 +97,9 @@ class Jobs:
 
     def wait(self) -> int:
         """The interpreter that is ready, by its number."""
-        return until(lambda: self.ready()[:1])[0]
+        found = until(lambda: self.ready()[:1])[0]
+        time.sleep(0.1)  # its agent hears of it right afterwards, and nobody outside can see when it has
+        return found
 
     def ready(self) -> list[int]:
         return [pid for pid in self.made() if state(pid) == "T"]

@@ -25,6 +25,7 @@ from mayfly.services.nodes import WishBook
 from mayfly.services.tracking import TrackingDoor
 from mayfly.services.world import World
 from mayfly.wire import agent
+from mayfly.wire.learning import learn
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 Result = TypeVar("Result")
@@ -144,6 +145,9 @@ class _JournalPart(msgspec.Struct):
 
 class _LogPart(_JournalPart):
     file: str
+
+
+learn(_JournalPart, _LogPart)
 
 
 def router(world: World, tracking: TrackingDoor, often: Mapping[str, Door]) -> APIRouter:

@@ -21,6 +21,7 @@ from mayfly.node.server import Server
 from mayfly.node.steps import passing
 from mayfly.transfer import trees
 from mayfly.wire.agent import Assignment, Tree
+from mayfly.wire.learning import learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ class Materialised:
     def stands(self) -> bool:
         """Whether its own layer is there."""
         return self.overlay is None or all(Path(place).is_dir() for place in self.overlay[1:])
+
+
+learn(Materialised)
 
 
 @dataclass(frozen=True, slots=True)

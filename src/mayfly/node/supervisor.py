@@ -123,6 +123,11 @@ def publish(part: str, path: str) -> None:
     os.close(folder)
 
 
+def write_durably(path: str, value: object) -> None:
+    """Once this returns, the value survives a power cut."""
+    publish(draft(path, value, sync=True), path)
+
+
 def open_log(path: str) -> int:
     """The log, for appending. Nobody can open it for writing again by its name: `> /dev/stderr` in a job is refused
     aloud instead of emptying it."""
@@ -373,7 +378,7 @@ class Supervision:
             "cpu_s": usage.ru_utime + usage.ru_stime,
         }
         os.fsync(log)
-        publish(draft(spec["record"], record, sync=True), spec["record"])
+        write_durably(spec["record"], record)
         passing("supervisor:recorded")
 
     def _await_job(self, asked: int, gate: int, ready: int, later: int) -> int:

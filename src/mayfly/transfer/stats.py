@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from mayfly.kit.ids import Digest
+from mayfly.wire.learning import learn
 
 _SLACK_NS = 2_000_000_000
 """A file that changed within this time before the cache was opened is not remembered: a second change in the same tick
@@ -23,6 +24,9 @@ Known = tuple[int, int, int, int, Digest]
 class _Kept(msgspec.Struct):
     version: int
     files: dict[str, Known]
+
+
+learn(_Kept)
 
 
 class StatCache:

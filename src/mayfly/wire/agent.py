@@ -26,6 +26,8 @@ from __future__ import annotations
 
 import msgspec
 
+from mayfly.wire.learning import learn
+
 PROTOCOL = 1
 SUPPORTED = (1,)
 
@@ -365,3 +367,6 @@ class Tree(Struct, frozen=True, kw_only=True):
     """A folder by content. Its digest is SHA-256 over its canonical JSON (transfer.trees)."""
 
     entries: tuple[TreeEntry, ...]
+
+
+learn(*(one for one in list(vars().values()) if isinstance(one, type) and issubclass(one, Struct)))

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mayfly.wire.learning import learn
+
 Point = tuple[str, float | str, int, int]
 """Key, value ('NaN', 'Infinity' and '-Infinity' by name), timestamp, step."""
 
@@ -36,6 +38,9 @@ class Entry:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     update: dict[str, str | int] = field(default_factory=dict)
+
+
+learn(Entry)
 
 
 @dataclass(slots=True)
