@@ -156,6 +156,14 @@ MUTANTS = (
         (f"{DURABILITY}::test_an_exit_record_is_on_the_disk_before_it_has_its_name",),
     ),
     Mutant(
+        "fsync of the record that it began",
+        "accept",
+        f"{_SRC}/node/supervisor.py",
+        'draft(spec["pids"], pids, sync=True)',
+        'draft(spec["pids"], pids)',
+        ("tests/node/test_node_durability.py::test_nothing_runs_before_it_is_durable_that_it_began",),
+    ),
+    Mutant(
         "commit before the answer",
         "accept",
         f"{_SRC}/store/unit.py",

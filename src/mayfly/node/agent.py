@@ -80,10 +80,8 @@ class Agent:
         self._gateway = Gateway(self._server, folder.root / "gateway.json", self._whose)
         strategy = sandbox.probe(forbidden=settings.forbidden, cache=folder.cache)
         environments = Environments(folder.cache, overlays=strategy.overlays)
-        nursery, machine = (
-            Nursery(folder.root, sandbox.ground() if strategy.name == "namespaces" else ()),
-            limits.probe(),
-        )
+        nursery = Nursery(folder.root, sandbox.ground() if strategy.name == "namespaces" else ())
+        machine = limits.probe()
         self._around = Workplace(
             node=folder,
             server=self._server,

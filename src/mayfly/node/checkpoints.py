@@ -35,8 +35,8 @@ class Pace:
 
 
 class Checkpoints:
-    """From `start` to `stop`; one thread, which begins shortly before the first is due. `tell` hears the outputs each time they have changed and all their bytes are
-    on the server; after a restart of the agent, the last ones again."""
+    """From `start` to `stop`; one thread, which begins shortly before the first is due. `tell` hears the outputs each time they have
+    changed and all their bytes are on the server; after a restart of the agent, the last ones again."""
 
     def __init__(
         self,

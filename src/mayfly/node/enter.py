@@ -1,9 +1,9 @@
 """A sandbox by our own system calls: namespaces, mounts, and another user.
 
 A supervisor's child goes into it (`enter`), so that no program is started but the job's own; to try it out it is a script
-too, `python -I -S enter.py <what all show> -- <what to show> -- <command>`. As root it drops to the job's user; else it needs unprivileged
-user namespaces. Only the standard library, of which nothing more can be loaded once the old root is gone. What to show besides
-what all sandboxes show alike (`ground.py`), in order:
+too, `python -I -S enter.py <what all show> -- <what to show> -- <command>`. As root it drops to the job's user; else it needs
+unprivileged user namespaces. Only the standard library, of which nothing more can be loaded once the old root is gone. What to
+show besides what all sandboxes show alike (`ground.py`), in order:
 `--link <target> <path>`, `--read <source> <path>`, `--write <source> <path>`, `--device <source> <path>`,
 `--overlay <options, places below /old> <path>`, `--base <options> <path>` (over a folder of the old root),
 `--empty <path>` (a folder), `--open <path>` (one that everybody may write), `--shm <bytes>`, `--user <uid>` (0: stay who we are),

@@ -71,9 +71,9 @@ def _away(message: str) -> Unavailable:
 
 
 class Server:
-    """Safe for many threads; each has its own connection, and leaves it to the next when it is `done`. Methods raise Unavailable `ServerAway` when the server cannot
-    be reached or is not ready, `StorageUnreachable` when it is there but a storage behind it is not, and Broken when it
-    answered that it will not: with the code it gave, `ServerRefused` where it gave none."""
+    """Safe for many threads; each has its own connection, and leaves it to the next when it is `done`. Methods raise Unavailable
+    `ServerAway` when the server cannot be reached or is not ready, `StorageUnreachable` when it is there but a storage behind it
+    is not, and Broken when it answered that it will not: with the code it gave, `ServerRefused` where it gave none."""
 
     def __init__(self, folder: NodeFolder) -> None:
         self._folder = folder

@@ -48,9 +48,8 @@ class Course:
         self.unit = unit
         self.row = jobs.lock(unit, job)
         """As it is now; None where there is no such job."""
-        self.ranks = attempts.ranks_of(
-            unit.connection, job, attempt
-        )  # after the job is held: others may be about to change them
+        # after the job is held: others may be about to change them
+        self.ranks = attempts.ranks_of(unit.connection, job, attempt)
         self.attempt = attempt
         self._read = self.row
         self._noted: dict[int, dict[str, Any]] = {}
